@@ -1,0 +1,1 @@
+"""Tidemill for its users: clients, project files, the command line and the generated messages."""

@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/definitions: do not edit, run `make protos`."""

@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/features: do not edit, run `make protos`."""

@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/ingestion: do not edit, run `make protos`."""

@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/monitoring: do not edit, run `make protos`."""

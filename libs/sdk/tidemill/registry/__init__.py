@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/registry: do not edit, run `make protos`."""

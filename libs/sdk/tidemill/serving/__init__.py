@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/serving: do not edit, run `make protos`."""

@@ -1,0 +1,1 @@
+"""Generated from protos/tidemill/training: do not edit, run `make protos`."""
