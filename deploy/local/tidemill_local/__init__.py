@@ -1,0 +1,1 @@
+"""Install the parts Tidemill stands on and run the whole stack on this machine."""

@@ -1,0 +1,1 @@
+"""What every service of Tidemill stands on: settings, Kafka, PostgreSQL, gRPC, telemetry."""

@@ -1,0 +1,1 @@
+"""Windowed feature state per entity, the archive of events, and training sets."""

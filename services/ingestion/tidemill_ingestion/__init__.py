@@ -1,0 +1,1 @@
+"""The edge of Tidemill: validate events, batch them, append them durably."""

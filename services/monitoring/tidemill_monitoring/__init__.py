@@ -1,0 +1,1 @@
+"""Drift, quality, alerts and reports."""

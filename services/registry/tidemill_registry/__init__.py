@@ -1,0 +1,1 @@
+"""Definitions, model versions, aliases, gates, lineage and audit."""

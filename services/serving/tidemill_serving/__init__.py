@@ -1,0 +1,1 @@
+"""The inference edge: route, hydrate, coalesce, call Triton, log."""

@@ -1,0 +1,1 @@
+"""Trigger policies, the run queue, and the workers that train."""
