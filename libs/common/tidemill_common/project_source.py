@@ -1,0 +1,91 @@
+"""The current project: loaded from the registry, and again whenever a new generation is applied."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from tidemill.definitions.v1 import project_pb2
+from tidemill.errors import NotFound, Transient
+from tidemill.registry.v1 import events_pb2, registry_service_pb2
+from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from tidemill_common import rpc, topics
+from tidemill_common.app import until
+from tidemill_common.kafka import Broker, Record, TopicPartition, following
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 5.0
+"""A lost event delays a new generation by so much at most."""
+FIRST_SECONDS = 0.5
+"""How often the registry is asked while there is no project yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One immutable generation of the project, normalised."""
+
+    project: project_pb2.Project
+    generation: str
+    number: int
+
+
+async def load_project(registry: str, generation: str = "") -> Applied:
+    """Ask the registry for a generation (empty: the current one); NotFound while there is none."""
+    async with rpc.connected(registry, retry=["tidemill.registry.v1.RegistryService"]) as channel:
+        request = registry_service_pb2.GetProjectRequest(generation=generation)
+        reply = await rpc.call(RegistryServiceStub(channel).GetProject, request)
+    return Applied(reply.project, reply.generation, reply.number)
+
+
+async def projects(
+    registry: str, broker: Broker, stop: asyncio.Event, *, every: float = RECONCILE_SECONDS
+) -> AsyncIterator[Applied]:
+    """Give the current generation as soon as there is one, then each later one, until `stop`.
+
+    Generations in between may be left out. The event on registry.events makes it quick, the
+    reconciling load makes it certain; a registry that is away only delays.
+    """
+    hint = asyncio.Event()
+    tp = TopicPartition(topics.REGISTRY_EVENTS.name, 0)
+
+    def announced(_: TopicPartition, records: list[Record] | tuple[Record, ...]) -> None:
+        if any(_is_apply(record.value) for record in records):
+            hint.set()
+
+    async with following(broker, {tp: None}, announced, on_reset=lambda _: None):
+        seen = ""
+        while not stop.is_set():
+            applied = await _try_load(registry)
+            if applied is not None and applied.generation != seen:
+                seen = applied.generation
+                yield applied
+                continue
+            await _wait(hint, stop, every if seen else FIRST_SECONDS)
+
+
+def _is_apply(value: bytes | None) -> bool:
+    event = events_pb2.RegistryEvent.FromString(value or b"")
+    return event.WhichOneof("event") == "project_applied"
+
+
+async def _try_load(registry: str) -> Applied | None:
+    try:
+        return await load_project(registry)
+    except NotFound:
+        return None
+    except Transient as error:
+        logger.warning("project.registry_away", extra={"error": str(error)})
+        return None
+
+
+async def _wait(hint: asyncio.Event, stop: asyncio.Event, seconds: float) -> None:
+    waiting = asyncio.create_task(hint.wait())
+    stopping = asyncio.create_task(until(stop, seconds))
+    _, pending = await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    hint.clear()
