@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tidemill.errors import Corrupt, Invalid
 from tidemill_common.reference import (
     NumericBins,

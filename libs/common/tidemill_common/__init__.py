@@ -1,1 +1,1 @@
-"""What every service of Tidemill stands on: settings, Kafka, PostgreSQL, gRPC, telemetry."""
+"""What every Tidemill service needs and none owns; the README beside lists every face."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from tidemill.errors import Corrupt, Invalid
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What tests of services may use: a clock that stands still and the fixtures of the plugin."""
