@@ -1,0 +1,377 @@
+"""A copy of every feature view in this process: it follows the feature logs and answers reads.
+
+Applying and reading happen in one thread, the event loop's, so that a read sees whole records and
+its positions are exactly what it was computed from.
+
+    async with replicating(broker) as replica:
+        await replica.adopt(project, generation)          # first generation: follows, does not wait
+        await replica.caught_up()                         # every log read to its end, every view ready
+        await replica.wait_for(token.positions, views={"weather"}, timeout=0.2)
+        result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
+
+`adopt` of a later generation follows the logs of new view versions beside the old ones and swaps
+all views at once when the new ones are ready; reads go on meanwhile and never see a mixture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
+from tidemill_common.clock import Clock, SystemClock
+from tidemill_common.feature_views import ViewSpec, view_specs
+from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
+from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.keys import canonical_key, hash_keys
+from tidemill_tiles.reads import Status, read
+from tidemill_tiles.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+
+    import numpy.typing as npt
+    from tidemill.definitions.v1 import project_pb2
+    from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+
+logger = logging.getLogger(__name__)
+
+SILENT_US: Final = 5_000_000
+"""A log that was not written for so long makes its values stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Values of n entities, f features each, and how much they know.
+
+    `values` is NaN unless the status is PRESENT or STALE. `event_time` is NO_TIME where there is
+    none. `at_us` is the time of each row's answer. `newest_available_us` is the newest available
+    time that any log of the view has applied (NO_TIME before any event), `state_newer` says, row by
+    row, that it lies after `at_us`: the answer may then hold what was not known at that time.
+    `freshness_us` is how long ago the log that was silent longest was written.
+    """
+
+    features: tuple[str, ...]
+    version: str
+    values: npt.NDArray[np.float64]
+    status: npt.NDArray[np.uint8]
+    event_time: npt.NDArray[np.int64]
+    at_us: npt.NDArray[np.int64]
+    newest_available_us: int
+    state_newer: npt.NDArray[np.bool_]
+    freshness_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """One partition of one log, for people and metrics."""
+
+    view: str
+    version: str
+    stream: str
+    partition: int
+    position: int
+    ready: bool
+    tiles: int
+    entities: int
+    watermark_us: int
+    newest_available_us: int
+    since_last_record_us: int
+
+
+@dataclass(slots=True)
+class _Log:
+    """One followed partition of a log."""
+
+    spec: ViewSpec
+    stream: str
+    replica: Replica
+    written_us: int = NO_TIME
+    waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        """Tell those who wait for a position that is now decided."""
+        if not self.waiters:
+            return
+        position, left = self.replica.position, []
+        for wanted, future in self.waiters:
+            if wanted > position:
+                left.append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+        self.waiters = left
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A view that is read: its logs in the order of its tables."""
+
+    spec: ViewSpec
+    logs: tuple[_Log, ...]
+
+
+class FeatureReplica:
+    """The views of one generation, readable by entity; made by `replicating`."""
+
+    def __init__(self, broker: Broker, clock: Clock) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._logs: dict[TopicPartition, _Log] = {}
+        self._views: dict[str, _View] = {}
+        self._follower: Follower | None = None
+        self._adopting = asyncio.Lock()
+        self.generation = ""
+
+    @property
+    def ready(self) -> bool:
+        """Say whether every view of the adopted generation has complete state."""
+        return self.generation != "" and all(
+            log.replica.ready for view in self._views.values() for log in view.logs
+        )
+
+    @property
+    def views(self) -> dict[str, ViewSpec]:
+        """Return the views that can be read now, by name."""
+        return {name: view.spec for name, view in self._views.items()}
+
+    def spec(self, view: str) -> ViewSpec:
+        """Return one view; NotFound if this generation has none of that name."""
+        return self._view(view).spec
+
+    async def adopt(self, project: project_pb2.Project, generation: str) -> None:
+        """Follow the views of a generation; from the second on, swap to them when they are ready.
+
+        The first call returns when the logs are being followed (see `caught_up`). Calling it with
+        the generation that is already adopted does nothing. Cancelling it leaves the old one.
+        """
+        async with self._adopting:
+            if generation == self.generation:
+                return
+            specs = view_specs(project)
+            async with administering(self._broker) as admin:
+                await admin.ensure(log for spec in specs.values() for log in spec.logs())
+            views = {name: await self._follow(spec) for name, spec in specs.items()}
+            if self.generation:
+                await self._until_ready(views)
+            self._views = views
+            self.generation = generation
+            self._forget_unused()
+            logger.info("replica.adopted", extra={"generation": generation, "views": len(views)})
+
+    async def caught_up(self) -> None:
+        """Wait until every log was read to the end it had, and every view has complete state."""
+        await self._until_ready(self._views)
+
+    async def wait_for(
+        self, positions: Iterable[Position], *, views: Collection[str] = (), timeout: float
+    ) -> None:
+        """Wait until `views` (empty: all) have decided everything below `positions`.
+
+        Positions of streams that feed none of these views are skipped. DeadlineExceeded after
+        `timeout` seconds.
+        """
+        missing = []
+        for position in positions:
+            for log in self._logs_of(position.stream, position.partition, views):
+                if log.replica.position < position.next_offset:
+                    future = asyncio.get_running_loop().create_future()
+                    log.waiters.append((position.next_offset, future))
+                    missing.append(future)
+        if not missing:
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*missing)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{len(missing)} feature logs have not reached the token's positions",
+                hint="give the call more time, or look at the lag of the features worker",
+            ) from error
+
+    def read(
+        self,
+        view: str,
+        entities: Sequence[Sequence[str | int | bool | None]],
+        at_us: int | npt.NDArray[np.int64] | None = None,
+    ) -> ReadResult:
+        """Read entities of a view at `at_us` (one time, one per row, or None: now).
+
+        An entity is the tuple of its key values in the order of `spec(view).entity`; one with a
+        None in it is not found. Now is max(clock, newest available time applied). Unavailable while
+        the view has no complete state.
+        """
+        known = np.array([None not in entity for entity in entities], dtype=np.bool_)
+        keys = [canonical_key([part for part in entity if part is not None]) for entity in entities]
+        return self.read_hashed(view, hash_keys(keys), known, at_us)
+
+    def read_hashed(
+        self,
+        view: str,
+        hashes: npt.NDArray[np.uint64],
+        known: npt.NDArray[np.bool_],
+        at_us: int | npt.NDArray[np.int64] | None = None,
+    ) -> ReadResult:
+        """Read like `read`, for entity hashes [n, 2] made before; rows not `known` are not found."""
+        one = self._view(view)
+        if not all(log.replica.ready for log in one.logs):
+            raise Unavailable(f"the state of {view!r} is being read", retry_after=1.0)
+        newest = max((log.replica.newest_available_us for log in one.logs), default=NO_TIME)
+        at = self._times(at_us, newest, len(hashes))
+        reading = read(one.spec.plan, [log.replica.table for log in one.logs], hashes, at)
+        values, status, event_time = reading.values, reading.status, reading.event_time
+        if not known.all():
+            values[~known] = np.nan
+            status[~known] = Status.NOT_FOUND
+            event_time[~known] = NO_TIME
+        freshness = self._silence(one.logs)
+        if freshness > SILENT_US:
+            status[status == Status.PRESENT] = Status.STALE
+        return ReadResult(
+            features=one.spec.features,
+            version=one.spec.version,
+            values=values,
+            status=status,
+            event_time=event_time,
+            at_us=at,
+            newest_available_us=newest,
+            state_newer=newest > at,
+            freshness_us=freshness,
+        )
+
+    def positions(self, views: Collection[str] = ()) -> dict[str, list[int]]:
+        """Return the source position of every log of `views` (empty: all), by topic and partition.
+
+        Taken right after `read` it is exactly what that read was computed from.
+        """
+        found: dict[str, list[int]] = {}
+        for name in sorted(views or self._views):
+            one = self._view(name)
+            for log in one.logs:
+                found.setdefault(one.spec.log(log.stream).name, []).append(log.replica.position)
+        return found
+
+    def newest_available_us(self) -> int:
+        """Return the newest available time that any view has applied; NO_TIME before any event."""
+        newest = (log.replica.newest_available_us for log in self._logs.values())
+        return max(newest, default=NO_TIME)
+
+    def describe(self) -> list[LogState]:
+        """Return the state of every followed partition of the adopted views."""
+        now = self._clock.now_us()
+        return [
+            LogState(
+                view=one.spec.name,
+                version=one.spec.version,
+                stream=log.stream,
+                partition=index % one.spec.partitions,
+                position=log.replica.position,
+                ready=log.replica.ready,
+                tiles=log.replica.table.tiles,
+                entities=log.replica.table.entities,
+                watermark_us=log.replica.watermark_us,
+                newest_available_us=log.replica.newest_available_us,
+                since_last_record_us=-1 if log.written_us == NO_TIME else now - log.written_us,
+            )
+            for one in self._views.values()
+            for index, log in enumerate(one.logs)
+        ]
+
+    def _view(self, name: str) -> _View:
+        try:
+            return self._views[name]
+        except KeyError:
+            raise NotFound(
+                f"there is no feature view {name!r}", hint="see `tidemill status` for the views"
+            ) from None
+
+    def _times(
+        self, at_us: int | npt.NDArray[np.int64] | None, newest: int, rows: int
+    ) -> npt.NDArray[np.int64]:
+        at = max(self._clock.now_us(), newest) if at_us is None else at_us
+        return np.broadcast_to(np.asarray(at, dtype=np.int64), (rows,)).copy()
+
+    def _silence(self, logs: Sequence[_Log]) -> int:
+        now = self._clock.now_us()
+        written = min((log.written_us for log in logs), default=NO_TIME)
+        return now if written == NO_TIME else max(0, now - written)
+
+    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[_Log]:
+        return [
+            self._logs[TopicPartition(one.spec.log(stream).name, partition)]
+            for name, one in self._views.items()
+            if stream in one.spec.streams
+            and partition < one.spec.partitions
+            and (not views or name in views)
+        ]
+
+    async def _follow(self, spec: ViewSpec) -> _View:
+        """Follow all partitions of a view's logs; those already followed are kept."""
+        logs, added = [], {}
+        for stream in spec.streams:
+            for partition in range(spec.partitions):
+                tp = TopicPartition(spec.log(stream).name, partition)
+                if tp not in self._logs:
+                    self._logs[tp] = _Log(spec, stream, Replica(spec.plan))
+                    added[tp] = None
+                logs.append(self._logs[tp])
+        if added:
+            await self._following().add(added)
+        return _View(spec, tuple(logs))
+
+    async def _until_ready(self, views: dict[str, _View]) -> None:
+        """Wait for complete state; a new log is ready when its owner has written its genesis."""
+        await self._following().caught_up()
+        while not all(log.replica.ready for view in views.values() for log in view.logs):
+            await asyncio.sleep(0.02)
+
+    def _forget_unused(self) -> None:
+        used = {id(log) for view in self._views.values() for log in view.logs}
+        gone = [tp for tp, log in self._logs.items() if id(log) not in used]
+        self._following().remove(gone)
+        for tp in gone:
+            del self._logs[tp]
+
+    def _following(self) -> Follower:
+        if self._follower is None:
+            raise Unavailable("the replica is not running")
+        return self._follower
+
+    def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        log = self._logs.get(tp)
+        if log is None:
+            return
+        for record in records:
+            if record.value is not None:
+                log.replica.apply(record.value)
+        log.written_us = max(log.written_us, records[-1].timestamp_ms * 1_000)
+        log.wake()
+
+    def _reset(self, tp: TopicPartition) -> None:
+        """Forget a log that was trimmed below us; it is read from its start again."""
+        log = self._logs.get(tp)
+        if log is not None:
+            logger.warning(
+                "replica.log_reread", extra={"topic": tp.topic, "partition": tp.partition}
+            )
+            log.replica = Replica(log.spec.plan)
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        async with following(self._broker, {}, self._apply, on_reset=self._reset) as self._follower:
+            try:
+                yield
+            finally:
+                self._follower = None
+
+
+@contextlib.asynccontextmanager
+async def replicating(broker: Broker, clock: Clock | None = None) -> AsyncIterator[FeatureReplica]:
+    """Run a replica; nothing is followed until `adopt`. An error in a log ends the `async with`."""
+    replica = FeatureReplica(broker, clock or SystemClock())
+    async with replica._running():  # noqa: SLF001 (of one module)
+        yield replica

@@ -1,0 +1,228 @@
+"""What a normalised project says about streams and views, in the words of the feature engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tidemill.definitions.v1 import project_pb2 as pb
+from tidemill.errors import NotFound
+from tidemill_common import topics
+from tidemill_common.events import Column
+from tidemill_tiles.definitions import Aggregation, Field, Function, ViewDefinition, view_version
+from tidemill_tiles.expressions import compile_expression
+from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.plan import Plan, plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from google.protobuf.duration_pb2 import Duration
+    from tidemill_common.events import ColumnType
+
+SECOND_US: Final = 1_000_000
+DAY_US: Final = 86_400 * SECOND_US
+DEFAULT_DEDUPE_US: Final = 600 * SECOND_US
+DEFAULT_RETENTION_US: Final = 7 * DAY_US
+LIFETIME: Final = "lifetime"
+FIELD_TYPES: Final[Mapping[int, FieldType]] = {
+    pb.FIELD_TYPE_BOOL: FieldType.BOOL,
+    pb.FIELD_TYPE_INT64: FieldType.INT64,
+    pb.FIELD_TYPE_FLOAT64: FieldType.FLOAT64,
+    pb.FIELD_TYPE_STRING: FieldType.STRING,
+    pb.FIELD_TYPE_TIMESTAMP: FieldType.TIMESTAMP,
+}
+COLUMN_TYPES: Final[Mapping[int, ColumnType]] = {
+    pb.FIELD_TYPE_BOOL: "bool",
+    pb.FIELD_TYPE_INT64: "int64",
+    pb.FIELD_TYPE_FLOAT64: "float64",
+    pb.FIELD_TYPE_STRING: "string",
+    pb.FIELD_TYPE_TIMESTAMP: "timestamp",
+}
+FUNCTIONS: Final[Mapping[int, Function]] = {
+    pb.FUNCTION_COUNT: Function.COUNT,
+    pb.FUNCTION_SUM: Function.SUM,
+    pb.FUNCTION_MEAN: Function.MEAN,
+    pb.FUNCTION_VAR: Function.VAR,
+    pb.FUNCTION_STD: Function.STD,
+    pb.FUNCTION_MIN: Function.MIN,
+    pb.FUNCTION_MAX: Function.MAX,
+    pb.FUNCTION_FIRST: Function.FIRST,
+    pb.FUNCTION_LAST: Function.LAST,
+    pb.FUNCTION_DISTINCT: Function.DISTINCT,
+}
+_UNITS: Final = (("d", DAY_US), ("h", 3_600 * SECOND_US), ("m", 60 * SECOND_US), ("s", SECOND_US))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSpec:
+    """One version of a view: what the engine computes, and the logs that hold it."""
+
+    name: str
+    version: str
+    streams: tuple[str, ...]
+    partitions: int
+    entity: tuple[str, ...]
+    features: tuple[str, ...]
+    definition: ViewDefinition
+
+    @property
+    def plan(self) -> Plan:
+        """Return the engine's plan, cached by the definition's value."""
+        return plan_of(self.definition)
+
+    def log(self, stream: str) -> topics.Topic:
+        """Return the topic with the state that comes from `stream`."""
+        return topics.feature_log(self.name, self.version, stream, partitions=self.partitions)
+
+    def logs(self) -> tuple[topics.Topic, ...]:
+        """Return all logs, in the order of the streams."""
+        return tuple(self.log(stream) for stream in self.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream: its topic, its columns, and the bounds that decide about an event."""
+
+    name: str
+    columns: tuple[Column, ...]
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    partitions: int
+    lateness_us: int
+    dedupe_us: int
+    retention_us: int
+
+    @property
+    def topic(self) -> topics.Topic:
+        """Return the topic of the raw events."""
+        retention_ms = self.retention_us // 1_000
+        return topics.events(self.name, partitions=self.partitions, retention_ms=retention_ms)
+
+
+def duration_us(duration: Duration) -> int:
+    """Return a protobuf duration in microseconds."""
+    return duration.seconds * SECOND_US + duration.nanos // 1_000
+
+
+def window_text(length_us: int) -> str:
+    """Write a window as it stands in feature names: 1h, 7d, 90m."""
+    for unit, size in _UNITS:
+        if length_us % size == 0:
+            return f"{length_us // size}{unit}"
+    return f"{length_us // 1_000}ms" if length_us % 1_000 == 0 else f"{length_us}us"
+
+
+def stream_of(project: pb.Project, name: str) -> pb.Stream:
+    """Return a stream of the project; NotFound if there is none of that name."""
+    for stream in project.streams:
+        if stream.name == name:
+            return stream
+    raise NotFound(f"the project has no stream {name!r}")
+
+
+def field_types(stream: pb.Stream) -> dict[str, FieldType]:
+    """Return the type of every field of a stream."""
+    return {field.name: FIELD_TYPES[field.type] for field in stream.fields}
+
+
+def engine_field(field: pb.Field) -> Field:
+    """Return a declared field as the engine knows it."""
+    return Field(field.name, FIELD_TYPES[field.type], field.resolution or None)
+
+
+def stream_spec(project: pb.Project, name: str) -> StreamSpec:
+    """Return what the platform needs to know about a stream, every default filled in."""
+    stream = stream_of(project, name)
+    return StreamSpec(
+        name=name,
+        columns=tuple(
+            Column(field.name, COLUMN_TYPES[field.type], field.required) for field in stream.fields
+        ),
+        fields=tuple(engine_field(field) for field in stream.fields),
+        key=tuple(stream.key),
+        partitions=stream.partitions or topics.DEFAULT_PARTITIONS,
+        lateness_us=lateness_us(project, stream),
+        dedupe_us=duration_us(stream.dedupe) or DEFAULT_DEDUPE_US,
+        retention_us=duration_us(stream.retention) or DEFAULT_RETENTION_US,
+    )
+
+
+def lateness_us(project: pb.Project, stream: pb.Stream) -> int:
+    """Return how late an event of `stream` may be: as declared, else its views' longest window."""
+    if stream.HasField("lateness"):
+        return duration_us(stream.lateness)
+    windows = (
+        duration_us(window.length)
+        for view in project.views
+        if view.stream == stream.name
+        for aggregation in view.aggregations
+        for window in aggregation.windows
+    )
+    return max(windows, default=0) or DAY_US
+
+
+def view_spec(project: pb.Project, name: str) -> ViewSpec:
+    """Return one view of the project; NotFound if there is none of that name."""
+    for view in project.views:
+        if view.name == name:
+            return _spec(project, view)
+    raise NotFound(f"the project has no feature view {name!r}")
+
+
+def view_specs(project: pb.Project) -> dict[str, ViewSpec]:
+    """Return every view of the project by its name."""
+    return {view.name: _spec(project, view) for view in project.views}
+
+
+def view_definition(project: pb.Project, view: pb.FeatureView) -> ViewDefinition:
+    """Return the engine's definition of a view; it is not checked for mistakes."""
+    stream = stream_of(project, view.stream)
+    types = field_types(stream)
+    aggregations = tuple(_aggregations(view))
+    used = {one.field for one in aggregations if one.field}
+    for condition in {view.filter, *(one.filter for one in aggregations)}:
+        if condition:
+            used.update(compile_expression(condition, types, FieldType.BOOL).columns)
+    return ViewDefinition(
+        name=view.name,
+        streams=(view.stream,),
+        entity=tuple(Field(name, types[name]) for name in view.entity),
+        fields=tuple(engine_field(field) for field in stream.fields if field.name in used),
+        aggregations=aggregations,
+        lateness_us=lateness_us(project, stream),
+        filter=view.filter or None,
+        ttl_us=duration_us(view.ttl) or None,
+    )
+
+
+def _spec(project: pb.Project, view: pb.FeatureView) -> ViewSpec:
+    definition = view_definition(project, view)
+    stream = stream_of(project, view.stream)
+    return ViewSpec(
+        name=view.name,
+        version=view_version(definition),
+        streams=definition.streams,
+        partitions=stream.partitions or topics.DEFAULT_PARTITIONS,
+        entity=tuple(view.entity),
+        features=tuple(one.name for one in definition.aggregations),
+        definition=definition,
+    )
+
+
+def _aggregations(view: pb.FeatureView) -> Iterator[Aggregation]:
+    """Give one aggregation per window: the features of the view in their order."""
+    for one in view.aggregations:
+        function = FUNCTIONS[one.function]
+        prefix = one.name or (f"{function}_{one.field}" if one.field else str(function))
+        for window in one.windows:
+            length = duration_us(window.length) or None
+            yield Aggregation(
+                name=f"{prefix}_{window_text(length) if length else LIFETIME}",
+                function=function,
+                field=one.field or None,
+                window_us=length,
+                hop_us=duration_us(window.hop) or None,
+                filter=one.filter or None,
+                bound=one.distinct_bound or 256,
+            )
