@@ -103,6 +103,9 @@ def _put(made: Path, target: Path, made_from: str) -> None:
 
 
 def _run(argv: list[str]) -> None:
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if done.returncode != 0:
-        raise LocalError(f"{Path(argv[0]).name} failed with exit code {done.returncode}: see above")
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        raise LocalError(f"{' '.join(argv)} failed with exit code {done.returncode}:\n{said}")
