@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from tidemill.errors import Misconfigured
 from tidemill_common import log, metrics, telemetry
+from tidemill_common.beside import alone
 from tidemill_common.settings import Common, load
 
 if TYPE_CHECKING:
@@ -70,17 +71,10 @@ async def _run(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]
         try:
             await serve(settings, stop)
         except BaseExceptionGroup as group:
-            only = _only(group)
+            only = alone(group)
             if only is group:
                 raise
-            raise only from group
-
-
-def _only(error: BaseException) -> BaseException:
-    """Return the one exception inside nested groups, or the group that has several."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+            raise only from None
 
 
 @contextlib.contextmanager

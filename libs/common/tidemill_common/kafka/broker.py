@@ -1,0 +1,87 @@
+"""Where the broker is, what a record is, and what an error of aiokafka means to the platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiokafka import errors as kafka_errors
+
+from tidemill import errors
+from tidemill_common.topics import MAX_RECORD_BYTES
+
+RETRY_BACKOFF_MS = 100
+FETCH_WAIT_MS = 200
+PARTITION_FETCH_BYTES = 4 * MAX_RECORD_BYTES
+TOTAL_FETCH_BYTES = 16 * MAX_RECORD_BYTES
+
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+_REFUSED = (
+    kafka_errors.InvalidTopicError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.CorruptRecordException,
+    kafka_errors.UnsupportedForMessageFormatError,
+    kafka_errors.PolicyViolationError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The address of a cluster and the name this process has there."""
+
+    address: str
+    client: str = "tidemill"
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """One record as it lies in a partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Sent(NamedTuple):
+    """Where a record went."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+def to_record(found: Any) -> Record:
+    """Return aiokafka's record as ours."""
+    return Record(
+        found.topic,
+        found.partition,
+        found.offset,
+        found.timestamp,
+        found.key,
+        found.value,
+        found.headers,
+    )
+
+
+def to_error(error: BaseException) -> errors.TidemillError:
+    """Say what an error of aiokafka means; what is not known to be final counts as transient."""
+    name = type(error).__name__
+    if isinstance(error, _FENCED):
+        return errors.Fenced(f"a newer owner writes here ({name})")
+    if isinstance(error, _TOO_LARGE):
+        return errors.TooLarge(f"the broker takes records up to {MAX_RECORD_BYTES} bytes")
+    if isinstance(error, _REFUSED):
+        return errors.Invalid(f"the broker refuses the record ({name})")
+    return errors.Unavailable(f"the broker does not answer as it should ({name})")

@@ -1,0 +1,111 @@
+"""Readers without a group: the one way to make such a client, and to read a stretch of a log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition as KafkaPartition
+
+from tidemill.errors import Unavailable
+from tidemill_common.kafka.broker import (
+    FETCH_WAIT_MS,
+    PARTITION_FETCH_BYTES,
+    RETRY_BACKOFF_MS,
+    TOTAL_FETCH_BYTES,
+    Broker,
+    Record,
+    TopicPartition,
+    to_error,
+    to_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+_CLOSE_SECONDS = 5.0
+_POLL_MS = 200
+_OFFSETS_SECONDS = 20.0
+
+
+def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
+    """Return the settings of every reader; a position that is gone is an error, never a skip."""
+    return {
+        "bootstrap_servers": broker.address,
+        "client_id": broker.client,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": isolation,
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "fetch_max_bytes": TOTAL_FETCH_BYTES,
+        "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
+        "retry_backoff_ms": RETRY_BACKOFF_MS,
+    }
+
+
+@contextlib.asynccontextmanager
+async def reading(broker: Broker, isolation: Isolation = "read_committed") -> AsyncIterator[Any]:
+    """Give a started client without a group; it is stopped within bounds."""
+    client = AIOKafkaConsumer(**settings(broker, isolation))
+    try:
+        try:
+            await client.start()
+        except KafkaError as error:
+            raise to_error(error) from error
+        yield client
+    finally:
+        await stop(client)
+
+
+async def stop(client: Any) -> None:
+    """Stop a client, or give up after a few seconds."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client.stop()
+
+
+async def starts(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return the first offset that still exists in each partition."""
+    return await _offsets(client.beginning_offsets, partitions)
+
+
+async def ends(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return the end of each partition, as the client's isolation sees it."""
+    return await _offsets(client.end_offsets, partitions)
+
+
+async def _offsets(ask: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Ask for offsets in aiokafka's types and answer in ours."""
+    wanted = [KafkaPartition(*tp) for tp in partitions]
+    if not wanted:
+        return {}
+    try:
+        async with asyncio.timeout(_OFFSETS_SECONDS):
+            found = await ask(wanted)
+    except TimeoutError as error:
+        raise Unavailable(f"no offsets of {wanted[0].topic} in {_OFFSETS_SECONDS:g} s") from error
+    except KafkaError as error:
+        raise to_error(error) from error
+    return {TopicPartition(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+
+async def read_range(
+    broker: Broker, tp: TopicPartition, start: int | None, limit: int
+) -> list[Record]:
+    """Return up to `limit` records from `start` (None: the first there is) to the present end."""
+    async with reading(broker) as client:
+        first = (await starts(client, [tp]))[tp]
+        end = (await ends(client, [tp]))[tp]
+        position = first if start is None else max(first, start)
+        partition = KafkaPartition(*tp)
+        client.assign([partition])
+        client.seek(partition, position)
+        records: list[Record] = []
+        while len(records) < limit and await client.position(partition) < end:
+            found = await client.getmany(timeout_ms=_POLL_MS, max_records=limit - len(records))
+            records.extend(to_record(each) for each in found.get(partition, ()))
+        return records
