@@ -1,0 +1,69 @@
+"""Where the platform's services are: the environment, else the nearest running local stack."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidemill.errors import Misconfigured, Unavailable
+
+SERVICES: Final = ("registry", "ingestion", "features", "training", "serving", "monitoring")
+STACK_FILE: Final = Path(".tidemill") / "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """`host:port` of each service's gRPC endpoint, and where that was read."""
+
+    services: Mapping[str, str]
+    origin: str
+
+    def of(self, service: str) -> str:
+        """Return one address; Misconfigured says how to state it."""
+        try:
+            return self.services[service]
+        except KeyError:
+            message = f"no address of {service} in {self.origin}"
+            hint = f"start a stack with `tidemill up`, or set TIDEMILL_{service.upper()}=host:port"
+            raise Misconfigured(message, hint=hint) from None
+
+
+def find(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Addresses:
+    """Read the environment (TIDEMILL_<SERVICE>); what it leaves out comes from the stack file.
+
+    The stack file is TIDEMILL_STACK, else .tidemill/stack.json of `start` (default: the working
+    folder) or the nearest folder above it.
+    """
+    given = {
+        name: environ[key] for name in SERVICES if (key := f"TIDEMILL_{name.upper()}") in environ
+    }
+    path = stack_file(start, environ)
+    if path is None:
+        return Addresses(given, "the environment")
+    return Addresses({**_read(path), **given}, str(path))
+
+
+def stack_file(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the stack file that `find` would read, None if there is none."""
+    if stated := environ.get("TIDEMILL_STACK"):
+        return Path(stated)
+    folder = (start or Path.cwd()).resolve()
+    for parent in (folder, *folder.parents):
+        if (parent / STACK_FILE).is_file():
+            return parent / STACK_FILE
+    return None
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        stack = json.loads(path.read_text())
+        addresses = stack["addresses"]
+        return {name: str(addresses[name]) for name in SERVICES if name in addresses}
+    except FileNotFoundError as error:
+        raise Unavailable(f"no stack file {path}", hint="start one: tidemill up") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(f"{path} is not a stack file: {error}") from error

@@ -1,0 +1,184 @@
+"""Append accepted events: gather for a moment, one record per partition, wait for the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from opentelemetry.trace import Span, SpanKind
+
+from tidemill.errors import Exhausted, Transient, Unavailable
+from tidemill_common import events, telemetry
+from tidemill_common.kafka import Producer, Sent
+from tidemill_ingestion.batching import Placement, Slice, cut, halves, place
+from tidemill_ingestion.schema import StreamSchema
+from tidemill_ingestion.validation import Batch
+
+STALLED_SECONDS = 2.0
+"""After so long without an acknowledgement new events are refused instead of queued."""
+GATHER_LIMIT = 20_000
+"""Rows of one gathering; what is above waits for the next one."""
+MAX_LINKS = 16
+RECORD_BYTES = 900_000
+"""Largest value of a record of more than one event; the broker takes 1 MiB."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    batch: Batch
+    headers: Sequence[tuple[str, bytes]]
+    placed: asyncio.Future[Placement]
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What waits for one stream's topic."""
+
+    waiting: list[_Waiting] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Appender:
+    """Order within a partition is the order in which `append` was called."""
+
+    def __init__(
+        self, producer: Producer, *, linger: float, batch_events: int, pending: int, timeout: float
+    ) -> None:
+        self._producer = producer
+        self._linger = linger
+        self._batch_events = batch_events
+        self._room = pending
+        self._timeout = timeout
+        self._lanes: dict[str, _Lane] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._gatherers: list[asyncio.Task[None]] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Append until told to stop, then finish what was taken in."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            await stop.wait()
+            self._tasks = None
+            await self._drained()
+            for task in self._gatherers:
+                task.cancel()
+
+    async def _drained(self) -> None:
+        """Wait until every gatherer has taken what waited; their appends end with the group."""
+        while any(lane.waiting for lane in self._lanes.values()):  # noqa: ASYNC110 - at shutdown
+            await asyncio.sleep(0.001)
+
+    async def append(self, batch: Batch) -> Placement:
+        """Wait until every row is durable.
+
+        Unavailable: nothing was appended. A row whose offset is -1 may have been appended.
+        Exhausted: too much waits already.
+        """
+        if self._tasks is None:
+            raise Unavailable("ingestion is stopping")
+        if self._producer.stalled > STALLED_SECONDS:
+            raise Unavailable("the broker does not answer", retry_after=1.0)
+        rows = batch.rows.num_rows
+        if rows > self._room:
+            raise Exhausted(f"{rows} events more than may wait at once", retry_after=0.1)
+        placed: asyncio.Future[Placement] = asyncio.get_running_loop().create_future()
+        lane = self._lane(batch.schema, self._tasks)
+        lane.waiting.append(_Waiting(batch, telemetry.to_headers(), placed))
+        lane.arrived.set()
+        self._room -= rows
+        try:
+            return await placed
+        finally:
+            self._room += rows
+
+    def _lane(self, schema: StreamSchema, tasks: asyncio.TaskGroup) -> _Lane:
+        lane = self._lanes.get(schema.topic)
+        if lane is None:
+            lane = self._lanes[schema.topic] = _Lane()
+            name = f"gather {schema.topic}"
+            self._gatherers.append(tasks.create_task(self._gather(lane, tasks), name=name))
+        return lane
+
+    async def _gather(self, lane: _Lane, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await lane.arrived.wait()
+            await asyncio.sleep(self._linger)
+            taken = _take(lane.waiting)
+            if not lane.waiting:
+                lane.arrived.clear()
+            sent = self._send(taken)
+            tasks.create_task(self._settle(taken, *sent), name="append")
+
+    def _send(self, taken: Sequence[_Waiting]) -> tuple[list[Slice], list[asyncio.Future[Sent]]]:
+        """Hand every slice to the producer without waiting, so that order is kept."""
+        schema = taken[0].batch.schema
+        slices, futures = [], []
+        with _span(schema, taken):
+            headers = events.event_headers(schema.fingerprint)
+            for whole in cut([waiting.batch for waiting in taken], self._batch_events):
+                for piece, value in _encoded(whole):
+                    slices.append(piece)
+                    future = self._producer.enqueue(
+                        schema.topic, value, partition=piece.partition, headers=headers
+                    )
+                    futures.append(future)
+        return slices, futures
+
+    async def _settle(
+        self,
+        taken: Sequence[_Waiting],
+        slices: Sequence[Slice],
+        futures: Sequence[asyncio.Future[Sent]],
+    ) -> None:
+        offsets = await asyncio.gather(*(self._offset(future) for future in futures))
+        placements = place([waiting.batch for waiting in taken], slices, offsets)
+        for waiting, placement in zip(taken, placements, strict=True):
+            if not waiting.placed.done():
+                waiting.placed.set_result(placement)
+
+    async def _offset(self, future: asyncio.Future[Sent]) -> int | None:
+        """None when the outcome is unknown; a late acknowledgement then changes nothing."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return (await asyncio.shield(future)).offset
+        except (TimeoutError, Transient):
+            return None
+
+
+def _take(waiting: list[_Waiting]) -> list[_Waiting]:
+    """Remove the oldest batches from the list, about GATHER_LIMIT rows of them, of one schema."""
+    schema, rows, count = waiting[0].batch.schema, 0, 0
+    for item in waiting:
+        if item.batch.schema is not schema or (count and rows >= GATHER_LIMIT):
+            break
+        rows += item.batch.rows.num_rows
+        count += 1
+    taken = waiting[:count]
+    del waiting[:count]
+    return taken
+
+
+def _encoded(piece: Slice) -> Iterator[tuple[Slice, bytes]]:
+    value = events.encode(piece.columns)
+    if len(value) <= RECORD_BYTES or len(piece.rows) == 1:
+        yield piece, value
+        return
+    for half in halves(piece):
+        yield from _encoded(half)
+
+
+def _span(schema: StreamSchema, taken: Sequence[_Waiting]) -> AbstractContextManager[Span]:
+    """One span for the records: child of the oldest publish call, linked to the others."""
+    links = [telemetry.link_to(waiting.headers) for waiting in taken[1 : MAX_LINKS + 1]]
+    return telemetry.span(
+        f"send {schema.topic}",
+        kind=SpanKind.PRODUCER,
+        parent=telemetry.from_headers(taken[0].headers),
+        links=[link for link in links if link is not None],
+        attributes={
+            "messaging.destination.name": schema.topic,
+            "messaging.batch.message_count": len(taken),
+        },
+    )

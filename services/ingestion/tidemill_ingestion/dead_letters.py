@@ -1,0 +1,161 @@
+"""Show dead letters, and put them back, each exactly once.
+
+1. Claim the dead letter in the ledger.
+2. Append it to its topic and partition; a row says in `_replay_of` what it replays, which is part
+   of its id, so that a repeat of this step within the stream's dedupe window counts once.
+3. Confirm it in the ledger.
+
+A crash between 1 and 3 leaves a claim: repeated soon it is sent again (2 makes that harmless),
+later it is refused, because nothing would recognise the second copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tidemill.errors import Invalid
+from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
+from tidemill_common import events, topics
+from tidemill_common.kafka import Broker, Producer, TopicPartition, administering
+from tidemill_common.kafka import dead_letters as letters
+from tidemill_ingestion.store import Claim, Ledger
+
+REPEAT_SECONDS = 300.0
+"""Half of the default dedupe window: in it a second copy is certainly recognised."""
+PAGE = 500
+MAX_LIST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Dead letters of every topic of the project."""
+
+    broker: Broker
+    producer: Producer
+    ledger: Ledger
+
+    async def newest(
+        self, stream: str, start: int | None, limit: int
+    ) -> tuple[list[pb.DeadLetter], int]:
+        """Return up to `limit` from `start` on (None: the newest), and how many there are."""
+        topic = _topic(stream)
+        first, end = await self._span(topic)
+        limit = min(limit, MAX_LIST)
+        begin = max(first, end - limit) if start is None else start
+        found = await letters.read(self.broker, topic, start=begin, limit=limit) if end else []
+        done = await self.ledger.done(topic)
+        return [
+            _to_proto(letter, replayed=letter.position in done) for letter in found
+        ], end - first
+
+    async def replay(
+        self, stream: str, positions: Sequence[int], *, dry_run: bool
+    ) -> pb.ReplayDeadLettersResponse:
+        """Put the dead letters at `positions` (empty: all) back."""
+        topic = _topic(stream)
+        reply = pb.ReplayDeadLettersResponse()
+        done = await self.ledger.done(topic)
+        for letter in await self._chosen(topic, positions):
+            if letter.position in done:
+                reply.already_replayed += 1
+            elif dry_run:
+                reply.replayed += 1
+            else:
+                await self._put_back(topic, letter, reply)
+        return reply
+
+    async def _put_back(
+        self, topic: str, letter: letters.DeadLetter, reply: pb.ReplayDeadLettersResponse
+    ) -> None:
+        match await self.ledger.claim(topic, letter.position, REPEAT_SECONDS):
+            case Claim.DONE:
+                reply.already_replayed += 1
+                return
+            case Claim.STALE:
+                reply.refused += 1
+                reply.reasons.append(
+                    f"{topic}.dlq offset {letter.position} was claimed earlier, never confirmed; "
+                    "look whether its event is in the topic before you publish it again by hand"
+                )
+                return
+        sent = await self.producer.send(
+            topic,
+            _value(topic, letter),
+            key=letter.record.key,
+            partition=letter.partition,
+            headers=letter.record.headers,
+        )
+        await self.ledger.confirm(topic, letter.position, sent.offset)
+        reply.replayed += 1
+
+    async def _chosen(self, topic: str, positions: Sequence[int]) -> list[letters.DeadLetter]:
+        first, end = await self._span(topic)
+        missing = [position for position in positions if not first <= position < end]
+        if missing:
+            raise Invalid(f"{topic}.dlq holds offsets {first} to {end - 1}, not {missing}")
+        found: list[letters.DeadLetter] = []
+        at = min(positions) if positions else first
+        while at < end:
+            page = await letters.read(self.broker, topic, start=at, limit=PAGE)
+            if not page:
+                break
+            found += page
+            at = page[-1].position + 1
+        wanted = set(positions)
+        return [letter for letter in found if not wanted or letter.position in wanted]
+
+    async def _span(self, topic: str) -> tuple[int, int]:
+        tp = TopicPartition(topics.dead_letters(topic).name, 0)
+        async with administering(self.broker) as admin:
+            if tp.topic not in await admin.topics():
+                return 0, 0
+            first = (await admin.start_offsets([tp]))[tp]
+            return first, (await admin.end_offsets([tp]))[tp]
+
+
+def _topic(stream: str) -> str:
+    """Accept a stream's name, its topic, or the dead-letter topic itself."""
+    if not stream:
+        raise Invalid("name a stream, or a topic")
+    name = stream.removesuffix(".dlq")
+    return name if "." in name else f"events.{name}"
+
+
+def _value(topic: str, letter: letters.DeadLetter) -> bytes:
+    """Original bytes of a record; a single row says that it is a replay."""
+    value = letter.record.value or b""
+    if letter.row is None:
+        return value
+    row = events.decode(value)
+    origin = pa.array([f"{topic}.dlq:{letter.position}"] * row.num_rows, pa.string())
+    index = row.schema.get_field_index("_replay_of")
+    columns = [origin if i == index else row.column(i) for i in range(row.num_columns)]
+    return events.encode(pa.RecordBatch.from_arrays(columns, schema=row.schema))
+
+
+def _to_proto(letter: letters.DeadLetter, *, replayed: bool) -> pb.DeadLetter:
+    time = Timestamp()
+    time.FromMilliseconds(letter.record.timestamp_ms)
+    return pb.DeadLetter(
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.position,
+        key=letter.record.key,
+        value=letter.record.value,
+        headers={
+            "origin-offset": str(letter.offset),
+            "origin-row": "" if letter.row is None else str(letter.row),
+            "group": letter.group,
+            "service": letter.service,
+            "stage": letter.stage,
+            "error": letter.error,
+            "message": letter.message,
+            "attempt": str(letter.attempt),
+        },
+        time=time,
+        replayed=replayed,
+    )

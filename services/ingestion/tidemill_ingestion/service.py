@@ -1,0 +1,89 @@
+"""Ingestion, whole: what it talks to, in what order it starts, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tidemill.ingestion.v1.ingestion_service_pb2_grpc import add_IngestionServiceServicer_to_server
+from tidemill_common import rpc, topics
+from tidemill_common.clock import SystemClock
+from tidemill_common.kafka import Admin, Broker, administering, producing
+from tidemill_common.postgres import connected, migrate
+from tidemill_common.project_source import Applied, projects
+from tidemill_ingestion import cloudevents
+from tidemill_ingestion.appender import Appender
+from tidemill_ingestion.dead_letters import DeadLetters
+from tidemill_ingestion.handlers import Streams
+from tidemill_ingestion.limits import SourceLimit
+from tidemill_ingestion.schema import compile_stream
+from tidemill_ingestion.servicer import METHODS, Edge, IngestionServicer
+from tidemill_ingestion.settings import Settings
+from tidemill_ingestion.store import Ledger
+from tidemill_tiles.kernels import warm_up
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`; what was accepted is acknowledged before the producer closes."""
+    await asyncio.to_thread(warm_up)
+    broker = Broker(settings.kafka, client="ingestion")
+    await migrate(settings.postgres, schema="ingestion", package="tidemill_ingestion.sql")
+    async with (
+        connected(settings.postgres, schema="ingestion") as pool,
+        administering(broker) as admin,
+        producing(broker) as producer,
+    ):
+        await admin.ensure([topics.REGISTRY_EVENTS])
+        streams = Streams()
+        log = Appender(
+            producer,
+            linger=settings.linger_ms / 1_000,
+            batch_events=settings.batch_events,
+            pending=settings.pending_events,
+            timeout=settings.append_timeout_s,
+        )
+        epoch = await admin.cluster_id()
+        edge = Edge(streams, log, SourceLimit(settings.source_rate), SystemClock(), epoch)
+        servicer = IngestionServicer(edge, DeadLetters(broker, producer, Ledger(pool)))
+        rpc_service = rpc.Service(add_IngestionServiceServicer_to_server, servicer)
+        closed = asyncio.Event()
+        async with asyncio.TaskGroup() as appending:
+            appending.create_task(log.run(closed), name="append")
+            async with asyncio.TaskGroup() as edges:
+                edges.create_task(_follow(settings, broker, admin, streams, stop), name="project")
+                edges.create_task(
+                    rpc.serve([rpc_service], METHODS, settings.listen, stop), name="rpc"
+                )
+                edges.create_task(
+                    cloudevents.serve(edge, settings.ingestion_http, stop), name="http"
+                )
+            closed.set()
+
+
+async def _follow(
+    settings: Settings, broker: Broker, admin: Admin, streams: Streams, stop: asyncio.Event
+) -> None:
+    """Take up every generation of the project: topics first, then the streams."""
+    async for applied in projects(settings.registry, broker, stop):
+        await admin.ensure(_topics(applied))
+        streams.schemas = {
+            stream.name: compile_stream(stream) for stream in applied.project.streams
+        }
+        logger.info(
+            "streams.applied",
+            extra={"generation": applied.generation, "streams": sorted(streams.schemas)},
+        )
+
+
+def _topics(applied: Applied) -> list[topics.Topic]:
+    raw = [
+        topics.events(
+            stream.name,
+            partitions=stream.partitions,
+            retention_ms=stream.retention.ToMilliseconds() or 7 * topics.DAY_MS,
+        )
+        for stream in applied.project.streams
+    ]
+    return [*raw, *(topics.dead_letters(topic.name) for topic in raw)]

@@ -1,0 +1,265 @@
+"""Decide for a whole batch which events of a stream are good, and turn those into columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidemill_ingestion.schema import Bounds, StreamSchema
+from tidemill_tiles.keys import key_column, partitions_of
+
+MAX_EVENT_BYTES: Final = 262_144
+MAX_ID: Final = 256
+FUTURE_US: Final = 5 * 60 * 1_000_000
+"""How far ahead of the platform's clock an event may be."""
+KEY_SEPARATOR: Final = "\x1f"
+
+_FIELD = re.compile(r"field `([^`]+)`|\$(?:\[\d+\])?\.([A-Za-z0-9_]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """An event as an edge received it; times in microseconds, None when the event states none."""
+
+    id: str
+    source: str
+    data: bytes
+    time_us: int | None
+    available_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one event can never be accepted, and which field is to blame."""
+
+    reason: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Good rows in columns, the partition of each, and where they stood in the input."""
+
+    schema: StreamSchema
+    rows: pa.RecordBatch
+    partitions: npt.NDArray[np.int32]
+    index: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The good rows (None if there are none) and the refusals by position in the input."""
+
+    batch: Batch | None
+    refusals: dict[int, Refusal]
+
+
+def check_events(schema: StreamSchema, raw: Sequence[RawEvent], now_us: int) -> Checked:
+    """Validate JSON events of one stream.
+
+    The batch is decoded in one call; only if that fails is each event looked at alone, so that
+    bad neighbours cost the good ones little and change nothing for them.
+    """
+    refusals: dict[int, Refusal] = {}
+    rows = _decode_all(schema, raw)
+    if rows is None:
+        rows = _decode_each(schema, raw, refusals)
+    good = [i for i in range(len(raw)) if i not in refusals] if refusals else range(len(raw))
+    if not good:
+        return Checked(None, refusals)
+    kept = [rows[i] for i in good] if refusals else rows
+    fields = {
+        column.name: pa.array(
+            [getattr(row, column.name) for row in kept], type=_arrow(schema, column.name)
+        )
+        for column in schema.columns
+    }
+    envelope = [raw[i] for i in good] if refusals else raw
+    table = pa.RecordBatch.from_pydict(
+        {
+            "_id": fields[schema.id_field]
+            if schema.id_field
+            else pa.array([e.id for e in envelope], pa.string()),
+            "_source": pa.array([e.source for e in envelope], pa.string()),
+            "_time": _times(schema, fields, [e.time_us for e in envelope], now_us),
+            "_available": _stamps([e.available_us for e in envelope], now_us),
+            "_replay_of": pa.nulls(len(envelope), pa.string()),
+            **fields,
+        },
+        schema=schema.arrow,
+    )
+    index = np.asarray(good, dtype=np.int64)
+    states = np.fromiter((e.available_us is not None for e in envelope), bool, len(envelope))
+    return _check_rows(schema, table, index, refusals, now_us, states)
+
+
+def check_columns(
+    schema: StreamSchema, table: pa.RecordBatch, now_us: int, *, states: bool
+) -> Checked:
+    """Validate rows that came as columns of the stream's Arrow schema."""
+    refusals: dict[int, Refusal] = {}
+    for column in schema.columns:
+        values = table.column(column.name)
+        if column.required:
+            _refuse(
+                refusals, np.asarray(pc.is_null(values)), "a required field is missing", column.name
+            )
+        if column.name in schema.bounds:
+            _refuse_outside(refusals, values, schema.bounds[column.name], column.name)
+    rows = np.arange(table.num_rows, dtype=np.int64)
+    good = np.array([i for i in rows if i not in refusals], dtype=np.int64) if refusals else rows
+    if not len(good):
+        return Checked(None, refusals)
+    kept = table.take(pa.array(good)) if refusals else table
+    return _check_rows(schema, kept, good, refusals, now_us, np.full(len(good), states))
+
+
+def _decode_all(schema: StreamSchema, raw: Sequence[RawEvent]) -> list[Any] | None:
+    """Decode all at once, or None if any event may be bad.
+
+    Rows are flat, every line begins an object, and a raw newline ends a string with an error: so
+    lines cannot merge, and as many rows as lines means one row per event.
+    """
+    lines = [event.data for event in raw]
+    if not all(line[:1] == b"{" and len(line) <= MAX_EVENT_BYTES for line in lines):
+        return None
+    try:
+        rows: list[Any] = schema.row.decode_lines(b"\n".join(lines))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return rows if len(rows) == len(lines) else None
+
+
+def _decode_each(
+    schema: StreamSchema, raw: Sequence[RawEvent], refusals: dict[int, Refusal]
+) -> list[Any]:
+    rows: list[Any] = []
+    for position, event in enumerate(raw):
+        row = None
+        if len(event.data) > MAX_EVENT_BYTES:
+            size = f"{len(event.data)} bytes of data; at most {MAX_EVENT_BYTES} are accepted"
+            refusals[position] = Refusal(size)
+        else:
+            try:
+                row = schema.row.decode(event.data)
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+                refusals[position] = _refusal(error)
+        rows.append(row)
+    return rows
+
+
+def _refusal(error: Exception) -> Refusal:
+    text = "the object is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    match = _FIELD.search(text)
+    return Refusal(text, (match.group(1) or match.group(2)) if match else "")
+
+
+def _arrow(schema: StreamSchema, name: str) -> pa.DataType:
+    return schema.arrow.field(name).type
+
+
+def _stamps(values: Sequence[int | None], now_us: int) -> pa.Array:
+    filled = [now_us if value is None else value for value in values]
+    return pa.array(filled, pa.int64()).cast(pa.timestamp("us", "UTC"))
+
+
+def _times(
+    schema: StreamSchema, fields: dict[str, pa.Array], stated: Sequence[int | None], now_us: int
+) -> pa.Array:
+    if not schema.time_field:
+        return _stamps(stated, now_us)
+    declared = fields[schema.time_field]
+    return pc.coalesce(declared, _stamps(stated, now_us)) if declared.null_count else declared
+
+
+def _check_rows(
+    schema: StreamSchema,
+    rows: pa.RecordBatch,
+    index: npt.NDArray[np.int64],
+    refusals: dict[int, Refusal],
+    now_us: int,
+    states: npt.NDArray[np.bool_],
+) -> Checked:
+    """Check what every edge shares: id, times, key; then choose partitions."""
+    found: dict[int, Refusal] = {}
+    _check_ids(rows, found)
+    _check_times(schema, rows, found, now_us, states)
+    _check_separators(schema, rows, found)
+    keys = key_column([rows.column(name) for name in schema.key])
+    partitions = partitions_of(keys, schema.partitions)
+    _refuse(found, partitions < 0, "a field of the stream's key is null", ", ".join(schema.key))
+    refusals.update({int(index[row]): refusal for row, refusal in found.items()})
+    if not found:
+        return Checked(Batch(schema, rows, partitions, index), refusals)
+    good = np.array([i for i in range(rows.num_rows) if i not in found], dtype=np.int64)
+    if not len(good):
+        return Checked(None, refusals)
+    kept = rows.take(pa.array(good))
+    return Checked(Batch(schema, kept, partitions[good], index[good]), refusals)
+
+
+def _check_ids(rows: pa.RecordBatch, found: dict[int, Refusal]) -> None:
+    ids = rows.column("_id")
+    lengths = pc.fill_null(pc.utf8_length(ids), 0)
+    bounds = pc.min_max(lengths)
+    if bounds["min"].as_py() < 1 or bounds["max"].as_py() > MAX_ID:
+        sizes = np.asarray(lengths)
+        _refuse(found, sizes < 1, "an event needs an id", "id")
+        _refuse(found, sizes > MAX_ID, f"an id has at most {MAX_ID} characters", "id")
+
+
+def _check_times(
+    schema: StreamSchema,
+    rows: pa.RecordBatch,
+    found: dict[int, Refusal],
+    now_us: int,
+    states: npt.NDArray[np.bool_],
+) -> None:
+    time = np.asarray(rows.column("_time").cast(pa.int64()))
+    available = np.asarray(rows.column("_available").cast(pa.int64()))
+    ahead = "lies more than 5 min in the future"
+    _refuse(
+        found, time > now_us + FUTURE_US, f"the event time {ahead}", schema.time_field or "time"
+    )
+    _refuse(found, available > now_us + FUTURE_US, f"the available time {ahead}", "availabletime")
+    if not schema.replay:
+        rule = f"only a stream marked `replay` may state it, and {schema.name} is not"
+        _refuse(found, states, rule, "availabletime")
+    rule = "the available time lies before the event time"
+    _refuse(found, states & (available < time), rule, "availabletime")
+
+
+def _check_separators(
+    schema: StreamSchema, rows: pa.RecordBatch, found: dict[int, Refusal]
+) -> None:
+    """0x1F joins the parts of a key, so no string may hold it."""
+    for column in schema.columns:
+        if column.type != "string":
+            continue
+        hit = pc.match_substring(rows.column(column.name), KEY_SEPARATOR)
+        if pc.any(hit).as_py():
+            mask = np.asarray(pc.fill_null(hit, fill_value=False))
+            _refuse(found, mask, "a string may not hold the character U+001F", column.name)
+
+
+def _refuse(
+    found: dict[int, Refusal], mask: npt.NDArray[np.bool_], reason: str, field: str
+) -> None:
+    for row in np.flatnonzero(mask).tolist():
+        found.setdefault(row, Refusal(reason, field))
+
+
+def _refuse_outside(
+    found: dict[int, Refusal], values: pa.Array, bounds: Bounds, field: str
+) -> None:
+    number = np.asarray(pc.fill_null(pc.cast(values, pa.float64(), safe=False), 0.0))
+    rule = f"must be finite and lie between {bounds.low:g} and {bounds.high:g}"
+    _refuse(found, ~((number >= bounds.low) & (number <= bounds.high)), rule, field)
