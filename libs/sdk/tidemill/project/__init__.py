@@ -1,0 +1,111 @@
+"""Project files: read, check and normalise them; the same in Python.
+
+`load` and `read` take YAML or Python files, `normalise` and `generation` give the one form that
+services see, `model_inputs` says what a model reads. The other names are the Python form.
+"""
+
+from tidemill.project.builders import (
+    Aggregation,
+    FeatureView,
+    Field,
+    OnDemand,
+    Stream,
+    Window,
+    boolean,
+    count,
+    distinct,
+    first,
+    float64,
+    int64,
+    last,
+    max,  # noqa: A004
+    mean,
+    min,  # noqa: A004
+    std,
+    string,
+    sum,  # noqa: A004
+    timestamp,
+    var,
+)
+from tidemill.project.builders_model import (
+    Categorical,
+    Gate,
+    Input,
+    Label,
+    MetricFloor,
+    Model,
+    Monitors,
+    NonInferiority,
+    Project,
+    Resources,
+    RetrainPolicy,
+    Rollout,
+    SchemaGate,
+    ServerGate,
+    Spine,
+    Trainer,
+    computed,
+    feature,
+    request,
+)
+from tidemill.project.check import check
+from tidemill.project.inputs import ModelInputs, ResolvedInput, model_inputs
+from tidemill.project.load import Loaded, load, loads, read
+from tidemill.project.normalise import feature_names, generation, normalise
+from tidemill.project.problems import Location, Problem
+
+__all__ = [
+    "Aggregation",
+    "Categorical",
+    "FeatureView",
+    "Field",
+    "Gate",
+    "Input",
+    "Label",
+    "Loaded",
+    "Location",
+    "MetricFloor",
+    "Model",
+    "ModelInputs",
+    "Monitors",
+    "NonInferiority",
+    "OnDemand",
+    "Problem",
+    "Project",
+    "ResolvedInput",
+    "Resources",
+    "RetrainPolicy",
+    "Rollout",
+    "SchemaGate",
+    "ServerGate",
+    "Spine",
+    "Stream",
+    "Trainer",
+    "Window",
+    "boolean",
+    "check",
+    "computed",
+    "count",
+    "distinct",
+    "feature",
+    "feature_names",
+    "first",
+    "float64",
+    "generation",
+    "int64",
+    "last",
+    "load",
+    "loads",
+    "max",
+    "mean",
+    "min",
+    "model_inputs",
+    "normalise",
+    "read",
+    "request",
+    "std",
+    "string",
+    "sum",
+    "timestamp",
+    "var",
+]
