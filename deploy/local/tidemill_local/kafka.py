@@ -29,6 +29,9 @@ SETTINGS = {
     "inter.broker.listener.name": "BROKER",
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT",
     "auto.create.topics.enable": "false",
+    # A broker that was killed may come back when its session has ended: 9 s by default.
+    "broker.heartbeat.interval.ms": 500,
+    "broker.session.timeout.ms": 3000,
     "default.replication.factor": 1,
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 2000,

@@ -14,9 +14,15 @@ PYTHON_MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def default_parts() -> Path:
-    """Name the folder of the installed parts: TIDEMILL_PARTS, else the user's cache."""
+    """Name the folder of the installed parts.
+
+    TIDEMILL_PARTS, else what `make install` made beside this environment, else the user's cache.
+    """
     if told := os.environ.get("TIDEMILL_PARTS"):
         return Path(told).resolve()
+    checkout = Path(sys.prefix).parent / ".tidemill" / "parts"
+    if checkout.is_dir():
+        return checkout
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "tidemill" / "parts"
 
