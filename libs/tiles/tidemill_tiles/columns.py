@@ -1,0 +1,101 @@
+"""The columns of a stream as one view's engine takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tidemill.errors import Invalid
+from tidemill_tiles.definitions import field_types
+from tidemill_tiles.expressions import compile_expression
+from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.fixed import to_fixed
+from tidemill_tiles.keys import KeyColumn, key_column
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from tidemill_tiles.plan import Plan
+
+
+@dataclass(slots=True, eq=False)
+class EventBatch:
+    """What an engine applies; every array has one column per event."""
+
+    keys: KeyColumn
+    time_us: npt.NDArray[np.int64]
+    tie: npt.NDArray[np.uint64]
+    values: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
+    filters: npt.NDArray[np.bool_]
+    keep: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def arrays(self, mask: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[Any], ...]:
+        """Return the arrays in the order in which kernels take them."""
+        return (
+            self.keys.hashes,
+            self.keys.data,
+            self.keys.offsets,
+            self.time_us,
+            self.tie,
+            self.values,
+            self.valid,
+            self.filters,
+            self.keep if mask is None else self.keep & mask,
+        )
+
+
+def window_time(
+    event_us: npt.NDArray[np.int64], available_us: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the time at which events enter windows: no state runs ahead of what was known."""
+    return np.minimum(event_us, available_us)
+
+
+def event_batch(
+    plan: Plan,
+    columns: pa.RecordBatch | pa.Table,
+    *,
+    time_us: npt.NDArray[np.int64],
+    tie: npt.NDArray[np.uint64],
+) -> EventBatch:
+    """Build keys, integers and filter masks of a view from a stream's columns."""
+    definition, rows = plan.definition, columns.num_rows
+    keys = key_column([_column(columns, field.name) for field in definition.entity])
+    keep = keys.valid
+    if definition.filter is not None:
+        keep = keep & _mask(plan, definition.filter, columns)
+    values = np.empty((len(plan.value_fields), rows), dtype=np.int64)
+    valid = np.empty((len(plan.value_fields), rows), dtype=np.bool_)
+    for place, field in enumerate(plan.value_fields):
+        values[place], valid[place] = to_fixed(_column(columns, field.name), field)
+    filters = np.empty((len(plan.filters), rows), dtype=np.bool_)
+    for place, sql in enumerate(plan.filters):
+        filters[place] = _mask(plan, sql, columns)
+    return EventBatch(
+        keys,
+        np.ascontiguousarray(time_us, dtype=np.int64),
+        np.ascontiguousarray(tie, dtype=np.uint64),
+        values,
+        valid,
+        filters,
+        keep,
+    )
+
+
+def _mask(plan: Plan, sql: str, columns: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+    types = field_types(plan.definition)
+    return compile_expression(sql, types, FieldType.BOOL).true_rows(columns)
+
+
+def _column(columns: pa.RecordBatch | pa.Table, name: str) -> Any:
+    place = columns.schema.get_field_index(name)
+    if place < 0:
+        raise Invalid(f"the batch has no column {name!r}, only {columns.schema.names}")
+    return columns.column(place)

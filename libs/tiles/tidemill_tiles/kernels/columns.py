@@ -1,0 +1,120 @@
+"""Fixed-point columns, lateness and duplicate ids: one pass over the rows of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from tidemill_tiles.kernels.compiling import I1, INT, RF1, RI1, RT1, RU1, T1, U1, helper, kernel
+from tidemill_tiles.kernels.hashing import mix64
+from tidemill_tiles.kernels.layout import NOTHING
+
+_LIMIT = 2.0**48
+_INT_LIMIT = 2**48
+
+
+@kernel(types.void, RF1, RT1, types.float64, I1, T1)
+def fix_floats(column: Any, valid: Any, step: Any, out: Any, representable: Any) -> None:
+    """Round to multiples of the step, half to even; null stays representable."""
+    for row in range(len(column)):
+        out[row] = 0
+        representable[row] = True
+        if valid[row]:
+            value = np.rint(column[row] / step)
+            if abs(value) < _LIMIT:
+                out[row] = np.int64(value)
+            else:
+                representable[row] = False
+
+
+@kernel(types.void, RI1, RT1, I1, T1)
+def fix_integers(column: Any, valid: Any, out: Any, representable: Any) -> None:
+    """Take integers as they are; those of 48 bits and more are not representable."""
+    for row in range(len(column)):
+        value = column[row]
+        good = -_INT_LIMIT < value < _INT_LIMIT
+        representable[row] = good or not valid[row]
+        out[row] = value if valid[row] and good else 0
+
+
+@kernel(INT, INT, RI1, RI1, INT, INT, T1)
+def late_rows(
+    watermark: Any, time: Any, append: Any, lateness: Any, skew: Any, late: Any
+) -> Any:
+    """Mark rows that are late against the rows before them; return the watermark after all."""
+    for row in range(len(time)):
+        late[row] = watermark != NOTHING and time[row] < watermark - lateness
+        known = min(time[row], append[row] + skew)
+        watermark = max(watermark, known)
+    return watermark
+
+
+@helper
+def _id_place(ids: Any, rows: Any, wanted: Any) -> Any:
+    mask = len(ids) - 1
+    place = np.int64(mix64(wanted)) & mask
+    while rows[place] >= 0 and ids[place] != wanted:
+        place = (place + 1) & mask
+    return place
+
+
+@kernel(types.void, U1, I1, I1, I1, RU1, RI1, INT, INT, T1)
+def check_ids(
+    ids: Any, rows: Any, times: Any, counters: Any, batch: Any, append: Any,
+    window: Any, capacity: Any, duplicate: Any,
+) -> None:  # fmt: skip
+    """Mark rows whose id came within the window, and remember every row's id.
+
+    counters: rows so far, newest append time, ids held.
+    """
+    row_number, newest, held = counters[0], counters[1], counters[2]
+    for row in range(len(batch)):
+        newest = max(newest, append[row])
+        place = _id_place(ids, rows, batch[row])
+        duplicate[row] = False
+        if rows[place] >= 0:
+            duplicate[row] = (
+                row_number - rows[place] <= capacity and newest - times[place] <= window
+            )
+        else:
+            held += 1
+            ids[place] = batch[row]
+        rows[place] = row_number
+        times[place] = newest
+        row_number += 1
+    counters[0], counters[1], counters[2] = row_number, newest, held
+
+
+@kernel(types.void, U1, I1, I1, I1, U1, I1, I1, INT, INT)
+def keep_ids(
+    ids: Any, rows: Any, times: Any, counters: Any, new_ids: Any, new_rows: Any, new_times: Any,
+    window: Any, capacity: Any,
+) -> None:  # fmt: skip
+    """Copy the ids that can still make a row a duplicate into a new, empty table."""
+    held = 0
+    for place in range(len(ids)):
+        if rows[place] < 0:
+            continue
+        if counters[0] - rows[place] <= capacity and counters[1] - times[place] <= window:
+            to = _id_place(new_ids, new_rows, ids[place])
+            new_ids[to] = ids[place]
+            new_rows[to] = rows[place]
+            new_times[to] = times[place]
+            held += 1
+    counters[2] = held
+
+
+@kernel(INT, I1, I1, I1, INT, INT)
+def count_ids(rows: Any, times: Any, counters: Any, window: Any, capacity: Any) -> Any:
+    """Count the ids that can still make a row a duplicate."""
+    held = 0
+    for place in range(len(rows)):
+        if (
+            rows[place] >= 0
+            and counters[0] - rows[place] <= capacity
+            and counters[1] - times[place] <= window
+        ):
+            held += 1
+    return held

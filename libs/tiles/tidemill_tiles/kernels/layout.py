@@ -1,0 +1,92 @@
+"""Where things stand in the arrays that kernels share; plain numbers, known when they compile."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# A tile row: int64 words before its cells.
+ROW_KEY: Final = 0  # entity slot << 8 | level
+ROW_TILE: Final = 1
+ROW_NEWEST: Final = 2
+ROW_HEAD: Final = 3
+LEVEL_BITS: Final = 8
+LEVEL_MASK: Final = 255
+
+# The links of a tile row: int32.
+LINK_NEXT: Final = 0  # older tile of the same entity and level
+LINK_PREVIOUS: Final = 1  # newer one
+LINK_PEER: Final = 2  # same level and tile, another entity
+LINK_DIRTY: Final = 3
+LINK_NAMED: Final = 4  # snapshot that last named the row
+LINK_WORDS: Final = 5
+
+# An entity: int64 words before the newest tile of each level.
+ENTITY_HASH: Final = 0
+ENTITY_LIVE: Final = 2
+ENTITY_KEY: Final = 3
+ENTITY_KEY_LENGTH: Final = 4
+ENTITY_TILES: Final = 5
+ENTITY_ANNOUNCED: Final = 6
+ENTITY_HEAD: Final = 7
+
+# Counters of a table.
+META_ENTITIES: Final = 0
+META_TILES: Final = 1
+META_FREE: Final = 2  # rows on the free list
+META_DIRTY: Final = 3
+META_CURSOR: Final = 4  # where the next free slot is looked for
+META_KEYS: Final = 5  # bytes used of the key arena
+META_KEYS_DEAD: Final = 6
+META_POOL: Final = 7  # words used of the set pool
+META_BUCKETS: Final = 8
+META_POOL_NEED: Final = 9  # words that one event may take at most
+META_EPOCH: Final = 10  # entities announced in it need not be announced again
+META_FREE_SETS: Final = 16  # heads of the free lists of set blocks, by size class
+META_OLDEST: Final = 32  # a lower bound of the oldest tile, by level
+META_WORDS: Final = 48
+
+# A bucket: all rows of one level and tile.
+BUCKET_LEVEL: Final = 0  # level + 1, 0 is empty
+BUCKET_TILE: Final = 1
+BUCKET_ROW: Final = 2
+
+# A level.
+LEVEL_HOP: Final = 0  # 0 is lifetime
+LEVEL_WINDOW: Final = 1
+LEVEL_GROUPS: Final = 2
+LEVEL_GROUPS_END: Final = 3
+LEVEL_WORDS: Final = 4
+LIFETIME_TILES: Final = 1
+
+# A source: the columns of one (field, filter).
+SRC_VALUE: Final = 0
+SRC_FILTER: Final = 1
+SRC_N: Final = 2
+SRC_SUM: Final = 3
+SRC_SQUARES: Final = 4
+SRC_MIN: Final = 5
+SRC_MAX: Final = 6
+SRC_FIRST: Final = 7
+SRC_LAST: Final = 8
+SRC_SET: Final = 9
+SRC_LIMIT: Final = 10
+SRC_WORDS: Final = 11
+
+# A group of a read, an operation of a group, an output of a read.
+GROUP_LEVEL: Final = 0
+GROUP_TILES: Final = 1
+GROUP_START: Final = 2
+GROUP_END: Final = 3
+OP_PRIMITIVE: Final = 0
+OP_COLUMN: Final = 1
+OP_PLACE: Final = 2
+OP_LIMIT: Final = 3
+OUT_FUNCTION: Final = 0
+OUT_GROUP: Final = 1
+OUT_N: Final = 2
+OUT_A: Final = 3
+OUT_B: Final = 4
+OUT_LIMIT: Final = 5
+OUT_WORDS: Final = 6
+
+NOTHING: Final = -(2**63)

@@ -1,0 +1,227 @@
+"""Tiles into values: integers of all tables are merged first, then one expression makes floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from tidemill_tiles.kernels import layout as at
+from tidemill_tiles.kernels import wide
+from tidemill_tiles.kernels.compiling import (
+    B2,
+    F2,
+    I1,
+    I2,
+    INT,
+    RI1,
+    RU2,
+    U2,
+    helper,
+    kernel,
+)
+from tidemill_tiles.kernels.places import find_entity, tile_of
+from tidemill_tiles.kernels.sets import count_of, put
+from tidemill_tiles.kernels.update import TABLE, _before, dead_tile
+
+PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
+COUNT, SUM, MEAN, VAR, STD, MIN, MAX, LAST, FIRST, DISTINCT = range(10)
+PLAN = types.Tuple((I2, I2, I2, I1))
+"""levels, groups, operations, empty accumulator"""
+INTERMEDIATE = types.Tuple((I2, U2, B2, I1))
+"""accumulators, sets, expired groups, newest times: a row per entity"""
+_TWO_64 = 18446744073709551616.0
+
+
+@helper
+def _merge_event(into: Any, place: Any, rows: Any, row: Any, column: Any, last: Any) -> None:
+    time, tie, value = rows[row, column], rows[row, column + 1], rows[row, column + 2]
+    if last:
+        take = _before(into[place], into[place + 1], into[place + 2], time, tie, value)
+    else:
+        take = _before(time, tie, value, into[place], into[place + 1], into[place + 2])
+    if take:
+        into[place] = time
+        into[place + 1] = tie
+        into[place + 2] = value
+
+
+@helper
+def _merge_cell(
+    into: Any, sets: Any, rows: Any, pool: Any, row: Any, operation: Any
+) -> None:
+    primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
+    place = operation[at.OP_PLACE]
+    if primitive == at.SRC_N:
+        into[place] += rows[row, column]
+    elif primitive in (at.SRC_SUM, at.SRC_SQUARES):
+        low, high = wide.add(
+            into[place], into[place + 1], rows[row, column], rows[row, column + 1]
+        )
+        into[place] = low
+        into[place + 1] = high
+    elif primitive == at.SRC_MIN:
+        into[place] = min(into[place], rows[row, column])
+    elif primitive == at.SRC_MAX:
+        into[place] = max(into[place], rows[row, column])
+    elif primitive == at.SRC_SET:
+        limit, start = operation[at.OP_LIMIT], into[place]
+        count = into[place + 1]
+        for number in range(count_of(rows[row, column + 1])):
+            count = put(sets, start, count, limit, pool[rows[row, column] + number])
+        into[place + 1] = count
+    else:
+        _merge_event(into, place, rows, row, column, primitive == at.SRC_LAST)
+
+
+@helper
+def _merge_level(
+    state: Any, plan: Any, level: Any, slot: Any, time: Any, into: Any, sets: Any
+) -> Any:
+    """Merge an entity's tiles of one level into every group of it; return the newest time."""
+    entity, rows, links, pool = state[1], state[4], state[5], state[10]
+    levels, groups, operations, _ = plan
+    first, last = levels[level, at.LEVEL_GROUPS], levels[level, at.LEVEL_GROUPS_END]
+    head = tile_of(time, levels[level, at.LEVEL_HOP])
+    tail = head - groups[last - 1, at.GROUP_TILES]
+    newest = np.int64(at.NOTHING)
+    row = entity[slot, at.ENTITY_HEAD + level]
+    while row >= 0 and rows[row, at.ROW_TILE] > head:
+        row = np.int64(links[row, at.LINK_NEXT])
+    while row >= 0 and rows[row, at.ROW_TILE] > tail:
+        newest = max(newest, rows[row, at.ROW_NEWEST])
+        age = head - rows[row, at.ROW_TILE]
+        for group in range(first, last):
+            if age < groups[group, at.GROUP_TILES]:
+                for number in range(groups[group, at.GROUP_START], groups[group, at.GROUP_END]):
+                    _merge_cell(into, sets, rows, pool, row, operations[number])
+        row = np.int64(links[row, at.LINK_NEXT])
+    return newest
+
+
+@helper
+def clear(plan: Any, found: Any, number: Any) -> None:
+    """Begin the merge of one entity."""
+    accumulators, _, expired, newest = found
+    template = plan[3]
+    for place in range(len(template)):
+        accumulators[number, place] = template[place]
+    for group in range(expired.shape[1]):
+        expired[number, group] = 0
+    newest[number] = at.NOTHING
+
+
+@helper
+def merge_entity(
+    state: Any, plan: Any, found: Any, number: Any, first: Any, second: Any, time: Any
+) -> None:
+    """Merge one entity of one table."""
+    accumulators, sets, _, newest = found
+    slot = find_entity(state[2], state[1], first, second)
+    if slot < 0:
+        return
+    for level in range(len(plan[0])):
+        seen = _merge_level(
+            state, plan, level, slot, time, accumulators[number], sets[number]
+        )
+        newest[number] = max(newest[number], seen)
+
+
+@helper
+def mark_expired(plan: Any, found: Any, number: Any, time: Any, watermark: Any, late: Any) -> None:
+    """Mark groups whose window reaches into tiles that a table has evicted."""
+    levels, groups, _, _ = plan
+    for group in range(len(groups)):
+        level = groups[group, at.GROUP_LEVEL]
+        tail = tile_of(time, levels[level, at.LEVEL_HOP]) - groups[group, at.GROUP_TILES] + 1
+        if tail <= dead_tile(levels, level, watermark, late):
+            found[2][number, group] = 1
+
+
+@kernel(types.void, PLAN, INTERMEDIATE, INT)
+def begin_read(plan: Any, found: Any, count: Any) -> None:
+    """Begin the merge of `count` entities."""
+    for number in range(count):
+        clear(plan, found, number)
+
+
+@kernel(types.void, TABLE, PLAN, INTERMEDIATE, RU2, RI1, INT, INT)
+def read_table(
+    state: Any, plan: Any, found: Any, hashes: Any, times: Any, watermark: Any, lateness: Any
+) -> None:
+    """Merge one table into what was found so far, a row per entity."""
+    for number in range(len(hashes)):
+        first, second = np.int64(hashes[number, 0]), np.int64(hashes[number, 1])
+        merge_entity(state, plan, found, number, first, second, times[number])
+        mark_expired(plan, found, number, times[number], watermark, lateness)
+
+
+@helper
+def _estimate(sets: Any, start: Any, count: Any, limit: Any) -> Any:
+    """Return the number of distinct values: exact below the limit."""
+    if count < limit:
+        return np.float64(count)
+    return (limit - 1) / ((np.float64(sets[start + limit - 1]) + 1.0) / _TWO_64)
+
+
+@helper
+def _value(into: Any, sets: Any, output: Any, scale: Any) -> Any:
+    """Return the value and status of one feature, from its merged integers."""
+    function, n = output[at.OUT_FUNCTION], into[output[at.OUT_N]]
+    a, b = output[at.OUT_A], output[at.OUT_B]
+    if function == COUNT:
+        return np.float64(n), PRESENT
+    if function == DISTINCT:
+        return _estimate(sets, into[a], into[a + 1], output[at.OUT_LIMIT]), PRESENT
+    if function == SUM:
+        return wide.to_float(into[a], into[a + 1]) * scale, PRESENT
+    if n == 0:
+        return np.nan, NULL
+    if function == MEAN:
+        return wide.to_float(into[a], into[a + 1]) / n * scale, PRESENT
+    if function in (VAR, STD):
+        result = wide.variance(n, into[a], into[a + 1], into[b], into[b + 1])
+        if function == STD:
+            return np.sqrt(result) * scale, PRESENT
+        return result * scale * scale, PRESENT
+    if function in (MIN, MAX):
+        return np.float64(into[a]) * scale, PRESENT
+    return np.float64(into[a + 2]) * scale, PRESENT
+
+
+@helper
+def finish_entity(
+    outputs: Any, scales: Any, found: Any, number: Any, oldest: Any,
+    values: Any, status: Any, into: Any,
+) -> None:  # fmt: skip
+    """Turn the merged integers of row `number` into values and statuses of row `into`."""
+    accumulators, sets, expired, newest = found
+    for feature in range(len(outputs)):
+        output = outputs[feature]
+        value, state = np.nan, NOT_FOUND
+        if expired[number, output[at.OUT_GROUP]] != 0:
+            state = EXPIRED
+        elif newest[number] != at.NOTHING:
+            if newest[number] < oldest:
+                state = EXPIRED
+            else:
+                value, state = _value(
+                    accumulators[number], sets[number], output, scales[feature]
+                )
+        values[into, feature] = value
+        status[into, feature] = state
+
+
+@kernel(
+    types.void, I2, types.float64[::1], INTERMEDIATE, RI1, INT, F2, B2
+)
+def finish_read(
+    outputs: Any, scales: Any, found: Any, times: Any, ttl: Any, values: Any, status: Any
+) -> None:
+    """Turn merged integers into values and statuses; ttl < 0 is none."""
+    for number in range(len(times)):
+        oldest = times[number] - ttl if ttl >= 0 else at.NOTHING
+        finish_entity(outputs, scales, found, number, oldest, values, status, number)
+
+

@@ -1,0 +1,85 @@
+"""The tiles of one view that come from one input partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.kernels import layout, update
+from tidemill_tiles.store import Store
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tidemill_tiles.columns import EventBatch
+    from tidemill_tiles.plan import Plan
+
+
+class TileTable:
+    """A sparse table of mergeable partial results: a pure function of what was applied."""
+
+    __slots__ = ("plan", "store", "watermark_us")
+
+    def __init__(self, plan: Plan) -> None:
+        """Begin without entities."""
+        self.plan = plan
+        self.store = Store(plan)
+        self.watermark_us = NO_TIME
+
+    @property
+    def entities(self) -> int:
+        """Return how many entities have a tile."""
+        return int(self.store.meta[layout.META_ENTITIES])
+
+    @property
+    def tiles(self) -> int:
+        """Return how many tiles are held."""
+        return int(self.store.meta[layout.META_TILES])
+
+    @property
+    def state_bytes(self) -> int:
+        """Return the bytes in use."""
+        return self.store.bytes
+
+    def apply(self, batch: EventBatch, mask: npt.NDArray[np.bool_] | None = None) -> int:
+        """Add the kept rows of a batch to every level; return how many that were.
+
+        The order of rows does not matter. Verdicts are the caller's: pass them as the mask.
+        """
+        plan, events, start = self.plan, batch.arrays(mask), 0
+        while True:
+            start = update.apply_events(
+                self.store.arrays, plan.levels, plan.sources, plan.template, events, start
+            )
+            if start == len(batch):
+                return int(np.count_nonzero(events[-1]))
+            key_bytes = batch.keys.offsets[start + 1] - batch.keys.offsets[start]
+            self.store.make_room(key_bytes=int(key_bytes))
+
+    def evict(self, watermark_us: int, *, keep_entities: bool = False) -> int:
+        """Remove tiles older than window + lateness + hop; return how many.
+
+        Pure in the state and the watermark, so owner and followers do the same at a record. A
+        follower that is not complete keeps entities without tiles: their owner may still know some.
+        """
+        self.watermark_us = max(self.watermark_us, watermark_us)
+        gone = update.evict_tiles(
+            self.store.arrays,
+            self.plan.levels,
+            self.plan.set_columns,
+            self.watermark_us,
+            self.plan.definition.lateness_us,
+            keep_entities,
+        )
+        if gone:
+            self.store.drop_gone_buckets()
+        return int(gone)
+
+    def entity_keys(self) -> list[bytes]:
+        """Return the canonical keys of all entities, in no promised order."""
+        store = self.store
+        live = store.entity[store.entity[:, layout.ENTITY_LIVE] != 0]
+        spans = live[:, [layout.ENTITY_KEY, layout.ENTITY_KEY_LENGTH]].tolist()
+        return [store.keys[start : start + size].tobytes() for start, size in spans]
