@@ -1,4 +1,4 @@
-"""Generate the protobuf and gRPC code of libs/sdk from protos/: `python tools/generate_protos.py [--check]`."""
+"""Generate the protobuf and gRPC code of libs/sdk from protos/; `--check` only compares."""
 
 import filecmp
 import os
@@ -34,11 +34,15 @@ def differences() -> list[str]:
         fresh = Path(folder)
         generate(fresh)
         made = {path.relative_to(fresh) for path in fresh.rglob("*_pb2*")}
-        kept = {path.relative_to(TARGET) for path in TARGET.rglob("*_pb2*") if path.suffix != ".pyc"}
+        kept = {
+            path.relative_to(TARGET) for path in TARGET.rglob("*_pb2*") if path.suffix != ".pyc"
+        }
         stale = [f"{path}: only in one of the two" for path in sorted(made ^ kept)]
-        for path in sorted(made & kept):
-            if not filecmp.cmp(fresh / path, TARGET / path, shallow=False):
-                stale.append(f"{path}: differs")
+        stale.extend(
+            f"{path}: differs"
+            for path in sorted(made & kept)
+            if not filecmp.cmp(fresh / path, TARGET / path, shallow=False)
+        )
     return stale
 
 
