@@ -32,15 +32,18 @@ class Addresses:
             raise Misconfigured(message, hint=hint) from None
 
 
+def variable(service: str) -> str:
+    """Return the environment variable that holds the address of a service."""
+    return f"TIDEMILL_{service.upper()}"
+
+
 def find(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Addresses:
     """Read the environment (TIDEMILL_<SERVICE>); what it leaves out comes from the stack file.
 
     The stack file is TIDEMILL_STACK, else .tidemill/stack.json of `start` (default: the working
     folder) or the nearest folder above it.
     """
-    given = {
-        name: environ[key] for name in SERVICES if (key := f"TIDEMILL_{name.upper()}") in environ
-    }
+    given = {name: environ[key] for name in SERVICES if (key := variable(name)) in environ}
     path = stack_file(start, environ)
     if path is None:
         return Addresses(given, "the environment")
@@ -60,9 +63,8 @@ def stack_file(start: Path | None = None, environ: Mapping[str, str] = os.enviro
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        stack = json.loads(path.read_text())
-        addresses = stack["addresses"]
-        return {name: str(addresses[name]) for name in SERVICES if name in addresses}
+        stated = json.loads(path.read_text())["environment"]
+        return {name: str(stated[key]) for name in SERVICES if (key := variable(name)) in stated}
     except FileNotFoundError as error:
         raise Unavailable(f"no stack file {path}", hint="start one: tidemill up") from error
     except (ValueError, KeyError, TypeError) as error:
