@@ -102,8 +102,8 @@ def load(cls: type[S], service: str, environ: Mapping[str, str] | None = None) -
     """Build `cls` from the environment; Misconfigured names every error in it.
 
     A field named in SHARED is read from TIDEMILL_<FIELD>, any other from
-    TIDEMILL_<SERVICE>_<FIELD>; a Secret from the file named by the variable with _FILE at its end. An empty variable counts
-    as not set. A variable of this service that no field knows is an error.
+    TIDEMILL_<SERVICE>_<FIELD>; a Secret from the file named by the variable with _FILE at its end.
+    An empty variable counts as not set. A variable of this service that no field knows is an error.
     """
     known = os.environ if environ is None else environ
     hints = get_type_hints(cls)

@@ -18,7 +18,15 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -91,15 +99,38 @@ def span(
 ) -> Iterator[Span]:
     """Open a span as a child of `parent` or of the current one; an exception marks it as failed.
 
-    Zipkin knows no links, so the linked traces are an attribute too: search them by their id.
+    Zipkin knows no links, so the linked traces are an attribute too: search them by their id. An exception gives its type only.
     """
     known = [link for link in links if link is not None][:MAX_LINKS]
     with trace.get_tracer(_SCOPE).start_as_current_span(
-        name, context=parent, kind=kind, attributes=attributes, links=known
+        name,
+        context=parent,
+        kind=kind,
+        attributes=attributes,
+        links=known,
+        record_exception=False,
+        set_status_on_exception=False,
     ) as opened:
         if known and opened.is_recording():
             opened.set_attribute("tidemill.links", _trace_ids(known))
-        yield opened
+        with _failing(opened):
+            yield opened
+
+
+class _failing:  # noqa: N801 (reads as a statement)
+    """Mark a span with the type of the exception that leaves it; its text could be personal."""
+
+    def __init__(self, opened: Span) -> None:
+        self._span = opened
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End."""
+        if kind is not None and self._span.is_recording():
+            self._span.set_attribute("error.type", kind.__name__)
+            self._span.set_status(Status(StatusCode.ERROR, kind.__name__))
 
 
 def _trace_ids(links: Sequence[Link]) -> str:
@@ -168,3 +199,8 @@ def _context(text: str) -> Context | None:
     if not source.is_valid:
         return None
     return trace.set_span_in_context(trace.NonRecordingSpan(source), otel_context.Context())
+
+
+def is_sampled(context: Context) -> bool:
+    """Say whether the span that `context` carries is kept."""
+    return trace.get_current_span(context).get_span_context().trace_flags.sampled

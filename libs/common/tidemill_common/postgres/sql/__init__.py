@@ -1,0 +1,1 @@
+"""Tables that every schema has: outbox, inbox, positions."""
