@@ -14,7 +14,7 @@ WAIT_S = 10.0
 
 
 def a_process(folder: Path, code: str, probe: Readiness = Readiness.READY) -> Supervised:
-    program = Program("small", (sys.executable, "-c", code), folder, lambda: probe, grace_s=1.0)
+    program = Program("small", (sys.executable, "-I", "-S", "-c", code), folder, lambda: probe, grace_s=1.0)
     return Supervised(program, folder / "small.log", lambda: None)
 
 
@@ -62,11 +62,11 @@ async def test_a_process_that_ignores_the_request_to_end_is_killed_after_its_gra
     assert process.view.state is ProcessState.STOPPED
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 async def test_a_crash_loop_ends_and_names_the_log_and_the_last_words(tmp_path: Path) -> None:
     process = a_process(tmp_path, "raise SystemExit('no such broker')", Readiness.NO)
     process.start()
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(50):
         await process.settled()
     view = process.view
     assert view.state is ProcessState.FAILED
