@@ -86,15 +86,7 @@ async def relay(
         try:
             await _lead(pool, producer, stop, each_page, every, hint)
             failures = 0
-        except (
-            Transient,
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-        ) as error:
-            if not isinstance(error, Transient) and not is_lost(error):
-                raise
+        except Transient as error:
             failures += 1
             logger.warning("outbox.waiting", extra={"error": str(error), "attempt": failures})
             await _pause(stop, None, 0.1 + backoff.delay(failures))
