@@ -9,6 +9,7 @@ TESTS = $(wildcard libs/*/tests services/*/tests deploy/*/tests tools/tests exam
 
 hash = $(shell cat $(1) | sha256sum | cut -c1-16)
 DEPENDENCIES := .venv/.dependencies-$(call hash,constraints.txt)
+KERNELS := .venv/.kernels-$(call hash,libs/tiles/tidemill_tiles/kernels/*.py constraints.txt)
 EDITABLE := .venv/.editable-$(call hash,pyproject.toml constraints.txt)
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ help: ## print this help
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: environment parts ## the environment and the parts of the local stack; quick when done
+install: environment $(KERNELS) parts ## the environment and the parts of the local stack; quick when done
 
 environment: $(EDITABLE)
 
@@ -36,6 +37,11 @@ $(EDITABLE): $(DEPENDENCIES)
 	  --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	rm -f .venv/.editable-*
+	touch $@
+
+$(KERNELS): $(EDITABLE)
+	$(BIN)/python -c "from tidemill_tiles import kernels; kernels.warm_up()"
+	rm -f .venv/.kernels-*
 	touch $@
 
 parts: environment
