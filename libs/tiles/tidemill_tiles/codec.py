@@ -1,0 +1,234 @@
+"""The bytes of the feature log: a fixed header, then columns, little-endian.
+
+    header  128 bytes: magic "TMFL", format u16, kind u8, flags u8, crc32 u32 (of all but itself),
+            body length u32, position i64, watermark i64, newest available i64, snapshot u64,
+            view version (12 characters), length of the generation u32, generation (64 bytes, zeros after)
+    body    rows, chunk: entities E u32, rows R u32, key bytes K u32, set values V u32, then
+            entity hashes u64 [E, 2], tiles i64 [R], newest i64 [R], cells i64 [cells, R], set values
+            u64 [V], entity slots u32 [E], key lengths u32 [E], row slots u32 [R], set counts
+            u32 [sets, R], levels u8 [R], key bytes [K]
+            gone: slots u32 [n]
+            others: empty
+
+Every length is checked against the record before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tidemill.errors import Corrupt, Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from tidemill_tiles.plan import Plan
+
+MAGIC: Final = b"TMFL"
+FORMAT: Final = 1
+MAX_RECORD_BYTES: Final = 512 * 1024
+MAX_SLOTS: Final = 1 << 27
+MAX_KEY_BYTES: Final = 4_096
+MAX_GENERATION_BYTES: Final = 64
+LAST: Final = 1
+HEADER: Final = struct.Struct("<4sHBBIIqqqQ12sI64s")
+COUNTS: Final = struct.Struct("<IIII")
+CRC_START: Final = 8
+CRC_END: Final = 12
+BODY_LIMIT: Final = MAX_RECORD_BYTES - HEADER.size - COUNTS.size
+
+if sys.byteorder != "little":
+    raise Misconfigured("the feature log is little-endian, and so must this machine be")
+
+
+class Kind(IntEnum):
+    """What a record says."""
+
+    ROWS = 1
+    GONE = 2
+    SNAPSHOT_BEGIN = 3
+    CHUNK = 4
+    SNAPSHOT_END = 5
+    GENESIS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What every record carries; `last` marks the end of a flush."""
+
+    kind: Kind
+    position: int
+    watermark_us: int
+    newest_available_us: int
+    generation: str
+    view_version: str
+    snapshot: int
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The counts that decide how long the columns of a body are."""
+
+    entities: int
+    rows: int
+    key_bytes: int
+    values: int
+
+    def columns(self, plan: Plan) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+        """Name the columns of a body in their order, with type and shape."""
+        yield "hashes", np.uint64, (self.entities, 2)
+        yield "tiles", np.int64, (self.rows,)
+        yield "newest", np.int64, (self.rows,)
+        yield "cells", np.int64, (len(plan.cells), self.rows)
+        yield "values", np.uint64, (self.values,)
+        yield "slots", np.uint32, (self.entities,)
+        yield "lengths", np.uint32, (self.entities,)
+        yield "row_slots", np.uint32, (self.rows,)
+        yield "counts", np.uint32, (len(plan.set_columns), self.rows)
+        yield "levels", np.uint8, (self.rows,)
+        yield "keys", np.uint8, (self.key_bytes,)
+
+
+COLUMNS: Final = (
+    "slots",
+    "hashes",
+    "lengths",
+    "keys",
+    "tiles",
+    "newest",
+    "cells",
+    "row_slots",
+    "levels",
+    "counts",
+    "values",
+)
+"""The order in which kernels take the columns of a body."""
+
+
+def row_bytes(plan: Plan) -> int:
+    """Return the bytes of one row in a body, set values and its entity not counted."""
+    return 8 * (2 + len(plan.cells)) + 4 + 4 * len(plan.set_columns) + 1
+
+
+def body_bytes(plan: Plan, shape: Shape) -> int:
+    """Return the length of a body with these counts."""
+    return (
+        COUNTS.size
+        + row_bytes(plan) * shape.rows
+        + 24 * shape.entities
+        + 8 * shape.values
+        + shape.key_bytes
+    )
+
+
+def new_body(plan: Plan, shape: Shape) -> tuple[bytearray, tuple[npt.NDArray[Any], ...]]:
+    """Return a whole record with an empty header, and its columns for a kernel to fill."""
+    record = bytearray(HEADER.size + body_bytes(plan, shape))
+    COUNTS.pack_into(
+        record, HEADER.size, shape.entities, shape.rows, shape.key_bytes, shape.values
+    )
+    return record, _views(record, plan, shape)
+
+
+def _views(record: Any, plan: Plan, shape: Shape) -> tuple[npt.NDArray[Any], ...]:
+    start, named = HEADER.size + COUNTS.size, {}
+    for name, dtype, sizes in shape.columns(plan):
+        count = int(np.prod(sizes, dtype=np.int64))
+        column = np.frombuffer(record, dtype=dtype, count=count, offset=start).reshape(sizes)
+        named[name] = column if column.flags.aligned else column.copy()
+        start += column.nbytes
+    return tuple(named[name] for name in COLUMNS)
+
+
+def sealed(record: bytearray, header: Header) -> bytes:
+    """Write the header, with the checksum of everything, into a record."""
+    generation = header.generation.encode()
+    flags = LAST if header.last else 0
+    HEADER.pack_into(
+        record,
+        0,
+        MAGIC,
+        FORMAT,
+        header.kind,
+        flags,
+        0,
+        len(record) - HEADER.size,
+        header.position,
+        header.watermark_us,
+        header.newest_available_us,
+        header.snapshot,
+        header.view_version.encode(),
+        len(generation),
+        generation,
+    )
+    struct.pack_into("<I", record, CRC_START, _checksum(record))
+    return bytes(record)
+
+
+def _checksum(record: bytes | bytearray | memoryview) -> int:
+    view = memoryview(record)
+    return zlib.crc32(view[CRC_END:], zlib.crc32(view[:CRC_START]))
+
+
+def encode_plain(header: Header) -> bytes:
+    """Return a record without a body."""
+    return sealed(bytearray(HEADER.size), header)
+
+
+def encode_gone(header: Header, slots: npt.NDArray[np.uint32]) -> bytes:
+    """Return a record that names removed entities."""
+    return sealed(bytearray(HEADER.size) + slots.astype("<u4").tobytes(), header)
+
+
+def decode_header(record: bytes) -> Header:
+    """Check a record's length and checksum and return its header; Corrupt if they are wrong."""
+    if not HEADER.size <= len(record) <= MAX_RECORD_BYTES:
+        raise Corrupt(f"a record of {len(record)} bytes, not in {HEADER.size}..{MAX_RECORD_BYTES}")
+    (magic, version, kind, flags, checksum, length, position, watermark, newest, snapshot, view,
+     size, generation) = HEADER.unpack_from(record)  # fmt: skip
+    if magic != MAGIC or version != FORMAT:
+        raise Corrupt(f"magic {magic!r} format {version}, not {MAGIC!r} format {FORMAT}")
+    if length != len(record) - HEADER.size:
+        raise Corrupt(f"a body of {len(record) - HEADER.size} bytes, the header says {length}")
+    if checksum != _checksum(record):
+        raise Corrupt("the checksum of a feature-log record does not match its bytes")
+    if kind not in set(Kind) or size > MAX_GENERATION_BYTES or flags & ~LAST:
+        raise Corrupt(f"a record of kind {kind}, flags {flags}, generation length {size}")
+    try:
+        words = generation[:size].decode(), view.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Corrupt("the generation or view version is not text") from error
+    return Header(Kind(kind), position, watermark, newest, *words, snapshot, bool(flags & LAST))
+
+
+def decode_gone(record: bytes) -> npt.NDArray[np.int64]:
+    """Return the slots that a gone record names."""
+    if (len(record) - HEADER.size) % 4:
+        raise Corrupt(f"a gone body of {len(record) - HEADER.size} bytes is not a list of slots")
+    return np.frombuffer(record, dtype="<u4", offset=HEADER.size).astype(np.int64)
+
+
+def decode_body(plan: Plan, record: bytes) -> tuple[Shape, tuple[npt.NDArray[Any], ...]]:
+    """Return the columns of a rows or chunk record; Corrupt if the counts do not fill it."""
+    if len(record) < HEADER.size + COUNTS.size:
+        raise Corrupt("a body without its counts")
+    shape = Shape(*COUNTS.unpack_from(record, HEADER.size))
+    if HEADER.size + body_bytes(plan, shape) != len(record):
+        raise Corrupt(f"{shape} does not fill a record of {len(record)} bytes")
+    columns = _views(record, plan, shape)
+    slots, lengths = columns[COLUMNS.index("slots")], columns[COLUMNS.index("lengths")]
+    if shape.entities and (slots.max() >= MAX_SLOTS or lengths.max() > MAX_KEY_BYTES):
+        raise Corrupt(f"slot {slots.max()} or key of {lengths.max()} bytes is beyond its limit")
+    if int(lengths.sum(dtype=np.int64)) != shape.key_bytes:
+        raise Corrupt("the key lengths do not add up to the key bytes")
+    return shape, columns

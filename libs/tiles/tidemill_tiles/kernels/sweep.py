@@ -1,0 +1,64 @@
+"""Training sets: events and label rows in one sweep of time, through the same apply and merge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from tidemill_tiles.kernels import layout as at
+from tidemill_tiles.kernels.compiling import B2, F2, I1, I2, INT, RI1, RU2, kernel
+from tidemill_tiles.kernels.merge import (
+    INTERMEDIATE,
+    PLAN,
+    clear,
+    finish_entity,
+    merge_entity,
+)
+from tidemill_tiles.kernels.rows import room_for
+from tidemill_tiles.kernels.update import EVENTS, TABLE, apply_event
+
+LAYOUT = types.Tuple((I2, I2, I1))
+"""levels, sources, row template"""
+LABELS = types.Tuple((RU2, RI1, RI1))
+"""hashes, times, order in which to answer"""
+OUTPUT = types.Tuple((I2, types.float64[::1], F2, B2, I1))
+"""outputs, scales, values, statuses, event times"""
+NO_ROOM, NO_EVENTS, DONE = range(3)
+
+
+@kernel(types.UniTuple(INT, 3), TABLE, LAYOUT, PLAN, EVENTS, RI1, LABELS, INTERMEDIATE, OUTPUT,
+        INT, INT, INT, types.bool_, INT)  # fmt: skip
+def sweep(
+    state: Any, laid: Any, plan: Any, events: Any, visible: Any, labels: Any, found: Any, output: Any,
+    event: Any, label: Any, until: Any, more: Any, ttl: Any,
+) -> Any:  # fmt: skip
+    """Answer labels in order of time, each after the events that were visible by then.
+
+    Goes on from (event, label) and stops at label `until`, when an event does not fit, or when the
+    events end and there are more to come. Returns why, the next event and the next label.
+    """
+    levels, sources, template = laid
+    hashes, times, order = labels
+    outputs, scales, values, status, event_times = output
+    offsets, keep = events[2], events[8]
+    while label < until:
+        row = order[label]
+        time = times[row]
+        while event < len(keep) and visible[event] <= time:
+            if keep[event]:
+                if not room_for(state, len(levels), offsets[event + 1] - offsets[event]):
+                    return NO_ROOM, event, label
+                apply_event(state, levels, sources, template, events, event)
+            event += 1
+        if event == len(keep) and more:
+            return NO_EVENTS, event, label
+        first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
+        clear(plan, found, 0)
+        merge_entity(state, plan, found, 0, first, second, time)
+        oldest = time - ttl if ttl >= 0 else at.NOTHING
+        finish_entity(outputs, scales, found, 0, oldest, values, status, row)
+        event_times[row] = found[3][0]
+        label += 1
+    return DONE, event, label
