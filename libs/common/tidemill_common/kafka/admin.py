@@ -63,6 +63,7 @@ class Admin:
                 name=topic.name,
                 num_partitions=topic.partitions,
                 replication_factor=-1,
+                replica_assignments={},
                 topic_configs=dict(topic.config),
             )
             for topic in missing

@@ -1,0 +1,111 @@
+"""A follower hands over every record in order and knows when it is at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tidemill.errors import Misconfigured
+from tidemill_common import topics
+from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, following, producing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = pytest.mark.stack
+
+
+class Kept:
+    """What a follower was handed, by partition."""
+
+    def __init__(self) -> None:
+        self.values: dict[TopicPartition, list[bytes | None]] = defaultdict(list)
+        self.resets: list[TopicPartition] = []
+
+    def __call__(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        self.values[tp].extend(record.value for record in records)
+
+    def reset(self, tp: TopicPartition) -> None:
+        self.resets.append(tp)
+        self.values[tp].clear()
+
+
+async def append(kafka: Broker, topic: topics.Topic, partition: int, *values: bytes) -> int:
+    async with producing(kafka, linger_ms=0) as producer:
+        sent = [await producer.send(topic.name, value, partition=partition) for value in values]
+        return sent[-1].offset
+
+
+async def test_everything_from_the_start_and_then_what_comes(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    tp, kept = TopicPartition(topic.name, 0), Kept()
+    await append(kafka, topic, 0, b"1", b"2")
+    async with following(kafka, {tp: None}, kept) as follower:
+        await follower.caught_up()
+        assert kept.values[tp] == [b"1", b"2"]
+        offset = await append(kafka, topic, 0, b"3")
+        await asyncio.wait_for(follower.reach(tp, offset + 1), 5)
+        assert kept.values[tp] == [b"1", b"2", b"3"]
+        assert follower.end(tp) == 3
+
+
+async def test_a_partition_is_followed_from_the_position_it_is_added_with(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    first, second, kept = TopicPartition(topic.name, 0), TopicPartition(topic.name, 1), Kept()
+    await append(kafka, topic, 0, b"1", b"2", b"3")
+    await append(kafka, topic, 1, b"a", b"b")
+    async with following(kafka, {first: 2}, kept) as follower:
+        await follower.caught_up()
+        await follower.add({second: None})
+        await follower.caught_up()
+        assert dict(kept.values) == {first: [b"3"], second: [b"a", b"b"]}
+        follower.remove([first])
+        await append(kafka, topic, 0, b"4")
+        offset = await append(kafka, topic, 1, b"c")
+        await asyncio.wait_for(follower.reach(second, offset + 1), 5)
+        assert kept.values[first] == [b"3"]
+
+
+async def test_an_empty_partition_is_at_its_end_at_once(kafka: Broker, topic: topics.Topic) -> None:
+    async with following(kafka, {TopicPartition(topic.name, 0): None}, Kept()) as follower:
+        await asyncio.wait_for(follower.caught_up(), 2)
+
+
+async def test_a_trimmed_log_is_forgotten_and_read_from_its_start(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    tp, kept = TopicPartition(topic.name, 0), Kept()
+    await append(kafka, topic, 0, b"1", b"2", b"3")
+    await admin.delete_records({tp: 2})
+    async with following(kafka, {tp: 0}, kept, on_reset=kept.reset) as follower:
+        await asyncio.wait_for(follower.caught_up(), 10)
+    assert kept.resets == [tp]
+    assert kept.values[tp] == [b"3"]
+
+
+async def test_a_trimmed_log_ends_a_follower_that_cannot_forget(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    tp = TopicPartition(topic.name, 0)
+    await append(kafka, topic, 0, b"1", b"2")
+    await admin.delete_records({tp: 1})
+    with pytest.raises(Misconfigured, match="no offset 0 any more"):
+        async with following(kafka, {tp: 0}, Kept()) as follower:
+            await asyncio.wait_for(follower.caught_up(), 10)
+
+
+async def test_an_error_of_the_callback_ends_the_block(kafka: Broker, topic: topics.Topic) -> None:
+    def broken(_: TopicPartition, records: Sequence[Record]) -> None:
+        message = f"cannot read {records[0].value!r}"
+        raise ValueError(message)
+
+    tp = TopicPartition(topic.name, 0)
+    await append(kafka, topic, 0, b"1")
+    with pytest.raises(ValueError, match="cannot read b'1'"):
+        async with following(kafka, {tp: None}, broken) as follower:
+            await asyncio.wait_for(follower.caught_up(), 10)

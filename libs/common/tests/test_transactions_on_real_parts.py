@@ -1,0 +1,109 @@
+"""A transaction is all or nothing on the real broker."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tidemill.errors import Fenced, TidemillError
+from tidemill_common import topics
+from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, following, transactional
+from tidemill_common.kafka.reading import read_range
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+pytestmark = pytest.mark.stack
+
+
+async def committed_values(kafka: Broker, topic: str, partition: int = 0) -> list[bytes | None]:
+    records = await read_range(kafka, TopicPartition(topic, partition), None, 1000)
+    return [record.value for record in records]
+
+
+async def test_records_and_offsets_become_visible_together(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    source = TopicPartition(topic.name, 1)
+    async with transactional(kafka, f"{topic.name}.a") as producer:
+        async with producer.transaction() as tx:
+            tx.send(topic.name, b"one", partition=0)
+            tx.send(topic.name, b"two", partition=0, headers=[("schema", b"1")])
+            tx.commit_offsets({source: 7}, f"{topic.name}.g")
+            assert await committed_values(kafka, topic.name) == []
+        assert [sent.offset for sent in tx.sent] == [0, 1]
+    assert await committed_values(kafka, topic.name) == [b"one", b"two"]
+    assert await admin.committed(f"{topic.name}.g") == {source: 7}
+
+
+async def test_a_block_that_raises_has_sent_nothing_and_the_producer_goes_on(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    async with transactional(kafka, f"{topic.name}.b") as producer:
+        with pytest.raises(ValueError, match="power cut"):
+            async with producer.transaction() as tx:
+                tx.send(topic.name, b"lost", partition=0)
+                raise ValueError("power cut")
+        assert not producer.broken
+        async with producer.transaction() as tx:
+            tx.send(topic.name, b"kept", partition=0)
+    assert await committed_values(kafka, topic.name) == [b"kept"]
+
+
+async def test_a_record_that_the_broker_refuses_takes_the_whole_transaction_with_it(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    """aiokafka's own transaction commits here, and the offsets with it: lost data."""
+    narrow = replace(
+        topics.events(topic.name.split(".")[1] + "x"), more_config={"max.message.bytes": "1000"}
+    )
+    await admin.ensure([narrow])
+    group = f"{topic.name}.c"
+    async with transactional(kafka, group) as producer:
+        with pytest.raises(TidemillError):
+            async with producer.transaction() as tx:
+                tx.send(topic.name, b"good", partition=0)
+                tx.send(narrow.name, os.urandom(50_000), partition=0)
+                tx.commit_offsets({TopicPartition(topic.name, 1): 9}, group)
+        assert producer.broken
+    await admin.delete_topics([narrow.name])
+    assert await committed_values(kafka, topic.name) == []
+    assert await admin.committed(group) == {}
+
+
+async def test_a_newer_owner_fences_the_older_one(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    async with transactional(kafka, f"{topic.name}.d") as old:
+        async with old.transaction() as tx:
+            tx.send(topic.name, b"old", partition=0)
+        async with transactional(kafka, f"{topic.name}.d") as new:
+            with pytest.raises(Fenced):
+                async with old.transaction() as tx:
+                    tx.send(topic.name, b"zombie", partition=0)
+            assert old.broken
+            async with new.transaction() as tx:
+                tx.send(topic.name, b"new", partition=0)
+    assert await committed_values(kafka, topic.name) == [b"old", b"new"]
+
+
+async def test_a_follower_reaches_the_end_behind_a_transactions_marker(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    tp = TopicPartition(topic.name, 0)
+    async with transactional(kafka, f"{topic.name}.e") as producer:
+        async with producer.transaction() as tx:
+            tx.send(topic.name, b"one", partition=0)
+    seen: list[bytes | None] = []
+
+    def keep(_: TopicPartition, records: Sequence[Record]) -> None:
+        seen.extend(record.value for record in records)
+
+    async with following(kafka, {tp: None}, keep) as follower:
+        await follower.caught_up()
+        assert follower.position(tp) == 2
+        assert (await admin.end_offsets([tp]))[tp] == 2
+    assert seen == [b"one"]
