@@ -1,4 +1,4 @@
-"""The rows of `predictions.<model>`: written by serving, read by monitoring and by the vector audit.
+"""The rows of `predictions.<model>`: written by serving, read by monitoring and the vector audit.
 
 `_vector` holds the numeric inputs in the order of the version's preprocessing (`_digest` names it),
 as float64 before any rounding, NaN where there was no value; `_request` all request fields as one
