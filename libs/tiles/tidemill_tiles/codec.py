@@ -2,11 +2,11 @@
 
     header  128 bytes: magic "TMFL", format u16, kind u8, flags u8, crc32 u32 (of all but itself),
             body length u32, position i64, watermark i64, newest available i64, snapshot u64,
-            view version (12 characters), length of the generation u32, generation (64 bytes, zeros after)
+            view version (12 characters), generation length u32, generation (64 bytes, zeros after)
     body    rows, chunk: entities E u32, rows R u32, key bytes K u32, set values V u32, then
-            entity hashes u64 [E, 2], tiles i64 [R], newest i64 [R], cells i64 [cells, R], set values
-            u64 [V], entity slots u32 [E], key lengths u32 [E], row slots u32 [R], set counts
-            u32 [sets, R], levels u8 [R], key bytes [K]
+            entity hashes u64 [E, 2], tiles i64 [R], newest i64 [R], cells i64 [cells, R],
+            set values u64 [V], entity slots u32 [E], key lengths u32 [E], row slots u32 [R],
+            set counts u32 [sets, R], levels u8 [R], key bytes [K]
             gone: slots u32 [n]
             others: empty
 
@@ -134,9 +134,7 @@ def body_bytes(plan: Plan, shape: Shape) -> int:
 def new_body(plan: Plan, shape: Shape) -> tuple[bytearray, tuple[npt.NDArray[Any], ...]]:
     """Return a whole record with an empty header, and its columns for a kernel to fill."""
     record = bytearray(HEADER.size + body_bytes(plan, shape))
-    COUNTS.pack_into(
-        record, HEADER.size, shape.entities, shape.rows, shape.key_bytes, shape.values
-    )
+    COUNTS.pack_into(record, HEADER.size, shape.entities, shape.rows, shape.key_bytes, shape.values)
     return record, _views(record, plan, shape)
 
 

@@ -31,7 +31,8 @@ POLARS: Final[dict[FieldType, Any]] = {
     FieldType.TIMESTAMP: pl.Datetime("us", "UTC"),
 }
 IMPURE: Final = re.compile(
-    r"\b(now|current_\w+|localtime\w*|today|random|rand|uuid|gen_random_uuid|version)\b", re.I
+    r"\b(now|current_\w+|localtime\w*|today|random|rand|uuid|gen_random_uuid|version)\b",
+    re.IGNORECASE,
 )
 QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 
@@ -69,7 +70,7 @@ class Expression:
             for name, kind in self._types
         }
         value = self._select(pl.DataFrame(data) if data else pl.DataFrame({"": [0]}))[0]
-        return value.astimezone(UTC) if isinstance(value, datetime) else value  # type: ignore[no-any-return]
+        return value.astimezone(UTC) if isinstance(value, datetime) else value
 
     def _series(self, columns: pa.RecordBatch | pa.Table | Mapping[str, Any]) -> pl.Series:
         rows, named = _named(columns, self.columns)
@@ -109,7 +110,9 @@ def _compiled(
     names = tuple(dict.fromkeys(expr.meta.root_names()))
     if unknown := [name for name in names if name not in types]:
         known = ", ".join(types) or "none"
-        raise Misconfigured(f"{sql!r}: there is no column {', '.join(unknown)} (there are: {known})")
+        raise Misconfigured(
+            f"{sql!r}: there is no column {', '.join(unknown)} (there are: {known})"
+        )
     used = tuple((name, types[name]) for name in names)
     kind = _result_type(sql, expr, used)
     if result is not None and kind is not result:
@@ -150,7 +153,7 @@ def _result_type(sql: str, expr: pl.Expr, used: tuple[tuple[str, FieldType], ...
 
 
 def _field_type(dtype: pl.DataType) -> FieldType | None:
-    if dtype == pl.Boolean or dtype == pl.Null:
+    if dtype in (pl.Boolean, pl.Null):
         return FieldType.BOOL
     if dtype.is_integer():
         return FieldType.INT64

@@ -38,9 +38,7 @@ def to_fixed(column: Any, field: Field) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return values, good & validity(array) if array.null_count else good
 
 
-def _fixed(
-    array: pa.Array, field: Field
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _fixed(array: pa.Array, field: Field) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     if field.type is FieldType.STRING:
         return _hashes(array), np.ones(len(array), dtype=np.bool_)
     numbers, valid = _numbers(array, field), validity(array)

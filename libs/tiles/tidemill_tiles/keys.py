@@ -141,7 +141,8 @@ def hash_keys(keys: Sequence[bytes]) -> npt.NDArray[np.uint64]:
 
 def hash_key(key: bytes) -> npt.NDArray[np.uint64]:
     """Return the 128-bit hash of one canonical key."""
-    return hash_keys([key])[0]
+    hashed: npt.NDArray[np.uint64] = hash_keys([key])[0]
+    return hashed
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -154,9 +155,7 @@ def partitions_of(keys: KeyColumn, partitions: int) -> npt.NDArray[np.int32]:
 
     xxh3_64 is called once for each different key, so the cost follows keys and not rows.
     """
-    _, firsts, inverse = np.unique(
-        keys.hashes[:, 0], return_index=True, return_inverse=True
-    )
+    _, firsts, inverse = np.unique(keys.hashes[:, 0], return_index=True, return_inverse=True)
     owners = np.array(
         [partition_of(keys.key(int(row)), partitions) for row in firsts], dtype=np.int32
     )

@@ -48,7 +48,12 @@ class Owner:
 
     @classmethod
     def resumed(
-        cls, plan: Plan, generation: str, table: TileTable, snapshot: int, times: tuple[int, int, int]
+        cls,
+        plan: Plan,
+        generation: str,
+        table: TileTable,
+        snapshot: int,
+        times: tuple[int, int, int],
     ) -> Owner:
         """Go on with a log whose records made this table; it names every entity of it."""
         owner = cls(plan, generation)

@@ -127,11 +127,7 @@ class _Sweep:
                 self.labels,
                 self.found,
                 output,
-                event,
-                self.next_label,
-                until,
-                more,
-                ttl,
+                (event, self.next_label, until, int(more), ttl),
             )
             if why == sweep.NO_ROOM:
                 start, end = batch.keys.offsets[event : event + 2]

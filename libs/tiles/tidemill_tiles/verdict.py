@@ -67,9 +67,7 @@ class PartitionVerdict:
     ) -> npt.NDArray[np.uint8]:
         """Return a Verdict a row; late wins over duplicate, and every id is remembered."""
         duplicate = self.ids.check_and_add(ids, append_us)
-        late, self.watermark_us = late_rows(
-            self.watermark_us, time_us, append_us, self.lateness_us
-        )
+        late, self.watermark_us = late_rows(self.watermark_us, time_us, append_us, self.lateness_us)
         verdict = np.where(duplicate, np.uint8(Verdict.DUPLICATE), np.uint8(Verdict.APPLIED))
         verdict[late] = Verdict.LATE
         return verdict

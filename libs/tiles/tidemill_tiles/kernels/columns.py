@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
-from tidemill_tiles.kernels.compiling import I1, INT, RF1, RI1, RT1, RU1, T1, U1, helper, kernel
+from tidemill_tiles.kernels.compiling import (
+    I1,
+    INT,
+    RF1,
+    RI1,
+    RT1,
+    RU1,
+    T1,
+    U1,
+    helper,
+    kernel,
+    types,
+)
 from tidemill_tiles.kernels.hashing import mix64
 from tidemill_tiles.kernels.layout import NOTHING
 
@@ -40,9 +51,7 @@ def fix_integers(column: Any, valid: Any, out: Any, representable: Any) -> None:
 
 
 @kernel(INT, INT, RI1, RI1, INT, INT, T1)
-def late_rows(
-    watermark: Any, time: Any, append: Any, lateness: Any, skew: Any, late: Any
-) -> Any:
+def late_rows(watermark: Any, time: Any, append: Any, lateness: Any, skew: Any, late: Any) -> Any:
     """Mark rows that are late against the rows before them; return the watermark after all."""
     for row in range(len(time)):
         late[row] = watermark != NOTHING and time[row] < watermark - lateness

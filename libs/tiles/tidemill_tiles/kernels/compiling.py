@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numba
-from numba import config, types
 from numba.core import event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_numba: Final[Any] = numba  # its types change with every release and say little
+types: Final[Any] = numba.types
 
 I1: Final = types.int64[::1]
 I2: Final = types.int64[:, ::1]
@@ -30,7 +32,7 @@ T1: Final = types.bool_[::1]
 INT: Final = types.int64
 
 
-def read_only(kind: types.Array) -> types.Array:
+def read_only(kind: Any) -> Any:
     """Return the same array, promised not to be written: it takes Arrow buffers too."""
     return types.Array(kind.dtype, kind.ndim, kind.layout, readonly=True)
 
@@ -45,8 +47,10 @@ RB1: Final = read_only(B1)
 RT1: Final = read_only(T1)
 RT2: Final = read_only(types.bool_[:, ::1])
 
-STATE: Final = (I1, I2, S1, B1, I2, S2, S1, I2, S1, S1, U1)
-"""The arrays of a table, in the order of `tidemill_tiles.store.State.arrays`."""
+TABLE: Final = types.Tuple((I1, I2, S1, B1, I2, S2, S1, I2, S1, S1, U1))
+"""The arrays of a table, in the order of `tidemill_tiles.store.Store.arrays`."""
+EVENTS: Final = types.Tuple((RU2, RB1, RI1, RI1, RU1, RI2, RT2, RT2, RT1))
+"""hashes, key bytes, key offsets, times, ties, values, valid, filters, keep"""
 
 
 def _cache_folder() -> str:
@@ -54,14 +58,16 @@ def _cache_folder() -> str:
     digest = hashlib.sha256()
     for source in sorted(here.glob("*.py")):
         digest.update(source.read_bytes())
-    return str(here / "__pycache__" / digest.hexdigest()[:12])
+    base = Path(_numba.config.CACHE_DIR or here / "__pycache__")
+    return str(base / f"kernels-{digest.hexdigest()[:12]}")
 
 
 _FOLDER: Final = _cache_folder()
+# Without numba's reference counts: kernels allocate nothing, and counting costs 5 times as much.
 _FLAGS: Final = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
-class _Compilations(event.Listener):  # type: ignore[misc]
+class _Compilations(event.Listener):
     """Counts what LLVM had to be asked for in this process."""
 
     def __init__(self) -> None:
@@ -77,7 +83,7 @@ class _Compilations(event.Listener):  # type: ignore[misc]
 
 
 _COMPILATIONS: Final = _Compilations()
-event.register("numba:compile", _COMPILATIONS)
+_numba.core.event.register("numba:compile", _COMPILATIONS)
 
 
 def compiled() -> int:
@@ -89,15 +95,15 @@ def kernel(result: Any, *arguments: Any) -> Callable[[Any], Any]:
     """Compile a function for exactly one signature, or load it from the cache."""
 
     def compile_now(function: Any) -> Any:
-        before = config.CACHE_DIR
+        config, before = _numba.config, _numba.config.CACHE_DIR
         config.CACHE_DIR = _FOLDER
         try:
-            return numba.njit([result(*arguments)], cache=True, **_FLAGS)(function)
+            return _numba.njit([result(*arguments)], cache=True, **_FLAGS)(function)
         finally:
             config.CACHE_DIR = before
 
     return compile_now
 
 
-helper: Final = numba.njit(**_FLAGS)
+helper: Final = _numba.njit(**_FLAGS)
 """A function that only kernels call; it becomes part of theirs."""

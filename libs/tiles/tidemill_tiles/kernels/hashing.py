@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill_tiles.kernels.compiling import RB1, RI1, RT1, RU1, U1, U2, helper, kernel
-from numba import types
+from tidemill_tiles.kernels.compiling import RB1, RI1, RT1, RU1, U1, U2, helper, kernel, types
 
 _C1 = np.uint64(0x87C37B91114253D5)
 _C2 = np.uint64(0x4CF5AD432745937F)
@@ -91,7 +90,6 @@ def chain_strings(data: Any, offsets: Any, valid: Any, seeds: Any, out: Any) -> 
     """Hash every valid string to 64 bits, starting from its seed; the seed where not valid."""
     for row in range(len(valid)):
         if valid[row]:
-            h1, h2 = murmur(data, offsets[row], offsets[row + 1], seeds[row])
-            out[row] = h1
+            out[row] = murmur(data, offsets[row], offsets[row + 1], seeds[row])[0]
         else:
             out[row] = seeds[row]

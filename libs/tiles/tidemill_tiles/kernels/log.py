@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tidemill_tiles.kernels import layout as at
 from tidemill_tiles.kernels.compiling import (
@@ -19,11 +18,13 @@ from tidemill_tiles.kernels.compiling import (
     RU1,
     RU2,
     S1,
+    TABLE,
     U1,
     U2,
     helper,
     kernel,
     read_only,
+    types,
 )
 from tidemill_tiles.kernels.places import find_entity
 from tidemill_tiles.kernels.rows import (
@@ -34,14 +35,13 @@ from tidemill_tiles.kernels.rows import (
     row_for,
 )
 from tidemill_tiles.kernels.sets import count_of, replace_in_row
-from tidemill_tiles.kernels.update import TABLE
 
 N1 = types.uint32[::1]
 N2 = types.uint32[:, ::1]
 RN1 = read_only(N1)
 RN2 = read_only(N2)
 WRITTEN = types.Tuple((N1, U2, N1, B1, I1, I1, I2, N1, B1, N2, U1))
-"""entity slots, hashes, key lengths, key bytes; tiles, newest, cells, slots, levels, set counts, values"""
+"""The columns of a record, in the order of `tidemill_tiles.codec.COLUMNS`."""
 GIVEN = types.Tuple((RN1, RU2, RN1, RB1, RI1, RI1, RI2, RN1, RB1, RN2, RU1))
 ENTITY_BYTES = 24
 SLOT_BYTES = 4
@@ -83,8 +83,7 @@ def cut(
     """Take rows that fit into one record, and announce their entities.
 
     Returns the end of the rows, the entities to announce, their key bytes, the set values and the
-    bytes of it all. Entities are told apart by the epoch: those announced are marked with a negative
-    one until `gather` writes them.
+    bytes of it all. An entity to announce is marked with a negative epoch until `gather` writes it.
     """
     meta, entity, rows = state[0], state[1], state[4]
     epoch = meta[at.META_EPOCH]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tidemill_tiles.kernels import layout as at
 from tidemill_tiles.kernels import wide
@@ -17,13 +16,15 @@ from tidemill_tiles.kernels.compiling import (
     INT,
     RI1,
     RU2,
+    TABLE,
     U2,
     helper,
     kernel,
+    types,
 )
 from tidemill_tiles.kernels.places import find_entity, tile_of
 from tidemill_tiles.kernels.sets import count_of, put
-from tidemill_tiles.kernels.update import TABLE, _before, dead_tile
+from tidemill_tiles.kernels.update import _before, dead_tile
 
 PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
 COUNT, SUM, MEAN, VAR, STD, MIN, MAX, LAST, FIRST, DISTINCT = range(10)
@@ -48,17 +49,13 @@ def _merge_event(into: Any, place: Any, rows: Any, row: Any, column: Any, last: 
 
 
 @helper
-def _merge_cell(
-    into: Any, sets: Any, rows: Any, pool: Any, row: Any, operation: Any
-) -> None:
+def _merge_cell(into: Any, sets: Any, rows: Any, pool: Any, row: Any, operation: Any) -> None:
     primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
     place = operation[at.OP_PLACE]
     if primitive == at.SRC_N:
         into[place] += rows[row, column]
     elif primitive in (at.SRC_SUM, at.SRC_SQUARES):
-        low, high = wide.add(
-            into[place], into[place + 1], rows[row, column], rows[row, column + 1]
-        )
+        low, high = wide.add(into[place], into[place + 1], rows[row, column], rows[row, column + 1])
         into[place] = low
         into[place + 1] = high
     elif primitive == at.SRC_MIN:
@@ -122,9 +119,7 @@ def merge_entity(
     if slot < 0:
         return
     for level in range(len(plan[0])):
-        seen = _merge_level(
-            state, plan, level, slot, time, accumulators[number], sets[number]
-        )
+        seen = _merge_level(state, plan, level, slot, time, accumulators[number], sets[number])
         newest[number] = max(newest[number], seen)
 
 
@@ -166,28 +161,35 @@ def _estimate(sets: Any, start: Any, count: Any, limit: Any) -> Any:
 
 
 @helper
+def _moment(function: Any, into: Any, output: Any, scale: Any) -> Any:
+    """Return a mean, variance or standard deviation of at least one value."""
+    n, a, b = into[output[at.OUT_N]], output[at.OUT_A], output[at.OUT_B]
+    if function == MEAN:
+        return wide.to_float(into[a], into[a + 1]) / n * scale
+    variance = wide.variance(n, into[a], into[a + 1], into[b], into[b + 1])
+    return np.sqrt(variance) * scale if function == STD else variance * scale * scale
+
+
+@helper
 def _value(into: Any, sets: Any, output: Any, scale: Any) -> Any:
     """Return the value and status of one feature, from its merged integers."""
-    function, n = output[at.OUT_FUNCTION], into[output[at.OUT_N]]
-    a, b = output[at.OUT_A], output[at.OUT_B]
+    function, n, a = output[at.OUT_FUNCTION], into[output[at.OUT_N]], output[at.OUT_A]
+    value, status = np.nan, PRESENT
     if function == COUNT:
-        return np.float64(n), PRESENT
-    if function == DISTINCT:
-        return _estimate(sets, into[a], into[a + 1], output[at.OUT_LIMIT]), PRESENT
-    if function == SUM:
-        return wide.to_float(into[a], into[a + 1]) * scale, PRESENT
-    if n == 0:
-        return np.nan, NULL
-    if function == MEAN:
-        return wide.to_float(into[a], into[a + 1]) / n * scale, PRESENT
-    if function in (VAR, STD):
-        result = wide.variance(n, into[a], into[a + 1], into[b], into[b + 1])
-        if function == STD:
-            return np.sqrt(result) * scale, PRESENT
-        return result * scale * scale, PRESENT
-    if function in (MIN, MAX):
-        return np.float64(into[a]) * scale, PRESENT
-    return np.float64(into[a + 2]) * scale, PRESENT
+        value = np.float64(n)
+    elif function == DISTINCT:
+        value = _estimate(sets, into[a], into[a + 1], output[at.OUT_LIMIT])
+    elif function == SUM:
+        value = wide.to_float(into[a], into[a + 1]) * scale
+    elif n == 0:
+        status = NULL
+    elif function in (MEAN, VAR, STD):
+        value = _moment(function, into, output, scale)
+    elif function in (MIN, MAX):
+        value = np.float64(into[a]) * scale
+    else:
+        value = np.float64(into[a + 2]) * scale
+    return value, status
 
 
 @helper
@@ -206,16 +208,12 @@ def finish_entity(
             if newest[number] < oldest:
                 state = EXPIRED
             else:
-                value, state = _value(
-                    accumulators[number], sets[number], output, scales[feature]
-                )
+                value, state = _value(accumulators[number], sets[number], output, scales[feature])
         values[into, feature] = value
         status[into, feature] = state
 
 
-@kernel(
-    types.void, I2, types.float64[::1], INTERMEDIATE, RI1, INT, F2, B2
-)
+@kernel(types.void, I2, types.float64[::1], INTERMEDIATE, RI1, INT, F2, B2)
 def finish_read(
     outputs: Any, scales: Any, found: Any, times: Any, ttl: Any, values: Any, status: Any
 ) -> None:
@@ -223,5 +221,3 @@ def finish_read(
     for number in range(len(times)):
         oldest = times[number] - ttl if ttl >= 0 else at.NOTHING
         finish_entity(outputs, scales, found, number, oldest, values, status, number)
-
-

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tidemill_tiles.kernels import layout as at
-from tidemill_tiles.kernels.compiling import B1, I2, INT, S1, helper, kernel
+from tidemill_tiles.kernels.compiling import B1, I2, INT, S1, helper, kernel, types
 from tidemill_tiles.kernels.hashing import mix64
 
 _P1 = np.uint64(0x9E3779B97F4A7C15)

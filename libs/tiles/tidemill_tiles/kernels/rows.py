@@ -22,7 +22,14 @@ from tidemill_tiles.kernels.sets import give_block
 @helper
 def room_for(state: Any, levels: Any, key_bytes: Any) -> Any:
     """Tell whether one more event, with a new entity and new tiles, fits without growing."""
-    meta, entity, _, keys, rows, _, _, buckets, _, dirty, pool = state
+    meta, entity, keys, buckets, dirty, pool = (
+        state[0],
+        state[1],
+        state[3],
+        state[7],
+        state[9],
+        state[10],
+    )
     return (
         meta[at.META_ENTITIES] * 2 + 2 <= len(entity)
         and meta[at.META_FREE] >= levels

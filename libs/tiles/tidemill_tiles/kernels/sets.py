@@ -84,7 +84,9 @@ def put(pool: Any, start: Any, count: Any, limit: Any, wanted: Any) -> Any:
 
 
 @helper
-def add_to_row(meta: Any, pool: Any, rows: Any, row: Any, column: Any, limit: Any, wanted: Any) -> None:
+def add_to_row(
+    meta: Any, pool: Any, rows: Any, row: Any, column: Any, limit: Any, wanted: Any
+) -> None:
     """Put a hash into the set of a row, moving it to a larger block when it is full."""
     position, word = rows[row, column], rows[row, column + 1]
     count = count_of(word)

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tidemill_tiles.kernels import layout as at
-from tidemill_tiles.kernels.compiling import B2, F2, I1, I2, INT, RI1, RU2, kernel
+from tidemill_tiles.kernels.compiling import (
+    B2,
+    EVENTS,
+    F2,
+    I1,
+    I2,
+    INT,
+    RI1,
+    RU2,
+    TABLE,
+    kernel,
+    types,
+)
 from tidemill_tiles.kernels.merge import (
     INTERMEDIATE,
     PLAN,
@@ -17,7 +28,7 @@ from tidemill_tiles.kernels.merge import (
     merge_entity,
 )
 from tidemill_tiles.kernels.rows import room_for
-from tidemill_tiles.kernels.update import EVENTS, TABLE, apply_event
+from tidemill_tiles.kernels.update import apply_event
 
 LAYOUT = types.Tuple((I2, I2, I1))
 """levels, sources, row template"""
@@ -28,17 +39,36 @@ OUTPUT = types.Tuple((I2, types.float64[::1], F2, B2, I1))
 NO_ROOM, NO_EVENTS, DONE = range(3)
 
 
-@kernel(types.UniTuple(INT, 3), TABLE, LAYOUT, PLAN, EVENTS, RI1, LABELS, INTERMEDIATE, OUTPUT,
-        INT, INT, INT, types.bool_, INT)  # fmt: skip
+@kernel(
+    types.UniTuple(INT, 3),
+    TABLE,
+    LAYOUT,
+    PLAN,
+    EVENTS,
+    RI1,
+    LABELS,
+    INTERMEDIATE,
+    OUTPUT,
+    types.UniTuple(INT, 5),
+)
 def sweep(
-    state: Any, laid: Any, plan: Any, events: Any, visible: Any, labels: Any, found: Any, output: Any,
-    event: Any, label: Any, until: Any, more: Any, ttl: Any,
-) -> Any:  # fmt: skip
+    state: Any,
+    laid: Any,
+    plan: Any,
+    events: Any,
+    visible: Any,
+    labels: Any,
+    found: Any,
+    output: Any,
+    progress: Any,
+) -> Any:
     """Answer labels in order of time, each after the events that were visible by then.
 
-    Goes on from (event, label) and stops at label `until`, when an event does not fit, or when the
-    events end and there are more to come. Returns why, the next event and the next label.
+    progress: next event, next label, label to stop at, whether more events come, time to live.
+    Stops there, when an event does not fit, or when the events end and more come. Returns why,
+    the next event and the next label.
     """
+    event, label, until, more, ttl = progress
     levels, sources, template = laid
     hashes, times, order = labels
     outputs, scales, values, status, event_times = output
@@ -52,7 +82,7 @@ def sweep(
                     return NO_ROOM, event, label
                 apply_event(state, levels, sources, template, events, event)
             event += 1
-        if event == len(keep) and more:
+        if event == len(keep) and more != 0:
             return NO_EVENTS, event, label
         first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
         clear(plan, found, 0)

@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from tidemill_tiles.kernels import layout as at
 from tidemill_tiles.kernels import wide
 from tidemill_tiles.kernels.compiling import (
+    EVENTS,
     I1,
     I2,
     INT,
-    RB1,
     RI1,
-    RI2,
-    RT1,
-    RT2,
-    RU1,
     RU2,
-    STATE,
+    TABLE,
     helper,
     kernel,
+    types,
 )
 from tidemill_tiles.kernels.hashing import mix64
 from tidemill_tiles.kernels.places import find_entity, tile_of
@@ -37,10 +33,6 @@ from tidemill_tiles.kernels.rows import (
     row_for,
 )
 from tidemill_tiles.kernels.sets import add_to_row
-
-TABLE = types.Tuple(STATE)
-EVENTS = types.Tuple((RU2, RB1, RI1, RI1, RU1, RI2, RT2, RT2, RT1))
-"""hashes, key bytes, key offsets, times, ties, values, valid, filters, keep"""
 
 
 @helper

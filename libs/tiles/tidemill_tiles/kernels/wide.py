@@ -95,4 +95,4 @@ def variance(n: Any, low: Any, high: Any, square_low: Any, square_high: Any) -> 
         rest_low, rest_high = subtract(low, high, mean_low, mean_high)
     rest = to_float(rest_low, rest_high)
     result = (to_float(around_low, around_high) - rest * rest / n) / n
-    return result if result > 0.0 else 0.0
+    return max(0.0, result)
