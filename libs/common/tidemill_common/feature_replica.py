@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
     import numpy.typing as npt
+
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from google.protobuf.duration_pb2 import Duration
+
     from tidemill_common.events import ColumnType
 
 SECOND_US: Final = 1_000_000

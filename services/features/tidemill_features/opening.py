@@ -1,0 +1,209 @@
+"""Take a partition over: fence, follow its logs to the end, catch up, rebuild the ids.
+
+1 fence      start the transactional producer: no older owner can write from here on
+2 follow     read every view's log to the end it has now
+3 position   the group's committed offset, read after the fence
+4 catch up   views that are behind read the raw topic up to that position
+5 ids        rebuild the de-duplication window from the raw topic before it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tidemill.errors import Fenced, Unavailable
+from tidemill_common.kafka import (
+    Admin,
+    Broker,
+    TopicPartition,
+    TransactionalProducer,
+    transactional,
+)
+from tidemill_common.kafka.ranges import offset_at, stretch
+from tidemill_features.decoding import decode
+from tidemill_features.flushing import PartitionState, apply_to
+from tidemill_features.settings import GROUP
+from tidemill_features.standby import Standby, log_of
+from tidemill_tiles.dedupe import IdWindow
+from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.owner import Owner
+from tidemill_tiles.verdict import PartitionVerdict, Verdict
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from tidemill_common.feature_views import ViewSpec
+    from tidemill_features.definitions import StreamWork, Work
+    from tidemill_tiles.replica import Replica
+
+logger = logging.getLogger(__name__)
+
+FAR_RECORDS: Final = 200
+"""A view that lies further behind is built before the worker joins the group."""
+COORDINATOR_SECONDS: Final = 10.0
+_US: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opening needs; the same for all partitions."""
+
+    broker: Broker
+    admin: Admin
+    standby: Standby
+    work: Work
+
+    async def open(
+        self, tp: TopicPartition, stack: AsyncExitStack
+    ) -> tuple[PartitionState, TransactionalProducer]:
+        """Return the state of an input partition and the one producer that may write it."""
+        work, partition = self.work.of_topic(tp.topic), tp.partition
+        producer = await stack.enter_async_context(
+            transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}")
+        )
+        replicas = await self._follow(work, partition)
+        start = (await self.admin.start_offsets([tp]))[tp]
+        committed = (await self._committed()).get(tp, start)
+        owners = {view.name: self._owner(replicas[view.name], view) for view in work.views}
+        position = max([committed, *(replica.position for replica in replicas.values())])
+        watermark = max(
+            (one.watermark_us for one in replicas.values() if one.position == position),
+            default=NO_TIME,
+        )
+        for name, replica in replicas.items():
+            if max(replica.position, start) < position:
+                await self._fence_builder(work, partition, name)
+                caught = await self.catch_up(
+                    work, partition, name, owners[name], position, producer
+                )
+                watermark = max(watermark, caught)
+        ids = await self.ids_before(work, partition, position)
+        verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
+        state = PartitionState(work, partition, owners, verdict, position)
+        logger.info(
+            "partition.opened",
+            extra={
+                "topic": tp.topic,
+                "partition": partition,
+                "position": position,
+                "ids": ids.rows,
+            },
+        )
+        return state, producer
+
+    async def _follow(self, work: StreamWork, partition: int) -> dict[str, Replica]:
+        logs = [log_of(view, work, partition) for view in work.views]
+        ends = await self.admin.end_offsets(logs)
+        return await self.standby.take(work, partition, ends)
+
+    def _owner(self, replica: Replica, view: ViewSpec) -> Owner:
+        """Make the writer of a log; Fenced if a newer generation has written it."""
+        if replica.generation > self.work.generation:
+            raise Fenced(f"{view.name}: its log is of generation {replica.generation}")
+        if replica.position < 0:
+            return Owner(view.plan, self.work.generation)
+        return replica.promote(self.work.generation)
+
+    async def _fence_builder(self, work: StreamWork, partition: int, view: str) -> None:
+        async with transactional(self.broker, builder_id(work, partition, view)):
+            logger.info("view.catching_up", extra={"view": view, "partition": partition})
+
+    async def _committed(self) -> dict[TopicPartition, int]:
+        """Return the group's offsets; a broker that was just started makes its topic first."""
+        until = time.monotonic() + COORDINATOR_SECONDS
+        while True:
+            try:
+                return await self.admin.committed(GROUP)
+            except Unavailable:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def build_ahead(self) -> None:
+        """Bring views that are far behind close to their streams before anything is owned."""
+        committed = await self._committed()
+        for work in self.work.streams.values():
+            tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
+            starts = await self.admin.start_offsets(tps)
+            for tp in tps:
+                target = committed.get(tp, starts[tp])
+                for view in work.views:
+                    position = self.standby.position(log_of(view, work, tp.partition))
+                    if target - max(position, starts[tp]) > FAR_RECORDS:
+                        await self._build(work, tp, view.name, target)
+
+    async def _build(self, work: StreamWork, tp: TopicPartition, name: str, target: int) -> None:
+        """Build one view of one partition as its only writer, and hand it back to the standby."""
+        view = next(one for one in work.views if one.name == name)
+        only = type(work)(work.spec, (view,))
+        async with contextlib.AsyncExitStack() as stack:
+            producer = await stack.enter_async_context(
+                transactional(self.broker, builder_id(work, tp.partition, name))
+            )
+            replica = (await self._follow(only, tp.partition))[name]
+            owner = self._owner(replica, view)
+            await self.catch_up(work, tp.partition, name, owner, target, producer)
+        await self.standby.give_back(only, tp.partition)
+        logger.info("view.built", extra={"view": name, "partition": tp.partition, "to": target})
+
+    async def catch_up(
+        self,
+        work: StreamWork,
+        partition: int,
+        name: str,
+        owner: Owner,
+        target: int,
+        producer: TransactionalProducer,
+    ) -> int:
+        """Read the raw topic for one view up to `target`, writing its log; return the watermark."""
+        tp = TopicPartition(work.topic, partition)
+        view = next(one for one in work.views if one.name == name)
+        start = (await self.admin.start_offsets([tp]))[tp]
+        begin = max(owner.position, start)
+        ids = await self.ids_before(work, partition, begin)
+        verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
+        newest = owner.newest_available_us
+        async for records in stretch(self.broker, tp, begin, target):
+            events = decode(work.spec, work.schema, records)
+            applied = (
+                verdict.decide(events.ids, events.time_us, events.append_us) == Verdict.APPLIED
+            )
+            apply_to(view, owner, events, applied)
+            if applied.any():
+                newest = max(newest, int(events.available_us[applied].max()))
+            log = owner.flush(
+                position=records[-1].offset + 1,
+                watermark_us=verdict.watermark_us,
+                newest_available_us=newest,
+            )
+            async with producer.transaction() as tx:
+                for record in log:
+                    tx.send(view.log(work.name).name, record, partition=partition)
+        return verdict.watermark_us
+
+    async def ids_before(self, work: StreamWork, partition: int, position: int) -> IdWindow:
+        """Rebuild the ids of the de-duplication window that ends at `position`."""
+        ids = IdWindow(work.spec.dedupe_us)
+        tp = TopicPartition(work.topic, partition)
+        start = (await self.admin.start_offsets([tp]))[tp]
+        if position <= start:
+            return ids
+        last = [one async for one in stretch(self.broker, tp, position - 1, position)]
+        oldest_ms = last[0][0].timestamp_ms - work.spec.dedupe_us // _US
+        first = await offset_at(self.broker, tp, oldest_ms)
+        begin = position if first is None else max(first, start)
+        async for records in stretch(self.broker, tp, begin, position):
+            events = decode(work.spec, work.schema, records)
+            ids.check_and_add(events.ids, events.append_us)
+        return ids
+
+
+def builder_id(work: StreamWork, partition: int, view: str) -> str:
+    """Return the transactional id of whoever builds a view that is behind."""
+    version = next(one.version for one in work.views if one.name == view)
+    return f"{GROUP}.{work.topic}.{partition}.build.{view}.{version}"

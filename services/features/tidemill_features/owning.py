@@ -1,0 +1,100 @@
+"""Which partitions this worker owns: opened, fed, settled and closed as the group decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tidemill_common.kafka import TopicPartition
+from tidemill_features.partition import Partition
+
+if TYPE_CHECKING:
+    from tidemill_common.kafka import Admin, Record
+    from tidemill_features.opening import Opener
+    from tidemill_features.settings import Settings
+    from tidemill_features.standby import Standby
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    partition: Partition
+    running: asyncio.Task[None]
+    stack: contextlib.AsyncExitStack
+
+
+class Owned:
+    """The partitions of this worker; the runtime calls it, tasks run in `tasks`."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        standby: Standby,
+        admin: Admin,
+        settings: Settings,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._opener = opener
+        self._standby = standby
+        self._admin = admin
+        self._settings = settings
+        self._tasks = tasks
+        self._owned: dict[TopicPartition, _Owned] = {}
+        self.opened = asyncio.Event()
+
+    async def revoked(self) -> None:
+        """Finish the flushes under way: another worker may own the partitions next."""
+        await asyncio.gather(*(one.partition.settle() for one in self._owned.values()))
+
+    async def assigned(self, partitions: set[TopicPartition]) -> None:
+        """Close what was lost, open what is new, go on with what was kept.
+
+        Everything opens at once, within half a session: no heartbeat is sent meanwhile.
+        """
+        lost = self._owned.keys() - partitions
+        new = partitions - self._owned.keys()
+        logger.info("partitions.assigned", extra={"new": len(new), "lost": len(lost)})
+        for tp in sorted(lost):
+            await self._close(tp)
+        async with asyncio.timeout(self._settings.session_seconds / 2):
+            await asyncio.gather(*(self._open(tp) for tp in sorted(new)))
+        for one in self._owned.values():
+            one.partition.go_on()
+        self.opened.set()
+
+    async def received(self, record: Record) -> None:
+        """Hand a record to its partition; one of a partition that was lost is dropped."""
+        owned = self._owned.get(TopicPartition(record.topic, record.partition))
+        if owned is not None:
+            await owned.partition.offer(record)
+
+    async def close(self) -> None:
+        """Flush what is waiting, then give every partition up."""
+        await asyncio.gather(*(one.partition.drain() for one in self._owned.values()))
+        for tp in sorted(self._owned):
+            await self._close(tp, follow=False)
+
+    async def _open(self, tp: TopicPartition) -> None:
+        stack = contextlib.AsyncExitStack()
+        try:
+            state, producer = await self._opener.open(tp, stack)
+        except BaseException:
+            await stack.aclose()
+            raise
+        partition = Partition(state, producer, self._admin, self._settings)
+        name = f"partition {tp.topic}/{tp.partition}"
+        task = self._tasks.create_task(partition.run(), name=name)
+        self._owned[tp] = _Owned(partition, task, stack)
+
+    async def _close(self, tp: TopicPartition, *, follow: bool = True) -> None:
+        owned = self._owned.pop(tp)
+        await owned.partition.settle()
+        owned.running.cancel()
+        await asyncio.gather(owned.running, return_exceptions=True)
+        await owned.stack.aclose()
+        if follow:
+            await self._standby.give_back(owned.partition.state.work, tp.partition)

@@ -1,0 +1,239 @@
+"""The life of one owned input partition: gather records, flush them, one transaction at a time.
+
+While a transaction is under way the next records gather. An idle partition flushes nothing but
+its position every second, so that readers know that its silence is silence. Any failure ends the
+process: the supervisor starts it again and the log says where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from tidemill.errors import Invalid
+from tidemill_common import metrics, telemetry, topics
+from tidemill_common.kafka import TopicPartition
+from tidemill_common.kafka.dead_letters import Origin, to_headers
+from tidemill_features.flushing import Gap
+from tidemill_features.ledger import LogLedger
+from tidemill_features.settings import GROUP
+from tidemill_features.standby import log_of
+from tidemill_tiles.codec import Kind, decode_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tidemill_common.feature_views import ViewSpec
+    from tidemill_common.kafka import Admin, Record, Transaction, TransactionalProducer
+    from tidemill_features.flushing import Flush, PartitionState
+    from tidemill_features.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FLUSH_RECORDS: Final = 2_000
+WAITING_RECORDS: Final = 2 * FLUSH_RECORDS
+_MS: Final = 1_000
+_ORIGIN: Final = Origin(GROUP, "features", "flush")
+
+
+class Partition:
+    """Gathers and flushes; `run` until cancelled."""
+
+    def __init__(
+        self,
+        state: PartitionState,
+        producer: TransactionalProducer,
+        admin: Admin,
+        settings: Settings,
+    ) -> None:
+        self.state = state
+        self._producer = producer
+        self._admin = admin
+        self._settings = settings
+        self._next = state.position
+        self._waiting: deque[Record] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+        self._flushing = asyncio.Lock()
+        self._ledgers = {
+            view.name: LogLedger(
+                settings.snapshot_bytes, settings.snapshot_seconds, time.monotonic()
+            )
+            for view in state.work.views
+        }
+        self._meters = _Meters(state.work.name)
+
+    @property
+    def tp(self) -> TopicPartition:
+        """Return the input partition."""
+        return TopicPartition(self.state.work.topic, self.state.partition)
+
+    async def offer(self, record: Record) -> None:
+        """Take the next record; waits while too many are waiting.
+
+        What comes again after a rebalance is dropped; Gap if a record is missing.
+        """
+        if record.offset < self._next:
+            return
+        if record.offset > self._next:
+            raise Gap(f"{self.tp.topic}/{self.tp.partition}: {record.offset}, not {self._next}")
+        self._next += 1
+        self._waiting.append(record)
+        self._wake.set()
+        if len(self._waiting) >= WAITING_RECORDS:
+            self._room.clear()
+            await self._room.wait()
+
+    async def settle(self) -> None:
+        """Begin no further flush and wait for the one under way (a rebalance has begun)."""
+        self._allowed.clear()
+        self._room.set()
+        async with self._flushing:
+            return
+
+    def go_on(self) -> None:
+        """Flush again: the partition was kept."""
+        self._allowed.set()
+
+    async def drain(self) -> None:
+        """Flush once more, and nothing afterwards; what still waits is read again by the next owner."""
+        self._allowed.clear()
+        self._room.set()
+        async with self._flushing:
+            if self._waiting:
+                await self._flush(self._take())
+
+    async def run(self) -> None:
+        """Flush whenever something waits, and when nothing did for a while."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.idle_seconds):
+                    await self._wake.wait()
+            await self._allowed.wait()
+            async with self._flushing:
+                if self._allowed.is_set():
+                    await self._flush(self._take())
+
+    def _take(self) -> list[Record]:
+        """Take the whole records that make up one flush."""
+        taken: list[Record] = []
+        size = 0
+        while self._waiting and len(taken) < FLUSH_RECORDS and size < self._settings.flush_bytes:
+            taken.append(self._waiting.popleft())
+            size += len(taken[-1].value or b"")
+        if not self._waiting:
+            self._wake.clear()
+        if len(self._waiting) < FLUSH_RECORDS:
+            self._room.set()
+        return taken
+
+    async def _flush(self, records: list[Record]) -> None:
+        began = time.perf_counter()
+        with _tracing(self.state.work.topic, records):
+            self._begin_snapshots()
+            flush = self.state.flush(records)
+            async with self._producer.transaction() as tx:
+                self._collect(tx, flush)
+            await self._wrote(flush, tx)
+        self._meters.flushed(flush, records, time.perf_counter() - began)
+
+    def _collect(self, tx: Transaction, flush: Flush) -> None:
+        """Put everything one flush writes into one transaction; log records come first."""
+        partition = self.state.partition
+        traced = telemetry.to_headers()
+        for view, value in flush.log:
+            topic = view.log(self.state.work.name).name
+            tx.send(topic, value, partition=partition, headers=traced)
+        late = topics.late(self.state.work.topic).name
+        for row in flush.late:
+            headers = to_headers(row.record, _LATE, _ORIGIN, row=row.row)
+            tx.send(late, row.value, partition=0, headers=headers)
+        letters = topics.dead_letters(self.state.work.topic).name
+        for dead in flush.dead:
+            headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
+            tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
+        tx.commit_offsets({self.tp: flush.position}, GROUP)
+
+    def _begin_snapshots(self) -> None:
+        now = time.monotonic()
+        for name, ledger in self._ledgers.items():
+            owner = self.state.owners[name]
+            if not owner.snapshotting and ledger.is_due(owner.state_bytes, now):
+                owner.begin_snapshot()
+
+    async def _wrote(self, flush: Flush, tx: Transaction) -> None:
+        """Count what a committed flush wrote; trim a log whose snapshot is complete."""
+        for (view, value), sent in zip(flush.log, tx.sent, strict=False):
+            ledger = self._ledgers[view.name]
+            ledger.wrote(len(value))
+            if value_kind(value) is Kind.SNAPSHOT_BEGIN:
+                ledger.began(sent.offset, time.monotonic())
+            elif value_kind(value) is Kind.SNAPSHOT_END and ledger.begin is not None:
+                await self._trim(view, ledger.ended())
+
+    async def _trim(self, view: ViewSpec, before: int | None) -> None:
+        tp = log_of(view, self.state.work, self.state.partition)
+        facts = {"topic": tp.topic, "partition": tp.partition, "before": before}
+        logger.info("log.snapshot", extra=facts)
+        if before is not None:
+            await self._admin.delete_records({tp: before})
+
+
+_LATE: Final = Invalid("beyond the stream's lateness bound")
+
+
+@contextlib.contextmanager
+def _tracing(topic: str, records: Sequence[Record]) -> Iterator[None]:
+    """Open a batch span that continues the first sampled source and links to all of them."""
+    links = [link for record in records if (link := telemetry.link_to(record.headers))]
+    if not links:
+        yield
+        return
+    sampled = (record for record in records if telemetry.link_to(record.headers))
+    parent = telemetry.from_headers(next(sampled).headers)
+    kind = telemetry.SpanKind.CONSUMER
+    with telemetry.span(f"process {topic}", kind=kind, parent=parent, links=links):
+        yield
+
+
+def value_kind(record: bytes) -> Kind:
+    """Return the kind of a record of the feature log."""
+    return decode_header(record).kind
+
+
+class _Meters:
+    """The metrics of one stream, their children kept."""
+
+    def __init__(self, stream: str) -> None:
+        self._applied = metrics.counter("tidemill_events_applied_total", stream=stream)
+        self._late = metrics.counter("tidemill_events_late_total", stream=stream)
+        self._duplicates = metrics.counter("tidemill_duplicates_total", stream=stream)
+        self._flushes = metrics.counter("tidemill_flushes_total", stream=stream, result="ok")
+        self._seconds = metrics.histogram("tidemill_flush_duration_seconds", stream=stream)
+        topic = f"events.{stream}"
+        self._lag = metrics.gauge("tidemill_consumer_lag_seconds", topic=topic, group=GROUP)
+        self._topic = topic
+
+    def flushed(self, flush: Flush, records: list[Record], seconds: float) -> None:
+        """Record one committed flush."""
+        self._applied.inc(flush.counts.applied)
+        self._late.inc(flush.counts.late)
+        self._duplicates.inc(flush.counts.duplicate)
+        self._flushes.inc()
+        self._seconds.observe(seconds)
+        oldest = records[0].timestamp_ms / _MS if records else time.time()
+        self._lag.set(max(0.0, time.time() - oldest))
+        for dead in flush.dead:
+            metrics.counter(
+                "tidemill_dead_letters_total",
+                topic=self._topic,
+                group=GROUP,
+                error=dead.error.reason,
+            ).inc()

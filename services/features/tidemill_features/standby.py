@@ -1,0 +1,99 @@
+"""Warm copies of every feature log, so that a partition can be opened within half a session.
+
+They are followed before the worker joins the group and as long as another worker owns them. A log
+that this process owns is not followed: its table lives in the owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, following
+from tidemill_tiles.replica import Replica
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from tidemill_common.feature_views import ViewSpec
+    from tidemill_features.definitions import StreamWork, Work
+
+
+class Standby:
+    """The replicas of all logs that this process does not own; made by `standing_by`."""
+
+    def __init__(self, work: Work) -> None:
+        self._plans = {
+            TopicPartition(view.log(stream.name).name, partition): view
+            for stream in work.streams.values()
+            for view in stream.views
+            for partition in range(stream.spec.partitions)
+        }
+        self._replicas = {tp: Replica(view.plan) for tp, view in self._plans.items()}
+        self._follower: Follower | None = None
+
+    async def caught_up(self) -> None:
+        """Wait until every followed log was read to the end it had."""
+        await self._following.caught_up()
+
+    async def take(
+        self, work: StreamWork, partition: int, ends: Mapping[TopicPartition, int]
+    ) -> dict[str, Replica]:
+        """Return the replicas of a partition's views, each read to its end, and follow them no more."""
+        taken = {}
+        for view in work.views:
+            tp = log_of(view, work, partition)
+            await self._following.reach(tp, ends[tp])
+            self._following.remove([tp])
+            taken[view.name] = self._replicas.pop(tp)
+        return taken
+
+    async def give_back(self, work: StreamWork, partition: int) -> None:
+        """Follow a partition's logs again, from their start."""
+        back = [log_of(view, work, partition) for view in work.views]
+        for tp in back:
+            self._replicas[tp] = Replica(self._plans[tp].plan)
+        await self._following.add(dict.fromkeys(back))
+
+    def position(self, tp: TopicPartition) -> int:
+        """Return the source position that a followed log says is decided; -1 if it is empty."""
+        return self._replicas[tp].position
+
+    @property
+    def _following(self) -> Follower:
+        if self._follower is None:
+            message = "the standby is not running"
+            raise RuntimeError(message)
+        return self._follower
+
+    def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+        replica = self._replicas.get(tp)
+        if replica is None:
+            return
+        for record in records:
+            if record.value is not None:
+                replica.apply(record.value)
+
+    def _reset(self, tp: TopicPartition) -> None:
+        if tp in self._replicas:
+            self._replicas[tp] = Replica(self._plans[tp].plan)
+
+    @contextlib.asynccontextmanager
+    async def _running(self, broker: Broker) -> AsyncIterator[None]:
+        logs = dict.fromkeys(self._replicas)
+        async with following(broker, logs, self._apply, on_reset=self._reset) as follower:
+            self._follower = follower
+            yield
+
+
+@contextlib.asynccontextmanager
+async def standing_by(broker: Broker, work: Work) -> AsyncIterator[Standby]:
+    """Follow every feature log of the work; what the block needs it takes."""
+    standby = Standby(work)
+    async with standby._running(broker):  # noqa: SLF001 (of one module)
+        yield standby
+
+
+def log_of(view: ViewSpec, work: StreamWork, partition: int) -> TopicPartition:
+    """Return the partition of a view's log that belongs to an input partition."""
+    return TopicPartition(view.log(work.name).name, partition)

@@ -1,0 +1,114 @@
+"""The worker process: from the project to the running group, and to the next generation.
+
+Topics and views are fixed while it runs. When a new generation is applied it drains, commits and
+replaces itself by a fresh process image with the same process id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tidemill_common import rpc
+from tidemill_common.kafka import Broker, administering
+from tidemill_common.project_source import Applied, projects
+from tidemill_features.definitions import Work, work_of
+from tidemill_features.opening import Opener
+from tidemill_features.owning import Owned
+from tidemill_features.standby import standing_by
+from tidemill_features.stream import feature_app
+from tidemill_tiles.kernels import warm_up
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tidemill_common.kafka import Admin
+    from tidemill_features.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until told to stop, or become the worker of the next generation."""
+    warm_up()
+    health = rpc.Health(ready=False)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(rpc.serve([], {}, settings.listen, stop, health=health), name="rpc")
+        again = await _generation(settings, stop, health)
+        stop.set()
+    if again:
+        logger.info("worker.next_generation")
+        os.execv(sys.executable, [sys.executable, "-m", "tidemill_features", "worker"])  # noqa: S606 (ourselves)
+
+
+async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Health) -> bool:
+    """Work on the current generation; return whether there is a newer one."""
+    broker = Broker(settings.kafka, client=settings.member)
+    source = projects(settings.registry, broker, stop)
+    async with contextlib.aclosing(source):
+        applied = await anext(source, None)
+        if applied is None:
+            return False
+        current = work_of(applied.project, generation_text(applied))
+        async with administering(broker) as admin:
+            await admin.ensure(
+                topic for stream in current.streams.values() for topic in stream.topics()
+            )
+            return await _own(settings, current, broker, admin, source, stop, health)
+
+
+async def _own(
+    settings: Settings,
+    current: Work,
+    broker: Broker,
+    admin: Admin,
+    source: AsyncIterator[Applied],
+    stop: asyncio.Event,
+    health: rpc.Health,
+) -> bool:
+    """Own partitions until told to stop (False) or a newer generation is applied (True)."""
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with standing_by(broker, current) as standby, asyncio.TaskGroup() as tasks:
+        await standby.caught_up()
+        opener = Opener(broker, admin, standby, current)
+        await opener.build_ahead()
+        owned = Owned(opener, standby, admin, settings, tasks)
+        app = feature_app(settings, [one.topic for one in current.streams.values()], owned, failed)
+        await app.start()
+        tasks.create_task(_ready(owned, health), name="ready")
+        renewed = await _until_done(failed, source, stop)
+        health.set(False)
+        await owned.close()
+        await app.stop()
+        return renewed
+
+
+async def _ready(owned: Owned, health: rpc.Health) -> None:
+    await owned.opened.wait()
+    health.set(True)
+
+
+async def _until_done(
+    failed: asyncio.Future[None], source: AsyncIterator[Applied], stop: asyncio.Event
+) -> bool:
+    """Wait for a failure (raised), a newer generation (True) or the stop (False)."""
+    newer = asyncio.ensure_future(anext(source, None))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({newer, stopping, failed}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if failed.done():
+        newer.cancel()
+        failed.result()
+    if newer.done():
+        return newer.result() is not None
+    newer.cancel()
+    return False
+
+
+def generation_text(applied: Applied) -> str:
+    """Name a generation so that later ones are greater: an older owner must see that it is."""
+    return f"{applied.number:08d}-{applied.generation[:12]}"
