@@ -1,0 +1,1 @@
+"""For tests only: a naive oracle of the engine, and builders of views and events."""
