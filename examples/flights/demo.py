@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import rescore
@@ -141,10 +142,10 @@ async def _apply(client: AsyncClient) -> None:
     for _ in range(120):
         try:
             views = (await client.describe_views()).views
+            if views and all(view.ready for view in views):
+                return
         except Transient:
-            views = []
-        if views and all(view.ready for view in views):
-            return
+            pass  # the service is taking the project up
         await asyncio.sleep(0.5)
     raise LocalError("the feature views were not ready within a minute; see the stack's logs")
 
@@ -195,7 +196,7 @@ def _served(
     return rows.join(first, on="flight_id", how="left", maintain_order="left")
 
 
-def _write(run: Run, out: Path) -> dict[str, object]:
+def _write(run: Run, out: Path) -> dict[str, Any]:
     summary = summarise(run)
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
     run.served.write_parquet(out / "predictions.parquet")
@@ -203,7 +204,7 @@ def _write(run: Run, out: Path) -> dict[str, object]:
     return summary
 
 
-def _good(summary: dict[str, object]) -> bool:
+def _good(summary: dict[str, Any]) -> bool:
     """Whether vectors agree and nothing was refused; quality is for a person to judge."""
     recomputed = summary["served_vectors_recomputed"]
     assert isinstance(recomputed, dict)  # noqa: S101 - narrows the type
@@ -214,7 +215,7 @@ def _good(summary: dict[str, object]) -> bool:
     )
 
 
-def _print(summary: dict[str, object], console: Console, out: Path) -> None:
+def _print(summary: dict[str, Any], console: Console, out: Path) -> None:
     for name in (
         *("events", "predictions", "seconds", "quality", "freshness_ms", "latency_ms"),
         *("policy_fires_to_traffic_s", "fault", "served_vectors_recomputed"),

@@ -1,4 +1,4 @@
-"""Progress on the terminal: one line a second that says what happens, and a line for each event of note."""
+"""Progress on the terminal: a status line, and a line for each version and alert."""
 
 from __future__ import annotations
 

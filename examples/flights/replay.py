@@ -114,7 +114,7 @@ class Replay:
             )
             for row in rows.iter_rows(named=True)
         ]
-        tokens = []
+        tokens: list[pb.PositionToken] = []
         for _ in range(TRIES):
             if not waiting:
                 return merge(tokens)

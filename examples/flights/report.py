@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 import matplotlib as mpl
+import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -103,13 +104,19 @@ def _quality(axes: Axes, served: pl.DataFrame, metric: str) -> None:
 
 def _alerts(axes: Axes, run: Run) -> None:
     """A bar from opening to resolution, a row a kind."""
-    end = run.progress.now
+    end = run.progress.now.replace(tzinfo=None)
     for alert in run.seen.alerts:
-        opened = alert.opened_stream_time.ToDatetime(tzinfo=end.tzinfo)
+        opened = alert.opened_stream_time.ToDatetime()
         open_still = not alert.HasField("resolved_stream_time")
-        until = end if open_still else alert.resolved_stream_time.ToDatetime(tzinfo=end.tzinfo)
+        until = end if open_still else alert.resolved_stream_time.ToDatetime()
         row = list(KIND_ROWS).index(alert.kind)
         colour = ALARM if alert.severity <= 2 else FIRST
-        axes.plot([opened, until], [row, row], linewidth=6, color=colour, alpha=0.6)
+        axes.plot(
+            np.array([opened, until], dtype="datetime64[us]"),
+            [row, row],
+            linewidth=6,
+            color=colour,
+            alpha=0.6,
+        )
     axes.set_yticks(range(len(KIND_ROWS)), list(KIND_ROWS.values()))
     axes.set_ylim(-0.5, len(KIND_ROWS) - 0.5)

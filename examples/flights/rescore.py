@@ -1,4 +1,4 @@
-"""The first version's answers to every question that was asked later: what no retraining would give.
+"""The first version's answers to every later question: what no retraining would give.
 
 The inputs of each flight come from a point-in-time set of the platform over all announced flights,
 the answers from the first version's own package: its encoding and its ONNX graph.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ class Run:
     verified: features_pb.VerifyVectorsResponse
     training_set: features_pb.TrainingSet
     fault: Fault | None
-    seconds: Mapping[str, float]
+    seconds: dict[str, float]
 
 
 def quality(rows: pl.DataFrame, score: str) -> dict[str, float]:

