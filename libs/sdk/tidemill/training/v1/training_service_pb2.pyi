@@ -28,7 +28,7 @@ RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 
 class RunSpec(_message.Message):
-    __slots__ = ("model", "generation", "overrides", "seed", "cut", "exclusions", "max_rows", "to")
+    __slots__ = ("model", "generation", "overrides", "seed", "cut", "exclusions", "max_rows", "to", "label_exclusions")
     class OverridesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class RunSpec(_message.Message):
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
+    LABEL_EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     generation: str
     overrides: _containers.ScalarMap[str, float]
@@ -53,7 +54,8 @@ class RunSpec(_message.Message):
     exclusions: _containers.RepeatedCompositeFieldContainer[_feature_service_pb2.Exclusion]
     max_rows: int
     to: _timestamp_pb2.Timestamp
-    def __init__(self, model: _Optional[str] = ..., generation: _Optional[str] = ..., overrides: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., cut: _Optional[_Union[_feature_service_pb2.Cut, _Mapping]] = ..., exclusions: _Optional[_Iterable[_Union[_feature_service_pb2.Exclusion, _Mapping]]] = ..., max_rows: _Optional[int] = ..., to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., **kwargs) -> None: ...
+    label_exclusions: _containers.RepeatedCompositeFieldContainer[_feature_service_pb2.Exclusion]
+    def __init__(self, model: _Optional[str] = ..., generation: _Optional[str] = ..., overrides: _Optional[_Mapping[str, float]] = ..., seed: _Optional[int] = ..., cut: _Optional[_Union[_feature_service_pb2.Cut, _Mapping]] = ..., exclusions: _Optional[_Iterable[_Union[_feature_service_pb2.Exclusion, _Mapping]]] = ..., max_rows: _Optional[int] = ..., to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., label_exclusions: _Optional[_Iterable[_Union[_feature_service_pb2.Exclusion, _Mapping]]] = ..., **kwargs) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("run_id", "spec", "state", "causes", "attempt", "fence", "worker", "stage", "progress", "metrics", "error", "version", "created_time", "started_time", "finished_time", "stream_time", "checkpoint_digest", "training_set_hash", "traceparent")
