@@ -56,7 +56,7 @@ async def test_a_block_that_raises_has_sent_nothing_and_the_producer_goes_on(
 async def test_a_record_that_the_broker_refuses_takes_the_whole_transaction_with_it(
     kafka: Broker, admin: Admin, topic: topics.Topic
 ) -> None:
-    """aiokafka's own transaction commits here, and the offsets with it: lost data."""
+    """Aiokafka's own transaction commits here, and the offsets with it: lost data."""
     narrow = replace(
         topics.events(topic.name.split(".")[1] + "x"), more_config={"max.message.bytes": "1000"}
     )

@@ -3,6 +3,7 @@
 The only package that imports aiokafka (faust's own use aside), so that the client can be replaced.
 """
 
+from tidemill_common.kafka import dead_letters
 from tidemill_common.kafka.admin import Admin, administering
 from tidemill_common.kafka.broker import Broker, Record, Sent, TopicPartition
 from tidemill_common.kafka.consumer import TooManyDeadLetters, consume
@@ -23,6 +24,7 @@ __all__ = [
     "TransactionalProducer",
     "administering",
     "consume",
+    "dead_letters",
     "following",
     "producing",
     "transactional",

@@ -107,6 +107,10 @@ class Admin:
             if not topic["is_internal"] and not topic["error_code"]
         }
 
+    async def cluster_id(self) -> str:
+        """Return the identity of the cluster: another one after its data was thrown away."""
+        return str((await self._ask(self._client.describe_cluster()))["cluster_id"])
+
     async def delete_topics(self, names: Iterable[str]) -> None:
         """Delete topics with all their records."""
         await self._ask(self._client.delete_topics(list(names), timeout_ms=REQUEST_TIMEOUT_MS))

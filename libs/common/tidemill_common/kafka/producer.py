@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 
 from tidemill.errors import Exhausted, OutcomeUnknown, Rejected, TooLarge, Unavailable
 from tidemill_common import metrics
+from tidemill_common.beside import beside
 from tidemill_common.kafka.broker import RETRY_BACKOFF_MS, Broker, Sent, to_error
 from tidemill_common.topics import MAX_RECORD_BYTES
 from tidemill_common.verdict import Backoff
@@ -172,20 +173,17 @@ class Producer:
 
     async def run(self) -> None:
         """Hand records to the client and replace it when it is sick, until cancelled."""
-        try:
-            while True:
-                if self._sick:
-                    await self._replace()
-                while self._queue and not self._sick:
-                    await self._hand_over(*self._pop())
-                self._wake.clear()
-                if not self._queue:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_WATCH_SECONDS):
-                            await self._wake.wait()
-                self._look_after()
-        finally:
-            await self._close()
+        while True:
+            if self._sick:
+                await self._replace()
+            while self._queue and not self._sick:
+                await self._hand_over(*self._pop())
+            self._wake.clear()
+            if not self._queue:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_WATCH_SECONDS):
+                        await self._wake.wait()
+            self._look_after()
 
     def _pop(self) -> tuple[int, _Waiting]:
         """Take the oldest record of the queue."""
@@ -278,8 +276,8 @@ class Producer:
         metrics.counter("tidemill_producer_restarts_total").inc()
         logger.warning("producer.restarted", extra={"cause": cause, "resent": len(self._queue)})
 
-    async def _close(self) -> None:
-        """End: what the broker does not have by now fails as Unavailable."""
+    async def close(self) -> None:
+        """End, after `run` has: what the broker does not have by now fails as Unavailable."""
         self._closed = True
         client, self._client = self._client, None
         if client is not None:
@@ -308,6 +306,7 @@ async def _kill(client: Any) -> None:
             sender = client._sender  # noqa: SLF001 (stop() flushes, which a sick client cannot)
             if sender is not None:
                 await sender.close()
+            client._message_accumulator.fail_all(KafkaError("closed"))  # noqa: SLF001 (as above)
             await client.stop()
 
 
@@ -324,11 +323,9 @@ async def producing(
     """Give a producer; leaving waits up to `closing` seconds for what is not acknowledged."""
     producer = Producer(broker, linger_ms)
     await producer.start()
-    running = asyncio.create_task(producer.run(), name="producer")
     try:
-        yield producer
-        await producer.flush(closing)
+        async with beside(producer.run(), "producer"):
+            yield producer
+            await producer.flush(closing)
     finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await producer.close()

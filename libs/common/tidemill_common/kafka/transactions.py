@@ -144,7 +144,11 @@ class TransactionalProducer:
 
     async def _send_all(self, collected: Transaction) -> None:
         """Send every record and every offset, and await each acknowledgement."""
-        futures = [await self._client.send(**record) for record in collected.records]
+        futures = []
+        for record in collected.records:
+            future = await self._client.send(**record)
+            future.add_done_callback(_look)  # of several failures only the first is raised
+            futures.append(future)
         found = await asyncio.gather(*futures)
         collected.sent = [
             Sent(each.topic, each.partition, each.offset, each.timestamp or 0) for each in found
@@ -176,6 +180,12 @@ class TransactionalProducer:
         meaning = to_error(error)
         meaning.facts["transactional_id"] = self._id
         return meaning
+
+
+def _look(future: asyncio.Future[Any]) -> None:
+    """Count the failure of a future as seen."""
+    if not future.cancelled():
+        future.exception()
 
 
 @contextlib.asynccontextmanager
