@@ -177,8 +177,11 @@ def from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> Context
 def link_to(headers: Iterable[tuple[str, bytes]]) -> Link | None:
     """Return a link to the sampled span whose context `headers` carry, None if there is none."""
     context = from_headers(headers)
-    if context is None:
-        return None
+    return None if context is None else link_of(context)
+
+
+def link_of(context: Context) -> Link | None:
+    """Return a link to the span that `context` carries, None if it is not sampled."""
     source = trace.get_current_span(context).get_span_context()
     return Link(source) if source.trace_flags.sampled else None
 
