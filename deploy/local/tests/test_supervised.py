@@ -14,7 +14,9 @@ WAIT_S = 10.0
 
 
 def a_process(folder: Path, code: str, probe: Readiness = Readiness.READY) -> Supervised:
-    program = Program("small", (sys.executable, "-I", "-S", "-c", code), folder, lambda: probe, grace_s=1.0)
+    program = Program(
+        "small", (sys.executable, "-I", "-S", "-c", code), folder, lambda: probe, grace_s=1.0
+    )
     return Supervised(program, folder / "small.log", lambda: None)
 
 
