@@ -33,7 +33,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with (
         connected(settings.postgres, schema="ingestion") as pool,
         administering(broker) as admin,
-        producing(broker) as producer,
+        producing(broker, linger_ms=0) as producer,
     ):
         await admin.ensure([topics.REGISTRY_EVENTS])
         streams = Streams()
