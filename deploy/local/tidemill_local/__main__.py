@@ -121,12 +121,18 @@ def _up_detached(data: Data, services: str | None) -> int:
             and view.supervisor.pid == supervisor.pid
         )
         if supervisor.poll() is not None:
-            raise LocalError(log.read_text().strip().removeprefix("error: ") or f"see {log}")
+            raise LocalError(_error_in(log))
         if view is not None and ours and view.state in {StackState.READY, StackState.DEGRADED}:
             print(log.read_text(), end="")
             return 0
         time.sleep(POLL_S)
     raise LocalError(f"not ready after {START_LIMIT_S:.0f} s: see {log}")
+
+
+def _error_in(log: Path) -> str:
+    """Find what a supervisor said before it ended."""
+    _, found, said = log.read_text().partition("error: ")
+    return said.strip() if found else f"the supervisor ended, see {log}"
 
 
 def _down(data: Data, *, quiet: bool) -> int:
