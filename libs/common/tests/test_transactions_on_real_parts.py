@@ -94,9 +94,11 @@ async def test_a_follower_reaches_the_end_behind_a_transactions_marker(
     kafka: Broker, admin: Admin, topic: topics.Topic
 ) -> None:
     tp = TopicPartition(topic.name, 0)
-    async with transactional(kafka, f"{topic.name}.e") as producer:
-        async with producer.transaction() as tx:
-            tx.send(topic.name, b"one", partition=0)
+    async with (
+        transactional(kafka, f"{topic.name}.e") as producer,
+        producer.transaction() as tx,
+    ):
+        tx.send(topic.name, b"one", partition=0)
     seen: list[bytes | None] = []
 
     def keep(_: TopicPartition, records: Sequence[Record]) -> None:

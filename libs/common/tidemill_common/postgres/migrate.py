@@ -67,7 +67,7 @@ def found(package: str) -> list[Migration]:
     return migrations
 
 
-async def migrate(dsn: str, *, schema: str, package: str) -> list[str]:
+async def migrate(dsn: str, *, schema: str, package: str = OWN) -> list[str]:
     """Make the schema and run what it lacks of our own files and of `package`; a repeat is a no-op.
 
     One migrator a schema at a time, by advisory lock; each file is one transaction. Returns the
@@ -86,7 +86,7 @@ async def migrate(dsn: str, *, schema: str, package: str) -> list[str]:
             (row["source"], row["number"]): row["checksum"]
             for row in await connection.fetch("SELECT source, number, checksum FROM migration")
         }
-        wanted = [*found(OWN), *found(package)]
+        wanted = [each for source in dict.fromkeys((OWN, package)) for each in found(source)]
         _check(known, wanted, schema)
         ran = []
         for migration in wanted:

@@ -35,7 +35,7 @@ def is_lost(error: BaseException) -> bool:
         code = error.sqlstate or ""
         return code in SHUTDOWN or code.startswith(CONNECTION_CLASS)
     if isinstance(error, asyncpg.InterfaceError):  # also raised for wrong arguments
-        return "clos" in str(error)
+        return any(word in str(error) for word in ("closed", "closing", "released"))
     return isinstance(error, TimeoutError | ConnectionError)
 
 

@@ -17,6 +17,7 @@ class Health:
         """Begin as ready or not."""
         self.servicer = HealthServicer()
         self._states = {"": ready}
+        self._followers: set[str] = set()
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -26,15 +27,26 @@ class Health:
         return self._states[""] and not self._closed
 
     def set(self, serving: bool, service: str = "") -> None:  # noqa: FBT001 (reads well)
-        """Say whether the process (or one service of it) serves; not after it began to stop."""
+        """Say whether the process (or one service of it) serves; not after it began to stop.
+
+        A service that was never set by its own name is as the process.
+        """
         self._states[service] = serving
-        self._publish(service)
+        self._followers.discard(service)
+        if not service:
+            self._states.update(dict.fromkeys(self._followers, serving))
+        self.publish_all()
+
+    def follow(self, service: str) -> None:
+        """Let a service be as the process, unless it was set by its own name."""
+        if service not in self._states:
+            self._states[service] = self._states[""]
+            self._followers.add(service)
 
     def close(self) -> None:
         """Answer NOT_SERVING from now on, whatever else is set."""
         self._closed = True
-        for service in list(self._states):
-            self._publish(service)
+        self.publish_all()
 
     def _publish(self, service: str) -> None:
         """Tell the health service, and with it everyone who watches."""
@@ -49,6 +61,6 @@ class Health:
         task.add_done_callback(self._tasks.discard)
 
     def publish_all(self) -> None:
-        """Tell the health service everything that was set before the loop ran."""
+        """Tell the health service everything that is set."""
         for service in list(self._states):
             self._publish(service)

@@ -130,7 +130,7 @@ async def serve(
         raise Misconfigured(f"cannot listen on {listen}: is it taken?") from error
     await server.start()
     for service in _names(services):
-        health.set(health.ready, service)
+        health.follow(service)
     health.publish_all()
     logger.info("rpc.listening", extra={"listen": listen, "port": port})
     if on_bound is not None:
