@@ -1,0 +1,79 @@
+"""The command that makes a project current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidemill.definitions.v1 import project_pb2 as pb
+from tidemill.errors import Conflict, FailedPrecondition, Invalid, NotFound, Violation
+from tidemill.project import Problem, check, generation, normalise
+from tidemill.registry.v1 import events_pb2
+from tidemill_registry.handlers import Registry
+from tidemill_registry.plan import Change, incompatible, plan
+from tidemill_registry.store import StoredProject, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying a project changes, and whether it was done."""
+
+    generation: str
+    number: int
+    changes: list[Change]
+    applied: bool
+
+
+async def apply(
+    registry: Registry, project: pb.Project, *, author: str, expected: str, plan_only: bool
+) -> Applied:
+    """Check a project, compare it with the current one, and make it current.
+
+    Nothing is changed by a plan, nor by a project that is current already.
+    """
+    problems = check(project)
+    if problems:
+        violations = [Violation(problem.path, _said(problem)) for problem in problems]
+        raise Invalid(f"the project has {len(problems)} mistakes", violations=violations)
+    wanted = normalise(project)
+    digest = generation(wanted)
+
+    async def work(tx: Transaction) -> Applied:
+        current = await _current(tx)
+        before = current.project if current is not None else pb.Project()
+        number = current.number if current is not None else 0
+        held = current.generation if current is not None else ""
+        if expected and expected != held:
+            raise Conflict(f"the current generation is {held or 'none'}, not {expected}")
+        _check_compatible(before, wanted)
+        changes = plan(before, wanted)
+        if plan_only or held == digest:
+            return Applied(digest, number, changes, applied=False)
+        stored = await tx.apply(wanted, digest, author, number)
+        event = events_pb2.ProjectApplied(generation=digest, number=stored.number)
+        await registry.tell(tx, f"project/{wanted.name}", event)
+        return Applied(digest, stored.number, changes, applied=True)
+
+    applied = await registry.store.run(work)
+    registry.announced.set()
+    return applied
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+
+
+def _check_compatible(before: pb.Project, after: pb.Project) -> None:
+    if before.name and before.name != after.name:
+        raise FailedPrecondition(
+            f"this stack holds project {before.name!r}, not {after.name!r}",
+            hint="one stack holds one project: start another, or keep the name",
+        )
+    if violations := incompatible(before, after):
+        raise Invalid("streams cannot change like this", violations=violations)
+
+
+async def _current(tx: Transaction) -> StoredProject | None:
+    try:
+        return await tx.project()
+    except NotFound:
+        return None

@@ -1,0 +1,182 @@
+"""Pure: what applying a project would change, what it would cost, and what it may not change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToDict
+
+from tidemill.definitions.v1 import project_pb2 as pb
+from tidemill.errors import Violation
+from tidemill.project import durations
+from tidemill_common import feature_views
+from tidemill_tiles.definitions import view_version
+from tidemill_tiles.plan import cost
+
+SECTIONS: Final = (
+    ("stream", "streams"),
+    ("view", "views"),
+    ("on_demand", "on_demand"),
+    ("model", "models"),
+)
+SPAN: Final = re.compile(r"\d+(\.\d{1,9})?s")
+MAX_DETAILS: Final = 50
+NEW_STREAM: Final = "its log holds events of the old form; declare a new stream"
+
+
+class Kind(StrEnum):
+    """How a change touches one definition."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one definition."""
+
+    kind: Kind
+    type: str
+    name: str
+    details: tuple[str, ...] = ()
+    rows_per_entity: int = 0
+    bytes_per_entity: int = 0
+
+
+def plan(before: pb.Project, after: pb.Project) -> list[Change]:
+    """Compare two normalised projects, definition by definition."""
+    changes = []
+    for kind, section in SECTIONS:
+        old = {each.name: each for each in getattr(before, section)}
+        new = {each.name: each for each in getattr(after, section)}
+        for name in sorted(old.keys() | new.keys()):
+            change = _change(kind, name, old.get(name), new.get(name))
+            if change is not None:
+                changes.append(change)
+    return [_costed(change, before, after) for change in changes]
+
+
+def _change(kind: str, name: str, old: Any, new: Any) -> Change | None:
+    if old is None:
+        return Change(Kind.ADDED, kind, name)
+    if new is None:
+        return Change(Kind.REMOVED, kind, name)
+    details = tuple(differences(_plain(old), _plain(new)))[:MAX_DETAILS]
+    return Change(Kind.CHANGED, kind, name, details) if details else None
+
+
+def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
+    """Add what a view costs, and say when it is built anew."""
+    if change.type != "view" or change.kind is Kind.REMOVED:
+        return change
+    view = next(view for view in after.views if view.name == change.name)
+    definition = feature_views.view_definition(after, view)
+    price = cost(definition)
+    details = change.details
+    if change.kind is Kind.CHANGED:
+        old = next(view for view in before.views if view.name == change.name)
+        old_version = view_version(feature_views.view_definition(before, old))
+        if old_version != view_version(definition):
+            details = (*details, "a new version of the view: its state is built anew")
+    return Change(
+        change.kind,
+        change.type,
+        change.name,
+        details,
+        price.rows_per_entity,
+        price.bytes_per_entity,
+    )
+
+
+def incompatible(before: pb.Project, after: pb.Project) -> list[Violation]:
+    """Name the changes that the events already in the log forbid."""
+    old = {stream.name: stream for stream in before.streams}
+    return [
+        violation
+        for stream in after.streams
+        if stream.name in old
+        for violation in _stream(old[stream.name], stream)
+    ]
+
+
+def _stream(old: pb.Stream, new: pb.Stream) -> Iterator[Violation]:
+    path = f"streams.{new.name}"
+    if old.partitions != new.partitions:
+        text = f"{old.partitions} partitions cannot become {new.partitions}"
+        yield Violation(f"{path}.partitions", f"{text}: {NEW_STREAM}")
+    if list(old.key) != list(new.key):
+        text = f"the key [{', '.join(old.key)}] cannot become [{', '.join(new.key)}]"
+        yield Violation(f"{path}.key", f"{text}: {NEW_STREAM}")
+    known = {field.name: field for field in old.fields}
+    for field in new.fields:
+        where = f"{path}.fields.{field.name}"
+        if field.name in known and known[field.name].type != field.type:
+            names = (_type(known[field.name].type), _type(field.type))
+            yield Violation(where, f"{names[0]} cannot become {names[1]}: {NEW_STREAM}")
+        elif field.name not in known and field.required:
+            yield Violation(where, "a new field cannot be required: older events do not have it")
+
+
+def _type(kind: pb.FieldType) -> str:
+    return pb.FieldType.Name(kind).removeprefix("FIELD_TYPE_").lower()
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield one line for each leaf that differs."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() | new.keys()):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from differences(old.get(key), new.get(key), inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _list_differences(old, new, path)
+    elif old != new:
+        yield _line(old, new, path)
+
+
+def _list_differences(old: Sequence[Any], new: Sequence[Any], path: str) -> Iterator[str]:
+    before, after = _named(old), _named(new)
+    if before is not None and after is not None:
+        yield from differences(before, after, path)
+        kept = [name for name in before if name in after]
+        if kept != [name for name in after if name in before]:
+            yield f"{path}: another order"
+        return
+    for index in range(max(len(old), len(new))):
+        was, is_now = (items[index] if index < len(items) else None for items in (old, new))
+        yield from differences(was, is_now, f"{path}[{index}]")
+
+
+def _named(items: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the items by their names, if each has one of its own."""
+    if not all(isinstance(each, Mapping) and "name" in each for each in items):
+        return None
+    named = {str(each["name"]): each for each in items}
+    return named if len(named) == len(items) else None
+
+
+def _line(old: Any, new: Any, path: str) -> str:
+    if old is None:
+        return f"{path}: + {_shown(new)}"
+    if new is None:
+        return f"{path}: - {_shown(old)}"
+    return f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    """Show a leaf as it is written in a project file."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_shown(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(each) for each in value)}]"
+    if isinstance(value, str) and SPAN.fullmatch(value):
+        return durations.text_of(round(float(value[:-1]) * durations.UNITS_US["s"]))
+    return str(value).lower() if isinstance(value, bool) else str(value)
