@@ -1,0 +1,298 @@
+"""The feature log is the state: whoever follows it holds what its owner holds."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidemill.errors import Corrupt, FailedPrecondition, Misconfigured
+from tidemill_tiles import codec
+from tidemill_tiles.codec import Header, Kind, decode_header
+from tidemill_tiles.definitions import Aggregation, Function
+from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.keys import hash_keys
+from tidemill_tiles.owner import Owner
+from tidemill_tiles.plan import plan_of
+from tidemill_tiles.replica import Replica
+from tidemill_tiles.testing.builders import SECOND, WINDOWS, Event, a_batch, a_view, some_events
+from tidemill_tiles.testing.oracle import dump
+
+GOLDEN = Path(__file__).parent / "golden" / "feature_log_v1.bin"
+KEYS = [f"{origin}\x1f{runway}".encode() for origin in ("JFK", "LGA", "EWR") for runway in (0, 1)]
+PAIRS = [
+    (Function.COUNT, None),
+    (Function.VAR, "delay"),
+    (Function.LAST, "delay"),
+    (Function.DISTINCT, "gate"),
+    (Function.DISTINCT, "count"),
+]
+FINITE = tuple(
+    Aggregation(f"a{number}_{place}", function, field, window, hop)
+    for place, (window, hop) in enumerate(WINDOWS)
+    for number, (function, field) in enumerate(PAIRS)
+    if window is not None
+)
+PLAN = plan_of(a_view(aggregations=FINITE, lateness_us=5 * SECOND))
+
+
+def flushed(owner: Owner, position: int, watermark: int, chunk_rows: int = 5) -> list[bytes]:
+    return owner.flush(
+        position=position,
+        watermark_us=watermark,
+        newest_available_us=watermark + 1,
+        chunk_rows=chunk_rows,
+    )
+
+
+def followed(records: list[bytes]) -> Replica:
+    replica = Replica(PLAN)
+    for record in records:
+        replica.apply(record)
+    return replica
+
+
+def starts(records: list[bytes]) -> list[int]:
+    """Return where a log may be trimmed to: the begins of complete snapshots."""
+    headers = [decode_header(record) for record in records]
+    ended = {one.snapshot for one in headers if one.kind is Kind.SNAPSHOT_END}
+    return [
+        number
+        for number, one in enumerate(headers)
+        if one.kind is Kind.SNAPSHOT_BEGIN and one.snapshot in ended
+    ]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("apply"), some_events(limit=20, size=12), st.integers(0, 40)),
+        st.tuples(st.just("snapshot"), st.integers(1, 9)),
+        st.tuples(st.just("erase"), st.integers(0, len(KEYS) - 1)),
+        st.tuples(st.just("takeover")),
+    ),
+    max_size=14,
+)
+
+
+def run(steps: list[Any]) -> tuple[Owner, list[bytes], Replica]:
+    """Let an owner live through the steps while a replica follows every record."""
+    owner, follower, log, clock = Owner(PLAN, "g1"), Replica(PLAN), [], 0
+    for number, step in enumerate([*steps, ("apply", [], 0)]):
+        match step:
+            case ("apply", events, forward):
+                clock += forward * SECOND
+                moved = [_moved(event, clock) for event in events]
+                owner.apply(a_batch(PLAN, moved))
+            case ("snapshot", _):
+                owner.begin_snapshot()
+            case ("erase", key):
+                owner.erase(hash_keys([KEYS[key]]))
+            case _:
+                owner = followed(log).promote("g2") if log else owner
+        chunk = step[1] if step[0] == "snapshot" else 3
+        records = flushed(owner, number, clock, chunk)
+        log += records
+        for record in records:
+            follower.apply(record)
+        assert dump(follower.table) == dump(owner.table)
+    return owner, log, follower
+
+
+def _moved(event: Event, by: int) -> Event:
+    return Event(
+        event.origin, event.runway, event.time + by, event.tie, event.delay, event.count,
+        event.late, event.gate, event.left_at,
+    )  # fmt: skip
+
+
+@given(STEPS)
+@settings(max_examples=60)
+def test_a_follower_holds_what_its_owner_holds_after_every_flush(steps: list[Any]) -> None:
+    owner, log, follower = run(steps)
+    assert follower.ready
+    assert follower.position == owner.position == len(steps)
+    assert follower.watermark_us == owner.watermark_us
+    assert follower.newest_available_us == owner.newest_available_us
+    assert follower.generation == owner.generation
+    assert dump(followed(log).table) == dump(owner.table)
+
+
+@given(STEPS)
+@settings(max_examples=60)
+def test_a_log_trimmed_to_any_complete_snapshot_restores_the_same_state(steps: list[Any]) -> None:
+    owner, log, _ = run([*steps, ("snapshot", 50), ("snapshot", 50), *steps])
+    assert starts(log)
+    for start in starts(log):
+        replica = followed(log[start:])
+        assert replica.ready
+        assert dump(replica.table) == dump(owner.table)
+
+
+@given(STEPS)
+@settings(max_examples=20)
+def test_a_promoted_replica_goes_on_as_the_owner_would_have(steps: list[Any]) -> None:
+    owner, log, _ = run(steps)
+    heir = followed(log).promote("g1")
+    event = Event("JFK", 1, owner.watermark_us + 5, 1, 2.0, 3, None, "Z", None)
+    for one in (owner, heir):
+        one.apply(a_batch(PLAN, [event]))
+        flushed(one, 99, event.time)
+    one, other = dump(owner.table), dump(heir.table)
+    assert sorted(one["rows"].values()) == sorted(other["rows"].values())
+    assert len(one["entities"]) == len(other["entities"])
+
+
+def an_event(number: int, time: int = 1) -> Event:
+    return Event(f"A{number}", 0, time, number, 1.5, number % 7, True, f"G{number % 3}", 0)
+
+
+def test_every_flush_writes_at_least_one_record_and_only_the_last_one_moves_the_position() -> None:
+    owner = Owner(PLAN, "g")
+    assert [decode_header(one).kind for one in flushed(owner, 0, 0)] == [Kind.GENESIS]
+    records = flushed(owner, 7, 9)
+    assert [decode_header(one).kind for one in records] == [Kind.ROWS]
+    owner.apply(a_batch(PLAN, [an_event(number) for number in range(3_000)]))
+    owner.begin_snapshot()
+    records = flushed(owner, 8, 10, chunk_rows=100_000)
+    headers = [decode_header(one) for one in records]
+    assert [one.last for one in headers] == [False] * (len(headers) - 1) + [True]
+    assert max(map(len, records)) <= codec.MAX_RECORD_BYTES
+    assert sum(one.kind is Kind.ROWS for one in headers) > 1
+    replica = Replica(PLAN)
+    replica.apply(flushed(Owner(PLAN, "g"), 0, 0)[0])
+    for record in records[:-1]:
+        replica.apply(record)
+        assert replica.position == 0
+    replica.apply(records[-1])
+    assert (replica.position, replica.watermark_us) == (8, 10)
+    assert dump(replica.table) == dump(owner.table)
+
+
+def test_a_replica_is_not_ready_before_a_complete_snapshot() -> None:
+    owner = Owner(PLAN, "g")
+    owner.apply(a_batch(PLAN, [an_event(number) for number in range(20)]))
+    log = flushed(owner, 0, 0)
+    owner.begin_snapshot()
+    assert owner.snapshotting
+    while owner.snapshotting:
+        log += flushed(owner, 1, 1)
+    begin = starts(log)[0]
+    replica = Replica(PLAN)
+    for record in log[1:begin]:
+        replica.apply(record)
+    assert replica.table.entities == 0
+    for record in log[begin:-1]:
+        replica.apply(record)
+        assert not replica.ready
+        with pytest.raises(FailedPrecondition):
+            replica.promote("g")
+    replica.apply(log[-1])
+    assert replica.ready
+
+
+def test_a_snapshot_that_was_given_up_ends_nothing() -> None:
+    owner = Owner(PLAN, "g")
+    owner.apply(a_batch(PLAN, [an_event(number) for number in range(40)]))
+    log = flushed(owner, 0, 0)
+    owner.begin_snapshot()
+    log += flushed(owner, 1, 1)
+    owner = followed(log).promote("h")
+    owner.begin_snapshot()
+    while owner.snapshotting:
+        log += flushed(owner, 2, 2)
+    begins = [decode_header(one) for one in log if decode_header(one).kind is Kind.SNAPSHOT_BEGIN]
+    assert [one.snapshot for one in begins] == [1, 2]
+    assert dump(followed(log).table) == dump(followed(log[starts(log)[0] :]).table)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_damaged_bytes_are_refused_and_change_nothing(data: st.DataObject) -> None:
+    owner = Owner(PLAN, "g")
+    genesis = flushed(owner, 0, 0)
+    owner.apply(a_batch(PLAN, [an_event(number) for number in range(5)]))
+    record = flushed(owner, 1, 1)[0]
+    place = data.draw(st.integers(0, len(record) - 1))
+    bit = 1 << data.draw(st.integers(0, 7))
+    flipped = record[:place] + bytes([record[place] ^ bit]) + record[place + 1 :]
+    replica = followed(genesis)
+    for damaged in (flipped, record[:place], record + b"\0"):
+        with pytest.raises(Corrupt):
+            replica.apply(damaged)
+    assert replica.table.entities == 0
+
+
+def resealed(record: bytes, at: int, layout: str, value: int) -> bytes:
+    """Return a record with another number in its body and a checksum that fits."""
+    body = bytearray(record)
+    struct.pack_into(layout, body, codec.HEADER.size + at, value)
+    return codec.sealed(body, decode_header(record))
+
+
+def test_counts_and_limits_are_checked_before_anything_is_allocated() -> None:
+    owner = Owner(PLAN, "g")
+    genesis = flushed(owner, 0, 0)
+    owner.apply(a_batch(PLAN, [an_event(number) for number in range(5)]))
+    record = flushed(owner, 1, 1)[0]
+    shape, _ = codec.decode_body(PLAN, record)
+    slots = codec.COUNTS.size + 16 * shape.entities + 8 * shape.values
+    slots += 8 * shape.rows * (2 + len(PLAN.cells))
+    levels = len(record) - codec.HEADER.size - shape.key_bytes - shape.rows
+    counts = levels - 4 * shape.rows * len(PLAN.set_columns)
+    for at, layout, value in (
+        (0, "<I", 2**31),
+        (4, "<I", 2**32 - 1),
+        (12, "<I", 2**30),
+        (slots, "<I", codec.MAX_SLOTS),
+        (slots + 4 * shape.entities, "<I", 4_097),
+        (slots + 8 * shape.entities, "<I", 77),
+        (levels, "B", 200),
+        (counts, "<I", 10_000),
+    ):
+        with pytest.raises(Corrupt):
+            followed(genesis).apply(resealed(record, at, layout, value))
+
+
+def test_a_record_of_another_version_of_the_view_is_refused() -> None:
+    other = plan_of(a_view(lateness_us=1))
+    with pytest.raises(Corrupt, match="view version"):
+        Replica(PLAN).apply(flushed(Owner(other, "g"), 0, 0)[0])
+
+
+def test_a_generation_that_is_too_long_is_refused() -> None:
+    with pytest.raises(Misconfigured):
+        Owner(PLAN, "g" * 65)
+
+
+def test_the_bytes_of_format_one_are_read_and_written_for_ever() -> None:
+    one = tuple(
+        Aggregation(f"f{number}", function, field, 10 * SECOND, SECOND)
+        for number, (function, field) in enumerate(PAIRS)
+    )
+    plan = plan_of(a_view(aggregations=one))
+    owner = Owner(plan, "golden")
+    records = flushed(owner, 0, NO_TIME)
+    owner.apply(a_batch(plan, [an_event(number, 1 + number * SECOND) for number in range(4)]))
+    owner.begin_snapshot()
+    records += flushed(owner, 4, 4 * SECOND, chunk_rows=9)
+    owner.erase(hash_keys([b"A1\x1f0"]))
+    records += flushed(owner, 5, 5 * SECOND)
+    written = b"".join(struct.pack("<I", len(one)) + one for one in records)
+    assert written == GOLDEN.read_bytes()
+    replica = Replica(plan)
+    for record in records:
+        replica.apply(record)
+    assert sorted(replica.table.entity_keys()) == [b"A0\x1f0", b"A2\x1f0", b"A3\x1f0"]
+
+
+def test_a_header_says_what_its_record_is() -> None:
+    header = Header(Kind.SNAPSHOT_END, 2**40, -5, 7, "génération", PLAN.version, 3, last=True)
+    assert decode_header(codec.encode_plain(header)) == header
+    slots = np.array([5, 1], dtype=np.uint32)
+    gone = codec.encode_gone(Header(Kind.GONE, 1, 2, 3, "", PLAN.version, 0), slots)
+    assert codec.decode_gone(gone).tolist() == [5, 1]
