@@ -5,7 +5,9 @@ BIN := .venv/bin
 export TIDEMILL_PARTS ?= $(CURDIR)/.tidemill/parts
 PACKAGES := libs services deploy/local tools examples tests benchmarks
 SOURCES = $(wildcard $(PACKAGES))
-TESTS = $(wildcard libs/*/tests services/*/tests deploy/*/tests tools/tests examples/*/tests tests benchmarks)
+TESTS = $(patsubst %/,%,$(sort $(dir $(wildcard libs/*/tests/*.py services/*/tests/*.py \
+          deploy/*/tests/*.py tools/tests/*.py examples/*/tests/*.py tests/integration/*.py \
+          benchmarks/*.py))))
 
 hash = $(shell cat $(1) | sha256sum | cut -c1-16)
 DEPENDENCIES := .venv/.dependencies-$(call hash,constraints.txt)

@@ -1,11 +1,12 @@
 """Install the parts of the local stack: Kafka and Zipkin by Maven, Triton in its own environment.
 
-Each part is made in a temporary folder and renamed when complete, and is stamped with the hash
-of what it was made from: a second install does nothing, a broken one starts anew.
+Each part is stamped, last of all, with the hash of what it was made from: a second install does
+nothing, one that broke off starts anew.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import platform
 import shutil
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from tidemill_local import kafka_archive
 from tidemill_local.errors import LocalError
 from tidemill_local.layout import POM, PYTHON_MINOR, TRITON_REQUIREMENTS, Parts
 
@@ -26,6 +28,12 @@ STAMP = ".made-from"
 def install(parts: Parts, say: Callable[[str], None]) -> None:
     """Make every part that is missing or made from other inputs."""
     parts.root.mkdir(parents=True, exist_ok=True)
+    with (parts.root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install_locked(parts, say)
+
+
+def _install_locked(parts: Parts, say: Callable[[str], None]) -> None:
     if not all(_is_current(parts.root / name, _jars_inputs()) for name in ("kafka", "zipkin")):
         say("installing Apache Kafka and Zipkin (Maven)")
         _install_jars(parts)
@@ -41,7 +49,7 @@ def missing(parts: Parts) -> list[str]:
 
 
 def _jars_inputs() -> str:
-    return hashlib.sha256(POM.read_bytes()).hexdigest()
+    return hashlib.sha256(POM.read_bytes() + b" with mapped classes").hexdigest()
 
 
 def _triton_inputs() -> str:
@@ -61,7 +69,11 @@ def _install_jars(parts: Parts) -> None:
     with _scratch(parts.root) as scratch:
         _run([maven, "-q", "-B", "-C", "-f", str(POM), "package", f"-Dparts={scratch}"])
         for name in ("kafka", "zipkin"):
-            _put(scratch / name, parts.root / name, _jars_inputs())
+            _put(scratch / name, parts.root / name)
+    with _scratch(parts.root) as scratch:
+        kafka_archive.dump(parts, scratch)
+    for name in ("kafka", "zipkin"):
+        (parts.root / name / STAMP).write_text(_jars_inputs())
 
 
 def _install_triton(parts: Parts) -> None:
@@ -96,8 +108,7 @@ def _scratch(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put(made: Path, target: Path, made_from: str) -> None:
-    (made / STAMP).write_text(made_from)
+def _put(made: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     made.rename(target)
 

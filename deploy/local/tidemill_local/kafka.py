@@ -16,7 +16,7 @@ from tidemill_local.probes import listens
 from tidemill_local.program import Program
 
 LOGGING = HERE / "parts" / "log4j2.properties"
-HEAP = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Xshare:auto")
+HEAP = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 MIB = 1024 * 1024
 GRACE_S = 20.0
 
@@ -57,7 +57,13 @@ SETTINGS = {
 def program(parts: Parts, data: Data, port: int, controller_port: int) -> Program:
     """Describe the broker on loopback."""
     folder = data.folder("kafka")
-    java = (_java(), *HEAP, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{parts.kafka_jars}/*")
+    java = (
+        _java(),
+        *HEAP,
+        *_mapped_classes(parts),
+        f"-Dlog4j2.configurationFile={LOGGING}",
+        *("-cp", f"{parts.kafka_jars}/*"),
+    )
     properties = folder / "server.properties"
     return Program(
         name="kafka",
@@ -97,6 +103,13 @@ def _prepare(java: tuple[str, ...], folder: Path, port: int, controller_port: in
     )
     if done.returncode != 0:
         raise LocalError(f"Kafka cannot format {log}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _mapped_classes(parts: Parts) -> tuple[str, ...]:
+    if not parts.kafka_archive.is_file():
+        return ()
+    quiet = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")
+    return ("-Xshare:auto", f"-XX:SharedArchiveFile={parts.kafka_archive}", *quiet)
 
 
 def _java() -> str:

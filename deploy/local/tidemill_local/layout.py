@@ -39,6 +39,11 @@ class Parts:
         return self.root / "kafka"
 
     @property
+    def kafka_archive(self) -> Path:
+        """The broker's classes as the JVM maps them, made at install."""
+        return self.kafka_jars / "kafka.jsa"
+
+    @property
     def zipkin_jar(self) -> Path:
         """The Zipkin server in one jar."""
         return self.root / "zipkin" / "zipkin.jar"
