@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -19,6 +19,9 @@ from tidemill_common.rpc.wrapping import refuse, wrap
 
 GRACE_SECONDS = 10.0
 _CRASH_GRACE_SECONDS = 1.0
+_NATIVE = "pip install 'tidemill[native]'"
+Engine = Literal["aio", "native"]
+"""What serves HTTP/2: grpc.aio, or pygrpc-native (Rust, no TLS) behind the same servicers."""
 logger = logging.getLogger(__name__)
 
 
@@ -113,6 +116,7 @@ async def serve(
     grace: float = GRACE_SECONDS,
     on_bound: Callable[[int], None] | None = None,
     limits: Limits | None = None,
+    engine: Engine = "aio",
 ) -> None:
     """Serve on `listen` (host:port) until told to stop.
 
@@ -121,9 +125,8 @@ async def serve(
     in the table is answered PERMISSION_DENIED.
     """
     health = health or Health()
-    server = grpc.aio.server(options=(limits or Limits()).options())
     handlers = table([*services, *_standard(services, health, reflection=reflection)], methods)
-    server.add_generic_rpc_handlers((_Table(handlers),))
+    server = _server(engine, limits or Limits(), handlers)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
@@ -143,6 +146,28 @@ async def serve(
         health.close()
         await server.stop(left)
         logger.info("rpc.stopped", extra={"listen": listen})
+
+
+def _server(engine: Engine, limits: Limits, handlers: Mapping[str, Any]) -> Any:
+    """Make the server; what no handler is registered for falls to the table, which refuses it."""
+    if engine == "aio":
+        server: Any = grpc.aio.server(options=limits.options())
+    else:
+        try:
+            from pygrpc_native import aio
+        except ImportError as error:
+            raise Misconfigured("engine native needs pygrpc-native", hint=_NATIVE) from error
+        # It cannot close connections by age; callers reach a new process by its readiness.
+        options = [pair for pair in limits.options() if "connection_age" not in pair[0]]
+        server = aio.server(options=options)
+        by_service: dict[str, dict[str, Any]] = {}
+        for method, handler in handlers.items():
+            _, service, name = method.split("/")
+            by_service.setdefault(service, {})[name] = handler
+        for service, named in by_service.items():
+            server.add_registered_method_handlers(service, named)
+    server.add_generic_rpc_handlers((_Table(handlers),))
+    return server
 
 
 def _names(services: Sequence[Service]) -> list[str]:

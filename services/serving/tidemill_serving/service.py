@@ -1,0 +1,215 @@
+"""Serving, whole: what it talks to, in what order it starts, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from tidemill.errors import TidemillError
+from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from tidemill.serving.v1.serving_service_pb2_grpc import add_ServingServiceServicer_to_server
+from tidemill_common import rpc, topics
+from tidemill_common.app import until
+from tidemill_common.artifacts import Artifacts
+from tidemill_common.clock import SystemClock
+from tidemill_common.feature_replica import replicating
+from tidemill_common.kafka import Broker, administering, producing
+from tidemill_common.postgres import connected, migrate
+from tidemill_common.project_source import projects
+from tidemill_serving import inference, servicer, triton
+from tidemill_serving.controller import Controller
+from tidemill_serving.definitions import model_specs
+from tidemill_serving.fleet import Fleet
+from tidemill_serving.handlers import Predictions
+from tidemill_serving.hydration import Hydrator
+from tidemill_serving.lane import Lane
+from tidemill_serving.prediction_log import PredictionLog
+from tidemill_serving.recovery import forget_leftovers, watch
+from tidemill_serving.repository import Repository
+from tidemill_serving.routes import RouteSource
+from tidemill_serving.shadow import Shadowing
+from tidemill_serving.store import Store
+from tidemill_serving.versions import Loader
+from tidemill_tiles.kernels import warm_up
+
+if TYPE_CHECKING:
+    from tidemill_common.feature_replica import FeatureReplica
+    from tidemill_serving.definitions import ModelSpec
+    from tidemill_serving.held import Held
+    from tidemill_serving.predictor import ModelServer
+    from tidemill_serving.routing import Table
+    from tidemill_serving.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+REPLICA_SECONDS = 0.2
+LEFTOVER_SECONDS = 30.0
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop`: requests end first, then the log is written, then everything closes."""
+    await asyncio.to_thread(warm_up)
+    broker, clock = Broker(settings.kafka, client="serving"), SystemClock()
+    await migrate(settings.postgres, schema="serving", package="tidemill_serving.sql")
+    async with (
+        connected(settings.postgres, schema="serving") as pool,
+        producing(broker) as producer,
+        replicating(broker, clock) as replica,
+        rpc.connected(
+            settings.registry, retry=["tidemill.registry.v1.RegistryService/GetRollout"]
+        ) as registry,
+        triton.connected(settings.triton, settings.triton_key.reveal()) as server,
+    ):
+        stub = RegistryServiceStub(registry)
+        store = Store(pool, f"{socket.gethostname()}-{os.getpid()}")
+        artifacts = Artifacts(settings.artifacts)
+        loader = Loader(server, Repository(settings.triton_models, settings.platform), artifacts)
+        trips = Trips(store)
+        fleet = Fleet(
+            loader,
+            lambda held, spec: _lane(settings, held, spec, replica, server, clock),
+            grace=settings.grace_s,
+            on_trip=trips.report,
+        )
+        routes = RouteSource(stub, fleet.want)
+        log = PredictionLog(producer, limit=settings.log_rows)
+        shadow = Shadowing()
+        predictions = Predictions(fleet, replica, log, shadow, clock)
+        health = rpc.Health(ready=False)
+        services = [
+            rpc.Service(
+                inference.add_to_server, inference.InferenceServicer(fleet, predictions, health)
+            ),
+            rpc.Service(
+                add_ServingServiceServicer_to_server,
+                servicer.Servicer(fleet, loader, predictions, log),
+            ),
+        ]
+        served = asyncio.Event()  # set when no request can come any more
+        try:
+            async with asyncio.TaskGroup() as writing:
+                writing.create_task(log.run(served), name="log")
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(
+                        _projects(settings.registry, broker, replica, fleet, stop), name="projects"
+                    )
+                    tasks.create_task(routes.run(broker, stop), name="routes")
+                    tasks.create_task(watch(fleet, loader, server, stop), name="recovery")
+                    tasks.create_task(_tidy(fleet, server, loader, stop), name="tidy")
+                    tasks.create_task(_readiness(fleet, routes, health, stop), name="readiness")
+                    tasks.create_task(shadow.run(predictions, stop), name="shadow")
+                    tasks.create_task(trips.run(stop), name="trips")
+                    controller = Controller(store, stub, broker, fleet, routes.rows)
+                    tasks.create_task(controller.run(stop), name="rollout")
+                    tasks.create_task(
+                        rpc.serve(
+                            services,
+                            {**inference.METHODS, **servicer.METHODS},
+                            settings.listen,
+                            stop,
+                            health=health,
+                            reflection=True,
+                            engine=settings.engine,
+                        ),
+                        name="rpc",
+                    )
+                served.set()
+        finally:
+            await fleet.close()
+
+
+def _lane(
+    settings: Settings,
+    held: Held,
+    spec: ModelSpec,
+    replica: FeatureReplica,
+    server: ModelServer,
+    clock: SystemClock,
+) -> Lane:
+    return Lane(
+        held,
+        spec,
+        Hydrator(spec, replica, clock.now_us),
+        server,
+        cap=settings.batch_rows,
+        inflight=settings.calls,
+        limit=settings.waiting_rows,
+    )
+
+
+async def _projects(
+    registry: str, broker: Broker, replica: FeatureReplica, fleet: Fleet, stop: asyncio.Event
+) -> None:
+    """Take up every generation: log topics, then the views, then the models that read them."""
+    async for applied in projects(registry, broker, stop):
+        async with administering(broker) as admin:
+            await admin.ensure(topics.predictions(model.name) for model in applied.project.models)
+        specs = model_specs(applied.project, applied.generation)
+        await replica.adopt(applied.project, applied.generation)
+        fleet.define(specs)
+        logger.info(
+            "project.adopted", extra={"generation": applied.generation, "models": sorted(specs)}
+        )
+
+
+async def _readiness(
+    fleet: Fleet, routes: RouteSource, health: rpc.Health, stop: asyncio.Event
+) -> None:
+    """Serve when the tables are known and every champion can answer (or there is none yet)."""
+    await _first(routes.loaded, stop)
+    while not stop.is_set():
+        if health.ready != fleet.ready:
+            health.set(fleet.ready)
+            logger.info("serving.ready" if fleet.ready else "serving.not_ready")
+        await until(stop, REPLICA_SECONDS)
+
+
+async def _tidy(
+    fleet: Fleet, server: ModelServer, loader: Loader, stop: asyncio.Event
+) -> None:
+    """Once, when everything wanted had time to load: forget what an earlier life left behind."""
+    if await until(stop, LEFTOVER_SECONDS):
+        return
+    try:
+        await forget_leftovers(fleet, server, loader)
+    except TidemillError as error:
+        logger.warning("serving.not_tidied", extra={"error": repr(error)})
+
+
+class Trips:
+    """Tells the database, until it knows, that this replica stopped routing to a challenger."""
+
+    def __init__(self, store: Store) -> None:
+        """Report to `store`."""
+        self._store = store
+        self._waiting: asyncio.Queue[Table] = asyncio.Queue(maxsize=1_000)
+
+    def report(self, table: Table) -> None:
+        """Take a trip; never waits."""
+        if not self._waiting.full():
+            self._waiting.put_nowait(table)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write until told to stop."""
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(REPLICA_SECONDS):
+                    table = await self._waiting.get()
+            except TimeoutError:
+                continue
+            try:
+                await self._store.report_trip(table.model, table.version, table.tripped)
+            except TidemillError as error:
+                logger.warning("trip.not_reported", extra={"error": repr(error)})
+                self.report(table)
+                await until(stop, 1.0)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

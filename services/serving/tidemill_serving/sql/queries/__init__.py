@@ -1,0 +1,1 @@
+"""Statements of serving, one a file."""

@@ -1,0 +1,60 @@
+"""Run in Triton's python backend: one ONNX graph of the repository, by onnxruntime, one thread.
+
+The same file serves every version of every model; it reads model.onnx from beside itself. It needs
+numpy below 2: with numpy 2 this backend answers empty tensors and no error.
+"""
+
+import os
+
+import numpy as np
+import onnxruntime
+import triton_python_backend_utils as pb_utils
+
+if int(np.__version__.split(".")[0]) >= 2:
+    raise RuntimeError(f"numpy {np.__version__} makes this backend answer empty tensors")
+
+
+class TritonPythonModel:
+    """One version of one model."""
+
+    def initialize(self, args):
+        """Load the graph; an error here makes the load fail."""
+        folder = os.path.join(args["model_repository"], args["model_version"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            os.path.join(folder, "model.onnx"),
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
+        )
+        self.inputs = [one.name for one in self.session.get_inputs()]
+        self.output = self.session.get_outputs()[0].name
+
+    def execute(self, requests):
+        """Answer each request; one that fails does not touch the others."""
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        """Run the graph on the tensors of one request."""
+        feed = {}
+        for name in self.inputs:
+            tensor = pb_utils.get_input_tensor_by_name(request, name)
+            if tensor is not None:
+                feed[name] = tensor.as_numpy()
+        try:
+            (result,) = self.session.run([self.output], feed)
+        except onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException as error:
+            return self.failed(str(error))
+        except (ValueError, RuntimeError) as error:
+            return self.failed(str(error))
+        result = np.ascontiguousarray(result, dtype=np.float32)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(self.output, result)])
+
+    @staticmethod
+    def failed(message):
+        """Make the answer that says why there is none."""
+        return pb_utils.InferenceResponse(
+            output_tensors=[], error=pb_utils.TritonError(message[:500])
+        )
