@@ -193,9 +193,11 @@ def _columns(context: Context, *, skipped: set[str]) -> None:
     columns = {name: one.type for name, one in context.on_demand.items()}
     for view in context.project.views:
         columns |= feature_columns(view.name, view)
+    spines = {model.spine.stream for model in context.project.models}
+    known = spines <= context.streams.keys()  # else nobody can tell what a request carries
+    for name in spines if spines and known else context.streams:
+        columns |= columns_of(context.streams[name])
     for model in context.project.models:
-        if model.spine.stream in context.streams:
-            columns |= columns_of(context.streams[model.spine.stream])
         for item in model.inputs:
             view_named = context.views.get(item.feature.view)
             if view_named is not None and item.feature.alias:

@@ -30,7 +30,7 @@ MANY_ROWS: Final = {
     "Slice": "a slice",
     "Explode": "an exploding function",
 }
-SUBQUERY: Final = "_POLARS_TMP"
+SUBQUERY: Final = re.compile(r"\bselect\b", re.IGNORECASE)
 CLOCKS: Final = re.compile(
     r"\b(now\s*\(|current_date|current_time|current_timestamp|localtime|localtimestamp|today)",
     re.IGNORECASE,
@@ -67,15 +67,15 @@ def inspect(sql: str, columns: Mapping[str, pb.FieldType] | None) -> Checked:
     except pl.exceptions.PolarsError as error:
         return Checked(message=f"not an SQL expression: {first_line(error)}")
     roots = tuple(dict.fromkeys(expression.meta.root_names()))
-    if crowd := _many_rows(expression, roots):
+    if crowd := _many_rows(sql, expression):
         hint = "an expression sees one row; windows belong into a view"
         return Checked(message=f"{crowd} is not allowed here", hint=hint)
     return Checked(roots) if columns is None else _planned(expression, roots, columns)
 
 
-def _many_rows(expression: pl.Expr, roots: tuple[str, ...]) -> str:
+def _many_rows(sql: str, expression: pl.Expr) -> str:
     """Name what in the expression looks at more than one row, if anything does."""
-    if any(root.startswith(SUBQUERY) for root in roots):
+    if SUBQUERY.search(TEXT.sub("''", sql)):
         return "a subquery"
     kinds = set(_kinds(json.loads(expression.meta.serialize(format="json"))))
     return next((MANY_ROWS[kind] for kind in sorted(kinds & set(MANY_ROWS))), "")
