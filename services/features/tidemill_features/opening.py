@@ -24,12 +24,12 @@ from tidemill_common.kafka import (
     TransactionalProducer,
     transactional,
 )
-from tidemill_common.kafka.ranges import offset_at, stretch
+from tidemill_common.kafka.ranges import stretch
 from tidemill_features.decoding import decode
 from tidemill_features.flushing import PartitionState, apply_to
+from tidemill_features.ids import ids_before
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import Standby, log_of
-from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.owner import Owner
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
@@ -46,7 +46,6 @@ logger = logging.getLogger(__name__)
 FAR_RECORDS: Final = 200
 """A view that lies further behind is built before the worker joins the group."""
 COORDINATOR_SECONDS: Final = 10.0
-_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Opener:
                     work, partition, name, owners[name], position, producer
                 )
                 watermark = max(watermark, caught)
-        ids = await self.ids_before(work, partition, position)
+        ids = await ids_before(self.broker, self.admin, work, partition, position)
         verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
         state = PartitionState(work, partition, owners, verdict, position)
         logger.info(
@@ -165,7 +164,7 @@ class Opener:
         view = next(one for one in work.views if one.name == name)
         start = (await self.admin.start_offsets([tp]))[tp]
         begin = max(owner.position, start)
-        ids = await self.ids_before(work, partition, begin)
+        ids = await ids_before(self.broker, self.admin, work, partition, begin)
         verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
         newest = owner.newest_available_us
         async for records in stretch(self.broker, tp, begin, target):
@@ -185,22 +184,6 @@ class Opener:
                 for record in log:
                     tx.send(view.log(work.name).name, record, partition=partition)
         return verdict.watermark_us
-
-    async def ids_before(self, work: StreamWork, partition: int, position: int) -> IdWindow:
-        """Rebuild the ids of the de-duplication window that ends at `position`."""
-        ids = IdWindow(work.spec.dedupe_us)
-        tp = TopicPartition(work.topic, partition)
-        start = (await self.admin.start_offsets([tp]))[tp]
-        if position <= start:
-            return ids
-        last = [one async for one in stretch(self.broker, tp, position - 1, position)]
-        oldest_ms = last[0][0].timestamp_ms - work.spec.dedupe_us // _US
-        first = await offset_at(self.broker, tp, oldest_ms)
-        begin = position if first is None else max(first, start)
-        async for records in stretch(self.broker, tp, begin, position):
-            events = decode(work.spec, work.schema, records)
-            ids.check_and_add(events.ids, events.append_us)
-        return ids
 
 
 def builder_id(work: StreamWork, partition: int, view: str) -> str:

@@ -1,0 +1,167 @@
+"""Keep the archive close behind the streams: every minute, and at once when a cut is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from tidemill_common import metrics
+from tidemill_common.app import until
+from tidemill_common.kafka import Admin, Broker, TopicPartition
+from tidemill_common.kafka.ranges import stretch
+from tidemill_features.archive import Archive, Piece
+from tidemill_features.decoding import decode
+from tidemill_features.ids import ids_before
+from tidemill_tiles.verdict import PartitionVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tidemill_common.kafka import Record
+    from tidemill_features.definitions import StreamWork, Work
+
+logger = logging.getLogger(__name__)
+
+PIECE_RECORDS: Final = 2_000
+
+
+class StreamArchiver:
+    """Archives one stream; `reach` may be called by anybody, commits come one after the other."""
+
+    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+        self._broker = broker
+        self._admin = admin
+        self._root = root
+        self._limit = limit_bytes
+        self._lock = asyncio.Lock()
+        self._archive: Archive | None = None
+        self._work: StreamWork | None = None
+        self._verdicts: dict[int, PartitionVerdict] = {}
+        self._positions: dict[int, int] = {}
+
+    async def open(self, work: StreamWork) -> None:
+        """Work on this definition of the stream; state comes from the archive and the raw topic."""
+        async with self._lock:
+            if self._work is not None and self._work.spec == work.spec:
+                self._work = work
+                return
+            self._archive = await asyncio.to_thread(Archive, self._root, work)
+            self._work = work
+            tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
+            starts = await self._admin.start_offsets(tps)
+            for tp in tps:
+                position = self._archive.position(tp.partition)
+                self._positions[tp.partition] = starts[tp] if position is None else position
+                ids = await ids_before(
+                    self._broker, self._admin, work, tp.partition, self._positions[tp.partition]
+                )
+                self._verdicts[tp.partition] = PartitionVerdict(
+                    ids, work.spec.lateness_us, self._archive.watermark_us(tp.partition)
+                )
+
+    async def ends(self) -> dict[int, int]:
+        """Return the present end of every partition of the stream."""
+        work = self._known()
+        tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
+        return {tp.partition: end for tp, end in (await self._admin.end_offsets(tps)).items()}
+
+    async def reach(self, cut: Mapping[int, int]) -> int:
+        """Archive everything below `cut`; return the version of the table that holds it."""
+        async with self._lock:
+            while any(self._positions[number] < offset for number, offset in cut.items()):
+                await self._advance(cut)
+            return self._opened().version
+
+    async def _advance(self, cut: Mapping[int, int]) -> None:
+        """Commit the next rows of every partition, about `limit_bytes` of them."""
+        gathered = {number: await self._gather(number, cut[number]) for number in cut}
+        pieces = await asyncio.to_thread(self._decide, gathered)
+        if not pieces:
+            return
+        archive = self._opened()
+        rows = await asyncio.to_thread(archive.append, pieces)
+        for piece in pieces:
+            self._positions[piece.partition] = piece.position
+        await asyncio.to_thread(archive.tidy)
+        stream = self._known().name
+        metrics.counter("tidemill_archived_rows_total", stream=stream).inc(rows)
+        logger.info("archive.committed", extra={"stream": stream, "rows": rows})
+
+    async def _gather(self, partition: int, end: int) -> list[Record]:
+        """Read raw records of one partition up to its share of the limit."""
+        work = self._known()
+        records: list[Record] = []
+        size = 0
+        tp = TopicPartition(work.topic, partition)
+        position = self._positions[partition]
+        async for some in stretch(self._broker, tp, position, end, piece=PIECE_RECORDS):
+            records.extend(some)
+            size += sum(len(record.value or b"") for record in some)
+            if size >= self._limit // work.spec.partitions:
+                break
+        return records
+
+    def _decide(self, gathered: Mapping[int, list[Record]]) -> list[Piece]:
+        """Decode and judge what was gathered (in a thread; only one at a time)."""
+        work = self._known()
+        pieces = []
+        for partition, records in gathered.items():
+            if records:
+                events = decode(work.spec, work.schema, records)
+                verdict = self._verdicts[partition]
+                found = verdict.decide(events.ids, events.time_us, events.append_us)
+                position = records[-1].offset + 1
+                pieces.append(Piece(partition, position, verdict.watermark_us, events, found))
+        return pieces
+
+    def _known(self) -> StreamWork:
+        if self._work is None:
+            message = "the archiver is not open"
+            raise RuntimeError(message)
+        return self._work
+
+    def _opened(self) -> Archive:
+        if self._archive is None:
+            message = "the archiver is not open"
+            raise RuntimeError(message)
+        return self._archive
+
+
+class Archivers:
+    """The archivers of all streams of the current generation."""
+
+    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+        self._broker = broker
+        self._admin = admin
+        self._root = root
+        self._limit = limit_bytes
+        self._streams: dict[str, StreamArchiver] = {}
+
+    async def adopt(self, work: Work) -> None:
+        """Archive the streams of a generation; streams that are gone are archived no more."""
+        await self._admin.ensure(
+            topic for stream in work.streams.values() for topic in stream.topics()
+        )
+        for name in self._streams.keys() - work.streams.keys():
+            del self._streams[name]
+        for name, stream in work.streams.items():
+            if name not in self._streams:
+                self._streams[name] = StreamArchiver(
+                    self._broker, self._admin, self._root, self._limit
+                )
+            await self._streams[name].open(stream)
+
+    def of(self, stream: str) -> StreamArchiver:
+        """Return the archiver of a stream of the current generation."""
+        return self._streams[stream]
+
+    def __contains__(self, stream: object) -> bool:
+        """Say whether a stream is archived."""
+        return stream in self._streams
+
+    async def run(self, stop: asyncio.Event, every: float) -> None:
+        """Archive every stream now and then until told to stop; a conflict ends the process."""
+        while not await until(stop, every):
+            for archiver in list(self._streams.values()):
+                await archiver.reach(await archiver.ends())

@@ -1,0 +1,105 @@
+"""The builder process as the server sees it: started when first needed, one job at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from tidemill.errors import Unavailable
+from tidemill_features.jobs import LINE_BYTES, Job, read_reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tidemill.features.v1 import feature_service_pb2 as pb
+
+logger = logging.getLogger(__name__)
+CLOSE_SECONDS = 2.0
+
+
+class Builder:
+    """Runs jobs in a process of its own; an answer that does not come ends that process."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._busy = asyncio.Lock()
+
+    async def warm(self) -> None:
+        """Start the process now, so that the first job does not wait for it."""
+        async with self._busy:
+            await self._started()
+
+    async def run(self, job: Job) -> AsyncIterator[pb.Progress | bytes]:
+        """Give the progress of a job, and at the end its result; raises the job's error."""
+        async with self._busy:
+            process = await self._started()
+            done = False
+            try:
+                _pipe(process.stdin).write(job.to_line())
+                await _pipe(process.stdin).drain()
+                while not done:
+                    line = await _reader(process.stdout).readline()
+                    if not line:
+                        raise Unavailable("the builder process died", retry_after=1.0)
+                    done = b'"progress"' not in line[:16]
+                    yield read_reply(line)
+            finally:
+                if not done:
+                    await self._end()
+
+    async def close(self) -> None:
+        """End the process."""
+        async with self._busy:
+            await self._end()
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tidemill_features.builder",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=LINE_BYTES,
+            )
+            logger.info("builder.started", extra={"pid": self._process.pid})
+        return self._process
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        _pipe(process.stdin).close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _pipe(pipe: asyncio.StreamWriter | None) -> asyncio.StreamWriter:
+    if pipe is None:
+        message = "the builder has no input"
+        raise RuntimeError(message)
+    return pipe
+
+
+def _reader(pipe: asyncio.StreamReader | None) -> asyncio.StreamReader:
+    if pipe is None:
+        message = "the builder has no output"
+        raise RuntimeError(message)
+    return pipe
+
+
+@contextlib.asynccontextmanager
+async def building() -> AsyncIterator[Builder]:
+    """Give a builder; its process ends with the block."""
+    builder = Builder()
+    try:
+        yield builder
+    finally:
+        await builder.close()

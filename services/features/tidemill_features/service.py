@@ -1,0 +1,71 @@
+"""The server process: FeatureService with its replica, the archivers and the builder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
+from tidemill_common import rpc
+from tidemill_common.feature_replica import FeatureReplica, replicating
+from tidemill_common.kafka import Broker, administering
+from tidemill_common.project_source import Applied, projects
+from tidemill_features.archiving import Archivers
+from tidemill_features.building import building
+from tidemill_features.definitions import work_of
+from tidemill_features.handlers import Sets
+from tidemill_features.servicer import METHODS, FeatureServicer
+from tidemill_tiles.kernels import warm_up
+
+if TYPE_CHECKING:
+    from tidemill_features.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve reads as soon as every view is complete; archive and build beside."""
+    warm_up()
+    broker = Broker(settings.kafka, client="features-server")
+    health = rpc.Health(ready=False)
+    async with (
+        administering(broker) as admin,
+        building() as builder,
+        replicating(broker) as replica,
+        asyncio.TaskGroup() as tasks,
+    ):
+        archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes)
+        sets = Sets(settings, broker, admin, archivers, builder)
+        servicer = FeatureServicer(replica, sets, admin)
+        service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
+        tasks.create_task(
+            rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
+        )
+        tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
+        following = tasks.create_task(
+            _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
+        )
+        await builder.warm()
+        await stop.wait()
+        following.cancel()
+
+
+async def _follow_projects(
+    settings: Settings,
+    broker: Broker,
+    replica: FeatureReplica,
+    archivers: Archivers,
+    health: rpc.Health,
+    stop: asyncio.Event,
+) -> None:
+    """Adopt each generation of the project; reads of the old one go on until it is ready."""
+    async for applied in projects(settings.registry, broker, stop):
+        await archivers.adopt(work_of(applied.project, applied.generation))
+        await _adopt(replica, applied)
+        health.set(True)
+
+
+async def _adopt(replica: FeatureReplica, applied: Applied) -> None:
+    await replica.adopt(applied.project, applied.generation)
+    await replica.caught_up()

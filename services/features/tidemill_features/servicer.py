@@ -1,0 +1,94 @@
+"""FeatureService over gRPC: convert, ask the replica, the archive or the builder, convert."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tidemill.errors import FailedPrecondition
+from tidemill.features.v1 import feature_service_pb2 as pb
+from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceServicer
+from tidemill_common import metrics, rpc
+from tidemill_common.kafka import TopicPartition
+from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
+from tidemill_tiles.fieldtypes import NO_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tidemill_common.feature_replica import FeatureReplica
+    from tidemill_common.kafka import Admin
+    from tidemill_features.handlers import Sets
+
+METHODS: Final = rpc.rules(
+    "tidemill.features.v1.FeatureService",
+    {
+        "GetFeatures": rpc.Rule("features.read", hot=True),
+        "BuildTrainingSet": rpc.Rule("features.build", deadline=None, cap=None),
+        "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
+        "DescribeViews": rpc.Rule("features.read"),
+    },
+)
+_NS: Final = 1_000
+
+
+class FeatureServicer(FeatureServiceServicer):
+    """Answers reads from the replica in this process."""
+
+    def __init__(self, replica: FeatureReplica, sets: Sets, admin: Admin) -> None:
+        self._replica = replica
+        self._sets = sets
+        self._admin = admin
+
+    async def GetFeatures(
+        self, request: pb.GetFeaturesRequest, _: object
+    ) -> pb.GetFeaturesResponse:
+        """Read entities of one view."""
+        view = self._replica.spec(request.view)
+        entities = to_entities(view, request.entities)
+        columns = to_columns(view, request.features)
+        if request.token.positions:
+            await self._replica.wait_for(
+                request.token.positions, views=(request.view,), timeout=rpc.remaining()
+            )
+        at = request.at.ToMicroseconds() if request.HasField("at") else None
+        result = self._replica.read(request.view, entities, at)
+        if request.strict and result.newest_available_us != NO_TIME and result.state_newer.any():
+            raise FailedPrecondition(
+                f"{request.view} has already applied events that were not known at that time",
+                hint="ask without strict, or build a training set for exact answers about the past",
+            )
+        metrics.counter("tidemill_feature_reads_total", view=request.view, status="ok").inc(
+            len(entities)
+        )
+        return from_reading(result, columns)
+
+    async def BuildTrainingSet(
+        self, request: pb.BuildTrainingSetRequest, _: object
+    ) -> AsyncIterator[pb.BuildTrainingSetResponse]:
+        """Build a training set; the last message holds it."""
+        async for step in self._sets.build(request):
+            if isinstance(step, pb.Progress):
+                yield pb.BuildTrainingSetResponse(progress=step)
+            else:
+                yield pb.BuildTrainingSetResponse(result=step)
+
+    async def VerifyVectors(
+        self, request: pb.VerifyVectorsRequest, _: object
+    ) -> pb.VerifyVectorsResponse:
+        """Recompute logged vectors."""
+        return await self._sets.verify(request)
+
+    async def DescribeViews(
+        self, request: pb.DescribeViewsRequest, _: object
+    ) -> pb.DescribeViewsResponse:
+        """Say how far every log is."""
+        del request
+        states = self._replica.describe()
+        sources = {TopicPartition(f"events.{one.stream}", one.partition) for one in states}
+        ends = await self._admin.end_offsets(sources)
+        return pb.DescribeViewsResponse(
+            views=[
+                from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
+                for one in states
+            ]
+        )
