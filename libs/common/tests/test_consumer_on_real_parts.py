@@ -22,7 +22,7 @@ from tidemill_common.kafka import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 pytestmark = pytest.mark.stack
 
@@ -180,7 +180,7 @@ async def test_members_come_and_go_and_every_record_is_handled(
             for stop in stops:
                 stop.set()
 
-    def member(stop: asyncio.Event) -> Awaitable[None]:
+    def member(stop: asyncio.Event) -> Coroutine[None, None, None]:
         return consume(
             [topic.name],
             handle,

@@ -183,7 +183,7 @@ async def test_the_text_of_a_bug_never_leaves_and_the_process_lives(
 
 
 async def test_a_method_without_a_rule_is_refused(server: Running) -> None:
-    method = server.channel.unary_unary("/tidemill.test.v1.EchoService/Drop")
+    method: Any = server.channel.unary_unary("/tidemill.test.v1.EchoService/Drop")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await method(b"")
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
@@ -281,7 +281,8 @@ async def test_reflection_lists_the_services_where_it_is_on() -> None:
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
     async with running(reflection=True) as server:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+        channel: Any = server.channel
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         [reply] = [each async for each in stub.ServerReflectionInfo(iter([request]))]
         names = {service.name for service in reply.list_services_response.service}

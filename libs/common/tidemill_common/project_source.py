@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from tidemill.definitions.v1 import project_pb2
@@ -51,7 +51,7 @@ async def projects(
     hint = asyncio.Event()
     tp = TopicPartition(topics.REGISTRY_EVENTS.name, 0)
 
-    def announced(_: TopicPartition, records: list[Record] | tuple[Record, ...]) -> None:
+    def announced(_: TopicPartition, records: Sequence[Record]) -> None:
         if any(_is_apply(record.value) for record in records):
             hint.set()
 
@@ -68,7 +68,7 @@ async def projects(
 
 def _is_apply(value: bytes | None) -> bool:
     event = events_pb2.RegistryEvent.FromString(value or b"")
-    return event.WhichOneof("event") == "project_applied"
+    return bool(event.WhichOneof("event") == "project_applied")
 
 
 async def _try_load(registry: str) -> Applied | None:

@@ -46,14 +46,15 @@ _EXPORT_SECONDS: Final = 2
 _CLOSE_SECONDS: Final = 2.0
 _TRACE_HEX, _SPAN_HEX, _FLAGS_HEX = 32, 16, 2
 _SCOPE: Final = "tidemill"
+_current: Final[list[trace.Tracer]] = [trace.NoOpTracer()]  # OpenTelemetry's own is set once only
 
 
 @contextlib.contextmanager
 def exporting(service: str, zipkin: str = "", *, ratio: float = 0.05) -> Iterator[None]:
     """Trace this process while the block runs: `ratio` of the roots, and whatever a parent samples.
 
-    Without `zipkin` contexts still travel, and nothing is kept. OpenTelemetry allows one provider
-    a process, so this is entered once.
+    Without `zipkin` contexts still travel, and nothing is kept. Outside of the block spans cost
+    nothing and have no context of their own.
     """
     provider = TracerProvider(
         resource=Resource.create({SERVICE_NAME: service}),
@@ -62,10 +63,12 @@ def exporting(service: str, zipkin: str = "", *, ratio: float = 0.05) -> Iterato
     )
     if zipkin:
         export_to(provider, ZipkinExporter(endpoint=_endpoint(zipkin), timeout=_EXPORT_SECONDS))
-    trace.set_tracer_provider(provider)
+    before = _current[0]
+    _current[0] = provider.get_tracer(_SCOPE)
     try:
         yield
     finally:
+        _current[0] = before
         closing = threading.Thread(target=provider.shutdown, daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
@@ -99,10 +102,11 @@ def span(
 ) -> Iterator[Span]:
     """Open a span as a child of `parent` or of the current one; an exception marks it as failed.
 
-    Zipkin knows no links, so the linked traces are an attribute too: search them by their id. An exception gives its type only.
+    Zipkin knows no links, so the linked traces are an attribute too: search them by
+    their id. An exception gives its type only.
     """
     known = [link for link in links if link is not None][:MAX_LINKS]
-    with trace.get_tracer(_SCOPE).start_as_current_span(
+    with _current[0].start_as_current_span(
         name,
         context=parent,
         kind=kind,

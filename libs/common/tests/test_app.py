@@ -1,0 +1,100 @@
+"""A service ends with the code that says why, and on time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+PROGRAM = """
+import asyncio, sys
+from dataclasses import dataclass
+from tidemill_common.app import main
+from tidemill_common.settings import Common
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Common):
+    mode: str
+
+async def child(mode):
+    if mode == "crash":
+        raise KeyError("bug")
+
+async def serve(settings, stop):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(child(settings.mode))
+        print("up", flush=True)
+        if settings.mode == "stubborn":
+            await asyncio.sleep(60)
+        elif settings.mode != "crash":
+            await stop.wait()
+        else:
+            await asyncio.sleep(60)
+
+main("test", Settings, serve)
+"""
+
+
+def start(**environ: str) -> subprocess.Popen[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TIDEMILL_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        env={**clean, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_told_to_stop_it_exits_0() -> None:
+    with start(TIDEMILL_TEST_MODE="serve") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert [line["event"] for line in lines(errors)] == [
+        "app.started",
+        "app.stopping",
+        "app.stopped",
+    ]
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with start(TIDEMILL_TEST_MODE="stubborn") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        while "app.stopping" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_a_crash_is_logged_once_with_its_type_and_exits_1() -> None:
+    with start(TIDEMILL_TEST_MODE="crash") as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    [crash] = [line for line in lines(errors) if line["event"] == "app.crashed"]
+    assert crash["error_type"] == "KeyError"
+    assert crash["service"] == "test"
+
+
+def test_bad_settings_are_named_without_a_trace_and_exit_2() -> None:
+    with start(TIDEMILL_TEST_TYPO="x") as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "TIDEMILL_TEST_MODE: is required" in errors
+    assert "TIDEMILL_TEST_TYPO" in errors
+    assert "Traceback" not in errors
