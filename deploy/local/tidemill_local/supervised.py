@@ -166,11 +166,14 @@ class Supervised:
     def _prepare(self) -> None:
         self.program.folder.mkdir(parents=True, exist_ok=True)
         self.program.prepare()
+        if shutil.which(self.program.argv[0]) is None:
+            raise LocalError(f"there is no program {self.program.argv[0]}")
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         user = self.program.user
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *_ends_with_supervisor(),
                 *self.program.argv,
                 cwd=self.program.folder,
                 env={**os.environ, **self.program.environment},
@@ -230,3 +233,13 @@ class Supervised:
     async def _pause_unless_stopping(self, delay_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+
+def _ends_with_supervisor() -> tuple[str, ...]:
+    """Give the command in front of a program that asks it to end if we are killed.
+
+    Without setpriv (util-linux) the processes of a killed supervisor stay until the next `up` or
+    `down` of its folder.
+    """
+    setpriv = shutil.which("setpriv")
+    return () if setpriv is None else (setpriv, "--pdeathsig", "TERM", "--")
