@@ -22,7 +22,7 @@ from tidemill_serving.rollout import Decision, Move, decide
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+    from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
     from tidemill_common.kafka import Broker, Record
     from tidemill_serving.fleet import Fleet
     from tidemill_serving.rollout import Rules
@@ -48,7 +48,7 @@ class Controller:
     def __init__(
         self,
         store: Store,
-        stub: RegistryServiceStub,
+        stub: RegistryServiceAsyncStub,
         broker: Broker,
         fleet: Fleet,
         rows: Mapping[str, registry_pb.RolloutRow],
@@ -138,9 +138,7 @@ class Controller:
                 trip = await self._store.trip(canary.model, canary.table_version)
                 if changed.is_set() or trip:
                     changed.clear()
-                    await self._store.save(
-                        canary.model, canary.table_version, counted, self._fence
-                    )
+                    await self._store.save(canary.model, canary.table_version, counted, self._fence)
                     if await self._decide(canary, counted, rules, trip):
                         return
 

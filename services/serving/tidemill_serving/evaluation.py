@@ -31,9 +31,7 @@ class Evaluation:
     p99: float
 
 
-async def evaluate(
-    fleet: Fleet, loader: Loader, model: str, pin: Pin, requests: int
-) -> Evaluation:
+async def evaluate(fleet: Fleet, loader: Loader, model: str, pin: Pin, requests: int) -> Evaluation:
     """Load (unless it is), compare with the golden answers, measure, let go."""
     if not is_digest(pin.digest) or pin.number < 1:
         raise Invalid(violations=[Violation("digest", "number and digest of a version are wanted")])

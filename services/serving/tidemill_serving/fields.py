@@ -15,7 +15,7 @@ from tidemill_common.feature_views import FIELD_TYPES
 from tidemill_tiles.fieldtypes import FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tidemill.definitions.v1 import project_pb2 as pb
 
@@ -179,7 +179,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-_PARSERS = {
+_PARSERS: Mapping[FieldType, Callable[[str], Value]] = {
     FieldType.BOOL: lambda text: _TRUTH[text.lower()],
     FieldType.INT64: int,
     FieldType.FLOAT64: float,

@@ -92,7 +92,9 @@ class Fleet:
             return found.live
         if found.wanted is not None and found.wanted.champion is not None:
             problem = found.problem or "it is being loaded"
-            raise FailedPrecondition(f"version {found.wanted.champion.number} of {model!r}: {problem}")
+            raise FailedPrecondition(
+                f"version {found.wanted.champion.number} of {model!r}: {problem}"
+            )
         raise FailedPrecondition(
             f"model {model!r} has no version yet",
             hint="a first version is served when one has been trained and has passed its gates",
@@ -135,7 +137,7 @@ class Fleet:
             self.models[name].changed.set()
 
     def want(self, table: Table) -> None:
-        """Route by `table` as soon as its versions are ready; older and repeated news is ignored."""
+        """Route by `table` as soon as its versions are ready; older or repeated news is ignored."""
         if not routing.supersedes(table, self._news.get(table.model)):
             return
         self._news[table.model] = table
@@ -197,7 +199,8 @@ class Fleet:
                 model.live = None
                 self.release_later(model.name)
             return
-        lanes = {table.champion.number: await self._lane(model, table.champion)}
+        champion = await self._lane(model, table.champion)
+        lanes = {table.champion.number: champion}
         if table.challenger is not None:
             try:
                 lanes[table.challenger.number] = await self._lane(model, table.challenger)
@@ -208,8 +211,8 @@ class Fleet:
                 self._on_trip(table)
         if table.version != (model.wanted or table).version:
             return  # newer news came meanwhile: `changed` is set
-        # Requests are read by the champion's definition; a lane with another one takes over by name.
-        self._flip(model, Live(lanes[table.champion.number].spec, table, lanes))
+        # Requests are read by the champion's definition; a lane with another takes over by name.
+        self._flip(model, Live(champion.spec, table, lanes))
         await self._keep_previous(model.name, table)
 
     async def _keep_previous(self, model: str, table: Table) -> None:
@@ -246,7 +249,7 @@ class Fleet:
                 live = replace(live, table=routing.trip(live.table, before.table.tripped))
         else:
             model.wire = TripWire()
-        attributes = {
+        attributes: dict[str, str | int] = {
             "tidemill.model.name": model.name,
             "tidemill.route.table_version": live.table.version,
         }
@@ -298,16 +301,14 @@ class Fleet:
 
     async def _let_go(self, key: Key, held: Held) -> None:
         held.state = State.DRAINING
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while held.inflight:
-                await asyncio.sleep(0.02)
+        await held.drained(DRAIN_SECONDS)
         async with self._loading.setdefault(key, asyncio.Lock()):
             if self._is_wanted(key, held):
                 held.state = State.READY
                 return
             self.held.pop(key, None)
             await self._loader.unload(held.name)
-        logger.info("model.unloaded", extra={"name": held.name})
+        logger.info("model.unloaded", extra={"served": held.name})
 
     def _start(self, work: object, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]

@@ -240,7 +240,7 @@ class Predictions:
 
 
 def route_to(live: Live, key: str, pinned: str = "") -> Route:
-    """Choose the version for a key, or the one that the caller names; NotFound if it is not live."""
+    """Choose the version for a key, or the one the caller names; NotFound if it is not live."""
     if pinned:
         return _pinned(live, pinned)
     route = routing.route(live.table, key.encode())
@@ -251,7 +251,10 @@ def route_to(live: Live, key: str, pinned: str = "") -> Route:
 
 def _pinned(live: Live, pinned: str) -> Route:
     table = live.table
-    for pin, variant in ((table.champion, Variant.CHAMPION), (table.challenger, Variant.CHALLENGER)):
+    for pin, variant in (
+        (table.champion, Variant.CHAMPION),
+        (table.challenger, Variant.CHALLENGER),
+    ):
         if pin is not None and str(pin.number) == pinned and pin.number in live.lanes:
             return Route(pin.number, variant, 1.0, table.version)
     known = ", ".join(str(number) for number in sorted(live.lanes))

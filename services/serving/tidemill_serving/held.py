@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tidemill_serving.repository import Package
+
+
+POLL_SECONDS: Final = 0.02
 
 
 class State(StrEnum):
@@ -56,6 +59,13 @@ class Held:
         """Say that the model server has it (again)."""
         self.ready.set()
         self.state = State.READY
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until no request is on its way, at most `seconds`: then they have ended anyway."""
+        for _ in range(round(seconds / POLL_SECONDS)):
+            if not self.inflight:
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def recovered(self, seconds: float) -> bool:
         """Wait until it answers again; False when that takes longer."""

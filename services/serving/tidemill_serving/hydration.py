@@ -8,7 +8,7 @@ encodes them, so that what is logged is what was read, bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Replica(Protocol):
     def read(
         self,
         view: str,
-        entities: Sequence[Sequence[str | int | bool | None]],
+        entities: Sequence[Sequence[Any]],
         at_us: int | npt.NDArray[np.int64] | None = None,
     ) -> ReadResult:
         """Read entities of a view."""
@@ -53,9 +53,9 @@ class Hydrated:
 
     rows: int
     at_us: npt.NDArray[np.int64]
-    columns: dict[str, npt.NDArray[np.float64] | list[Value]] = field(default_factory=dict)
+    newer: npt.NDArray[np.bool_]
+    columns: dict[str, Any] = field(default_factory=dict)
     freshness_us: int = 0
-    newer: npt.NDArray[np.bool_] | None = None
     positions: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -88,7 +88,7 @@ class Hydrator:
         """Make the columns of a batch. Unavailable while a view has no complete state."""
         now = max(self._now_us(), self._replica.newest_available_us())
         at = np.array([now if one is None else one for one in at_us], dtype=np.int64)
-        batch = Hydrated(len(rows), at, newer=np.zeros(len(rows), dtype=np.bool_))
+        batch = Hydrated(len(rows), at, np.zeros(len(rows), dtype=np.bool_))
         for read in self._spec.reads:
             self._read(read, rows, batch)
         if positions:
@@ -122,9 +122,7 @@ class Hydrator:
         for place, declared in self._arrays:
             known[declared.name] = field_array(declared, (row[place] for row in rows))
         for name, array in self._spec.on_demand.compute(known).items():
-            batch.columns[name] = (
-                array.to_pylist() if name in self._categorical else numbers(array)
-            )
+            batch.columns[name] = array.to_pylist() if name in self._categorical else numbers(array)
 
 
 def vector(columns: Mapping[str, object], names: Sequence[str], row: int) -> list[float]:

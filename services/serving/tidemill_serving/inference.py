@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC: `inference.GRPCInferenceService` as KServe and Triton know it.
+"""The Open Inference Protocol over gRPC, `inference.GRPCInferenceService`.
 
 Only the methods that mean something here exist; Triton's others (model control, shared memory,
 statistics) are refused by the server wrapper.

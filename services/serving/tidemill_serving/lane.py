@@ -6,6 +6,7 @@ while the model server is away it waits a moment for it to come back and asks on
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tidemill_serving.held import Held
     from tidemill_serving.hydration import Hydrated, Hydrator
     from tidemill_serving.predictor import ModelServer
+
+logger = logging.getLogger(__name__)
 
 FLOAT_BYTES: Final = 4
 UPSTREAM_SECONDS: Final = 5.0
@@ -156,16 +159,16 @@ class Lane:
         name, output = self.held.package.name, self.held.package.preprocessing.output
         began = time.monotonic()
         try:
-            if not self.held.ready.is_set():
-                raise Unavailable(f"{name} is not loaded")
-            raw = await self._server.infer(name, output, tensors, timeout=_left(ends))
-        except Unavailable:
-            self.held.lost()
-            if not await self.held.recovered(min(RECOVERY_SECONDS, _left(ends))):
-                raise Unavailable("the model server is away", retry_after=RECOVERY_SECONDS) from None
-            raw = await self._server.infer(name, output, tensors, timeout=_left(ends))
-        self._triton.observe(time.monotonic() - began)
-        return raw
+            if self.held.ready.is_set():
+                return await self._server.infer(name, output, tensors, timeout=_left(ends))
+        except Unavailable as error:
+            logger.info("lane.upstream_lost", extra={"served": name, "error": repr(error)})
+        finally:
+            self._triton.observe(time.monotonic() - began)
+        self.held.lost()
+        if not await self.held.recovered(min(RECOVERY_SECONDS, _left(ends))):
+            raise Unavailable("the model server is away", retry_after=RECOVERY_SECONDS)
+        return await self._server.infer(name, output, tensors, timeout=_left(ends))
 
     def _batched(self, rows: int, waited: float) -> None:
         self._size.observe(rows)
@@ -188,14 +191,14 @@ def _cut(
     """Give each Work its rows of the answer, by byte offsets."""
     answers, start = [], 0
     at_us = hydrated.at_us.tolist()
-    any_newer = hydrated.newer is not None and bool(hydrated.newer.any())
+    any_newer = bool(hydrated.newer.any())
     for work in batch:
         end = start + work.weight
         scored = Scored(
             raw[start * FLOAT_BYTES : end * FLOAT_BYTES],
             at_us[start:end],
             hydrated.freshness_us,
-            newer=any_newer and hydrated.newer is not None and bool(hydrated.newer[start:end].any()),
+            newer=any_newer and bool(hydrated.newer[start:end].any()),
         )
         if work.sampled:
             scored.vectors = [vector(hydrated.columns, numeric, i) for i in range(start, end)]
@@ -203,4 +206,3 @@ def _cut(
         answers.append(scored)
         start = end
     return answers
-

@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -84,8 +84,8 @@ class Producer(Protocol):
         *,
         key: bytes | None = None,
         partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> asyncio.Future[object]:
+        headers: list[tuple[str, bytes]] | tuple[tuple[str, bytes], ...] = (),
+    ) -> asyncio.Future[Any]:
         """Append a record; the future is done when the broker has it."""
 
 
@@ -99,7 +99,7 @@ class PredictionLog:
         self._queue: deque[tuple[str, Entry]] = deque()
         self._counts: dict[str, Counts] = {}
         self._more = asyncio.Event()
-        self._sending: set[asyncio.Future[object]] = set()
+        self._sending: set[asyncio.Future[Any]] = set()
 
     def counts(self, model: str) -> Counts:
         """Return the counts of one model."""
@@ -131,9 +131,8 @@ class PredictionLog:
                 waiting.cancel()
                 await asyncio.sleep(LINGER_SECONDS)
                 while self._take() and not stop.is_set():
-                    await asyncio.wait(
-                        {*self._sending, stopping}, return_when=asyncio.FIRST_COMPLETED
-                    )
+                    waits: set[asyncio.Future[Any]] = {*self._sending, stopping}
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             async with asyncio.timeout(DRAIN_SECONDS):
                 while self._take() or self._sending:
                     await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
@@ -184,7 +183,7 @@ class PredictionLog:
             self._sending.add(future)
             future.add_done_callback(partial(self._sent, model, len(rows)))
 
-    def _sent(self, model: str, rows: int, future: asyncio.Future[object]) -> None:
+    def _sent(self, model: str, rows: int, future: asyncio.Future[Any]) -> None:
         self._sending.discard(future)
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or error is not None:
@@ -206,4 +205,3 @@ def to_record(entries: Sequence[Entry]) -> bytes:
         for name in _NAMES
     ]
     return events.encode(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
-

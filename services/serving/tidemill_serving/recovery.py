@@ -37,7 +37,7 @@ async def forget_leftovers(fleet: Fleet, server: ModelServer, loader: Loader) ->
     for name in sorted(await server.loaded()):
         if is_ours(name) and name not in held:
             await loader.unload(name)
-            logger.info("model.leftover_unloaded", extra={"name": name})
+            logger.info("model.leftover_unloaded", extra={"served": name})
 
 
 async def _compare(fleet: Fleet, loader: Loader, server: ModelServer) -> bool:
@@ -72,14 +72,14 @@ async def _revive(held: Held, loader: Loader) -> bool:
     try:
         await loader.revive(held.package)
     except Transient as error:
-        logger.warning("model.not_revived", extra={"name": held.name, "error": repr(error)})
+        logger.warning("model.not_revived", extra={"served": held.name, "error": repr(error)})
         return False
     except TidemillError:
         held.state = State.FAILED
-        logger.exception("model.not_revivable", extra={"name": held.name})
+        logger.exception("model.not_revivable", extra={"served": held.name})
         return True
     held.found()
-    logger.info("model.revived", extra={"name": held.name})
+    logger.info("model.revived", extra={"served": held.name})
     return True
 
 

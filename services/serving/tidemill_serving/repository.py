@@ -7,7 +7,6 @@ version's manifest before it is written.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -71,7 +70,9 @@ def read_package(artifacts: Artifacts, model: str, number: int, digest: str) -> 
         raise Corrupt(f"{model} {number}: the package was made for model {manifest.model!r}")
     widths = (golden.features.shape[1], golden.categories.shape[1])
     if widths != (len(made.numeric), len(made.categories)):
-        raise Corrupt(f"{model} {number}: golden answers of another shape than the inputs: {widths}")
+        raise Corrupt(
+            f"{model} {number}: golden answers of another shape than the inputs: {widths}"
+        )
     graph = manifest.digest_of(model_package.MODEL)
     return Package(model, number, digest, graph, made, golden)
 
@@ -97,7 +98,7 @@ class Repository:
             made.chmod(0o755)
             target = self._root / package.name
             shutil.rmtree(target, ignore_errors=True)
-            os.replace(made, target)
+            made.replace(target)
         finally:
             shutil.rmtree(made, ignore_errors=True)
 

@@ -150,9 +150,7 @@ def _rate(bad: int, n: int) -> float:
     return bad / n if n else 0.0
 
 
-def _evidence(
-    champion: Counts, challenger: Counts, e_values: dict[str, float]
-) -> dict[str, float]:
+def _evidence(champion: Counts, challenger: Counts, e_values: dict[str, float]) -> dict[str, float]:
     return {
         "champion_requests": champion.requests,
         "champion_errors": champion.errors,

@@ -17,7 +17,7 @@ from tidemill_serving.routing import Pin, Table, limit_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+    from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
     from tidemill_common.kafka import Broker, Record
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def _pin(number: int, digest: str) -> Pin | None:
 class RouteSource:
     """Tells `want` every table, as soon as the registry announces it."""
 
-    def __init__(self, stub: RegistryServiceStub, want: Callable[[Table], None]) -> None:
+    def __init__(self, stub: RegistryServiceAsyncStub, want: Callable[[Table], None]) -> None:
         """Read rollouts by `stub`."""
         self._stub = stub
         self._want = want

@@ -1,4 +1,4 @@
-"""Decide which version answers a key: a pure function of (table, key), the same on every replica."""
+"""Decide which version answers a key: a pure function, the same on every replica."""
 
 from __future__ import annotations
 

@@ -167,9 +167,7 @@ async def _readiness(
         await until(stop, REPLICA_SECONDS)
 
 
-async def _tidy(
-    fleet: Fleet, server: ModelServer, loader: Loader, stop: asyncio.Event
-) -> None:
+async def _tidy(fleet: Fleet, server: ModelServer, loader: Loader, stop: asyncio.Event) -> None:
     """Once, when everything wanted had time to load: forget what an earlier life left behind."""
     if await until(stop, LEFTOVER_SECONDS):
         return

@@ -47,9 +47,7 @@ class Servicer(ServingServiceServicer):
         self._predictions = predictions
         self._log = log
 
-    async def Predict(  # noqa: N802
-        self, request: pb.PredictRequest, context: object
-    ) -> pb.PredictResponse:
+    async def Predict(self, request: pb.PredictRequest, context: object) -> pb.PredictResponse:
         """Predict for rows given by name."""
         del context
         began = time.monotonic()
@@ -65,9 +63,7 @@ class Servicer(ServingServiceServicer):
             _add(reply, answer, index, values[id(answer)])
         return reply
 
-    async def Evaluate(  # noqa: N802
-        self, request: pb.EvaluateRequest, context: object
-    ) -> pb.EvaluateResponse:
+    async def Evaluate(self, request: pb.EvaluateRequest, context: object) -> pb.EvaluateResponse:
         """Test a version in the real model server."""
         del context
         pin = Pin(request.number, request.digest)
@@ -80,7 +76,7 @@ class Servicer(ServingServiceServicer):
             requests=found.requests,
         )
 
-    async def DescribeRouting(  # noqa: N802
+    async def DescribeRouting(
         self, request: pb.DescribeRoutingRequest, context: object
     ) -> pb.DescribeRoutingResponse:
         """Describe what is routed and held on this replica."""
@@ -119,8 +115,7 @@ def rows_of(request: pb.PredictRequest, spec: ModelSpec) -> list[Row]:
             rows.append(spec.fields.row_of_text(row.fields))
         except Invalid as error:
             problems += [
-                Violation(f"rows[{index}].{one.field}", one.description)
-                for one in error.violations
+                Violation(f"rows[{index}].{one.field}", one.description) for one in error.violations
             ]
     if problems:
         known = ", ".join(field.name for field in spec.fields.fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tidemill_common import settings
 from tidemill_common.settings import Dsn, Secret, setting
@@ -20,11 +21,13 @@ class Settings(settings.Common):
     artifacts: str
     triton: str
     triton_key: Secret
-    triton_models: Path = setting(env="TIDEMILL_TRITON_MODELS")
+    triton_models: Path = setting(env="TIDEMILL_TRITON_MODELS")  # noqa: RUF009 (it declares)
     """The folder that Triton loads from; this process writes it."""
-    platform: str = setting("python", choices=("python", "onnxruntime"))
+    platform: Literal["python", "onnxruntime"] = setting(
+        "python", choices=("python", "onnxruntime")
+    )
     """Which backend the model server has: python in the wheel, onnxruntime in the image."""
-    engine: str = setting("aio", choices=("aio", "native"))
+    engine: Literal["aio", "native"] = setting("aio", choices=("aio", "native"))
     """What serves HTTP/2: grpc.aio, or pygrpc-native (needs the extra `native`)."""
     batch_rows: int = setting(64, at_least=1, at_most=1024)
     """Rows of one call to the model server."""

@@ -47,9 +47,7 @@ class Store:
 
     async def report_trip(self, model: str, table_version: int, reason: str) -> None:
         """Say that this replica stopped routing to a challenger; a repeat changes nothing."""
-        await self._pool.execute(
-            QUERIES["report_trip"], model, table_version, self._holder, reason
-        )
+        await self._pool.execute(QUERIES["report_trip"], model, table_version, self._holder, reason)
 
     async def trip(self, model: str, table_version: int) -> str:
         """Return the first reason for which a replica tripped, empty if none did."""

@@ -132,7 +132,8 @@ def _typed(tensor: Any, n: int, field: RequestField) -> Sequence[Value]:
 
 def _split(data: bytes, n: int, field: RequestField) -> list[bytes]:
     """Cut length-prefixed elements; every length is checked before it is used."""
-    items, at = [], 0
+    items: list[bytes] = []
+    at = 0
     for _ in range(n):
         end = at + 4
         if end > len(data):
@@ -223,10 +224,9 @@ def _at(value: Any) -> int:
 
 def token_of(value: Any) -> PositionToken:
     """Read a position token from its base64url text."""
+    text = value if isinstance(value, str) and len(value) <= _TOKEN_MAX else "?"
     try:
-        if not isinstance(value, str) or len(value) > _TOKEN_MAX:
-            raise ValueError
-        data = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         return PositionToken.FromString(data)
     except (ValueError, binascii.Error, DecodeError):
         message = "not the base64url form of a PositionToken"

@@ -19,7 +19,7 @@ from tidemill_common.model_package import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from tidemill_common.artifacts import Artifacts
     from tidemill_common.ids import Digest

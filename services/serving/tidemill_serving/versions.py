@@ -84,7 +84,7 @@ class Loader:
         try:
             await self._server.unload(name)
         except Unavailable:
-            logger.info("model.unload_skipped", extra={"name": name})
+            logger.info("model.unload_skipped", extra={"served": name})
         await asyncio.to_thread(self._repository.remove, name)
 
     async def parity(self, package: Package) -> Parity:
@@ -113,12 +113,11 @@ class Loader:
         await self.latencies(package, WARM_UP)
 
     async def _until_ready(self, name: str) -> None:
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                while not await self._server.ready(name):
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError:
-            raise DeadlineExceeded(f"{name} was loaded and did not become ready") from None
+        for _ in range(round(READY_SECONDS / POLL_SECONDS)):
+            if await self._server.ready(name):
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        raise DeadlineExceeded(f"{name} was loaded and did not become ready")
 
     async def _ask(
         self,
@@ -132,11 +131,7 @@ class Loader:
         return np.frombuffer(raw, dtype="<f4")
 
 
-def to_tensors(
-    features: npt.NDArray[np.float32], categories: npt.NDArray[np.int64]
-) -> Tensors:
+def to_tensors(features: npt.NDArray[np.float32], categories: npt.NDArray[np.int64]) -> Tensors:
     """Lay out encoded rows as the bytes that go over the wire."""
     rows, width = features.shape
     return Tensors(rows, features.tobytes(), width, categories.tobytes(), categories.shape[1])
-
-

@@ -4,7 +4,7 @@ The same file serves every version of every model; it reads model.onnx from besi
 numpy below 2: with numpy 2 this backend answers empty tensors and no error.
 """
 
-import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -17,26 +17,26 @@ if int(np.__version__.split(".")[0]) >= 2:
 class TritonPythonModel:
     """One version of one model."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Load the graph; an error here makes the load fail."""
-        folder = os.path.join(args["model_repository"], args["model_version"])
+        folder = Path(args["model_repository"]) / args["model_version"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
-            os.path.join(folder, "model.onnx"),
+            str(folder / "model.onnx"),
             sess_options=options,
             providers=["CPUExecutionProvider"],
         )
         self.inputs = [one.name for one in self.session.get_inputs()]
         self.output = self.session.get_outputs()[0].name
 
-    def execute(self, requests):
+    def execute(self, requests: list) -> list:
         """Answer each request; one that fails does not touch the others."""
         return [self.answer(request) for request in requests]
 
-    def answer(self, request):
+    def answer(self, request: object) -> object:
         """Run the graph on the tensors of one request."""
         feed = {}
         for name in self.inputs:
@@ -53,7 +53,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor(self.output, result)])
 
     @staticmethod
-    def failed(message):
+    def failed(message: str) -> object:
         """Make the answer that says why there is none."""
         return pb_utils.InferenceResponse(
             output_tensors=[], error=pb_utils.TritonError(message[:500])
