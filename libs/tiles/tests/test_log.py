@@ -81,7 +81,8 @@ STEPS = st.lists(
 
 def run(steps: list[Any]) -> tuple[Owner, list[bytes], Replica]:
     """Let an owner live through the steps while a replica follows every record."""
-    owner, follower, log, clock = Owner(PLAN, "g1"), Replica(PLAN), [], 0
+    owner, follower, clock = Owner(PLAN, "g1"), Replica(PLAN), 0
+    log: list[bytes] = []
     for number, step in enumerate([*steps, ("apply", [], 0)]):
         match step:
             case ("apply", events, forward):
@@ -139,9 +140,9 @@ def test_a_promoted_replica_goes_on_as_the_owner_would_have(steps: list[Any]) ->
     owner, log, _ = run(steps)
     heir = followed(log).promote("g1")
     event = Event("JFK", 1, owner.watermark_us + 5, 1, 2.0, 3, None, "Z", None)
-    for one in (owner, heir):
-        one.apply(a_batch(PLAN, [event]))
-        flushed(one, 99, event.time)
+    for writer in (owner, heir):
+        writer.apply(a_batch(PLAN, [event]))
+        flushed(writer, 99, event.time)
     one, other = dump(owner.table), dump(heir.table)
     assert sorted(one["rows"].values()) == sorted(other["rows"].values())
     assert len(one["entities"]) == len(other["entities"])
@@ -178,20 +179,20 @@ def test_a_replica_is_not_ready_before_a_complete_snapshot() -> None:
     owner.apply(a_batch(PLAN, [an_event(number) for number in range(20)]))
     log = flushed(owner, 0, 0)
     owner.begin_snapshot()
-    assert owner.snapshotting
-    while owner.snapshotting:
-        log += flushed(owner, 1, 1)
+    log += [record for _ in range(9) for record in flushed(owner, 1, 1)]
+    assert not owner.snapshotting
     begin = starts(log)[0]
     replica = Replica(PLAN)
     for record in log[1:begin]:
         replica.apply(record)
     assert replica.table.entities == 0
-    for record in log[begin:-1]:
+    end = [decode_header(one).kind for one in log].index(Kind.SNAPSHOT_END)
+    for record in log[begin:end]:
         replica.apply(record)
         assert not replica.ready
         with pytest.raises(FailedPrecondition):
             replica.promote("g")
-    replica.apply(log[-1])
+    replica.apply(log[end])
     assert replica.ready
 
 

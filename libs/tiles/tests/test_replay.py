@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -53,7 +55,7 @@ def pieces(events: list[Event], available: list[int], sizes: list[int]) -> list[
     cuts = [0, *sorted(min(size, len(events)) for size in sizes), len(events)]
     return [
         History(a_batch(PLAN, events[a:b]), np.array(available[a:b], dtype=np.int64))
-        for a, b in zip(cuts, cuts[1:], strict=False)
+        for a, b in pairwise(cuts)
     ]
 
 
@@ -81,9 +83,7 @@ def as_arrays(
     return keys, np.array([at for _, at in labels], dtype=np.int64)
 
 
-@given(
-    some_events(limit=200), DELAYS, LABELS.filter(bool), st.lists(st.integers(0, 60)), times(20)
-)
+@given(some_events(limit=200), DELAYS, LABELS.filter(bool), st.lists(st.integers(0, 60)), times(20))
 @settings(max_examples=40)
 def test_a_replay_equals_a_read_at_every_row_bit_for_bit(
     events: list[Event],
@@ -122,7 +122,9 @@ def test_rows_come_in_input_order_and_late_data_changes_no_older_row(
 COUNT = plan_of(a_view(aggregations=(Aggregation("n", Function.COUNT, None, 10 * SECOND),)))
 
 
-def counted(event: Event, available: int, at: int, *, delay: int = 0, strict: bool = False) -> float:
+def counted(
+    event: Event, available: int, at: int, *, delay: int = 0, strict: bool = False
+) -> float:
     history = History(a_batch(COUNT, [event]), np.array([available], dtype=np.int64))
     labels = (HASHES[:1], np.array([at], dtype=np.int64))
     reading = replay(COUNT, [history], *labels, delay_us=delay, strict=strict)

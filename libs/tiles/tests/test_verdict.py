@@ -17,9 +17,7 @@ from tidemill_tiles.verdict import (
     watermark_after,
 )
 
-ROWS = st.lists(
-    st.tuples(st.integers(0, 8), st.integers(-50, 50), st.integers(0, 20)), max_size=80
-)
+ROWS = st.lists(st.tuples(st.integers(0, 8), st.integers(-50, 50), st.integers(0, 20)), max_size=80)
 Columns = tuple[list[int], list[int], list[int]]
 
 
@@ -62,9 +60,7 @@ def test_verdicts_are_what_the_rows_before_say_however_they_are_batched(
     ids = np.array(columns[0], dtype=np.uint64)
     times, append = (np.array(one, dtype=np.int64) for one in columns[1:])
     wanted = [int(one) for one in naive(columns, window, lateness, capacity)]
-    whole = verdicts(
-        ids, times, append, window_us=window, lateness_us=lateness, capacity=capacity
-    )
+    whole = verdicts(ids, times, append, window_us=window, lateness_us=lateness, capacity=capacity)
     assert whole.tolist() == wanted
     decider, got, start = PartitionVerdict(IdWindow(window, capacity), lateness), [], 0
     while start < len(rows):

@@ -15,6 +15,7 @@ from polars.exceptions import PolarsError
 
 from tidemill.errors import Invalid, Misconfigured
 from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.purity import impurity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,12 +128,10 @@ def _parsed(sql: str) -> pl.Expr:
         expr = pl.sql_expr(sql)
     except (PolarsError, pl.exceptions.SQLSyntaxError) as error:
         raise Misconfigured(f"{sql!r} is not an expression: {error}") from error
-    meta = expr.meta
-    if meta.has_multiple_outputs() or meta.is_regex_projection():
-        raise Misconfigured(f"{sql!r} names several columns at once")
-    if not meta.is_row_separable():
+    if part := impurity(expr):
         raise Misconfigured(
-            f"{sql!r} looks at more than one row: aggregates, windows and subqueries are refused"
+            f"{sql!r} uses {part}: a value may depend on its own row only, by scalar functions "
+            "(no aggregates, windows, subqueries, aliases or several columns at once)"
         )
     return expr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,7 +29,12 @@ FIELDS: Final = (
     Field("gate", FieldType.STRING),
     Field("left_at", FieldType.TIMESTAMP),
 )
-WINDOWS: Final = ((10 * SECOND, SECOND), (30 * SECOND, SECOND), (60 * SECOND, 20 * SECOND), (None, None))
+WINDOWS: Final = (
+    (10 * SECOND, SECOND),
+    (30 * SECOND, SECOND),
+    (60 * SECOND, 20 * SECOND),
+    (None, None),
+)
 
 
 def every_function() -> tuple[Aggregation, ...]:
@@ -48,19 +53,15 @@ def every_function() -> tuple[Aggregation, ...]:
 
 def a_view(**changes: Any) -> ViewDefinition:
     """Return a view of every function, with changes."""
-    return ViewDefinition(
-        **(
-            {
-                "name": "flights",
-                "streams": ("departures",),
-                "entity": (Field("origin", FieldType.STRING), Field("runway", FieldType.INT64)),
-                "fields": FIELDS,
-                "aggregations": every_function(),
-                "lateness_us": 20 * SECOND,
-            }
-            | changes
-        )
+    view = ViewDefinition(
+        name="flights",
+        streams=("departures",),
+        entity=(Field("origin", FieldType.STRING), Field("runway", FieldType.INT64)),
+        fields=FIELDS,
+        aggregations=every_function(),
+        lateness_us=20 * SECOND,
     )
+    return replace(view, **changes)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Event:
 
     def oracle(self) -> OracleEvent:
         """Return it as the oracle takes it."""
-        values = {name: getattr(self, name) for name in ("delay", "count", "late", "gate", "left_at")}
+        values = {
+            name: getattr(self, name) for name in ("delay", "count", "late", "gate", "left_at")
+        }
         passes = {LATE_FILTER: self.late is True, BIG_FILTER: (self.count or 0) > 2}
         return OracleEvent(self.time, self.tie, values, passes)
 
@@ -101,7 +104,10 @@ def to_table(events: list[Event]) -> pa.Table:
         "left_at": pa.timestamp("us", "UTC"),
     }
     return pa.table(
-        {name: pa.array([getattr(one, name) for one in events], kind) for name, kind in kinds.items()}
+        {
+            name: pa.array([getattr(one, name) for one in events], kind)
+            for name, kind in kinds.items()
+        }
     )
 
 
@@ -139,7 +145,9 @@ def an_event(limit: int = 120) -> st.SearchStrategy[Event]:
         time=times(limit),
         tie=st.integers(0, 2**64 - 1),
         delay=st.one_of(
-            st.none(), st.floats(-1e6, 1e6), st.sampled_from([0.0, 2**-21, 1.5 * 2**-20, -(2**27.0)])
+            st.none(),
+            st.floats(-1e6, 1e6),
+            st.sampled_from([0.0, 2**-21, 1.5 * 2**-20, -(2**27.0)]),
         ),
         count=st.one_of(st.none(), st.integers(-5, 5), st.integers(-(2**48) + 1, 2**48 - 1)),
         late=st.one_of(st.none(), st.booleans()),

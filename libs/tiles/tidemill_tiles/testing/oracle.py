@@ -105,23 +105,21 @@ def _signed(tie: int) -> int:
 
 
 def _compute(function: Function, values: list[Any], step: float) -> float:
-    match function:
-        case Function.COUNT:
-            return float(len(values))
-        case Function.DISTINCT:
-            return float(len(set(values)))
-        case Function.SUM:
-            return float(sum(values)) * step
-        case Function.MEAN:
-            return float(sum(values)) / len(values) * step
-        case Function.MIN | Function.MAX:
-            return float((min if function is Function.MIN else max)(values)) * step
-        case Function.FIRST | Function.LAST:
-            return float(values[0 if function is Function.FIRST else -1]) * step
-        case Function.VAR | Function.STD:
-            mean = Fraction(sum(values), len(values))
-            variance = float(sum((value - mean) ** 2 for value in values) / len(values))
-            return variance * step * step if function is Function.VAR else math.sqrt(variance) * step
+    if function in {Function.VAR, Function.STD}:
+        mean = Fraction(sum(values), len(values))
+        variance = float(sum((value - mean) ** 2 for value in values) / len(values))
+        return variance * step * step if function is Function.VAR else math.sqrt(variance) * step
+    computed = {
+        Function.COUNT: lambda: float(len(values)),
+        Function.DISTINCT: lambda: float(len(set(values))),
+        Function.SUM: lambda: float(sum(values)) * step,
+        Function.MEAN: lambda: float(sum(values)) / len(values) * step,
+        Function.MIN: lambda: float(min(values)) * step,
+        Function.MAX: lambda: float(max(values)) * step,
+        Function.FIRST: lambda: float(values[0]) * step,
+        Function.LAST: lambda: float(values[-1]) * step,
+    }
+    return computed[function]()
 
 
 def dump(table: TileTable) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""A definition is checked as a whole, and its version changes exactly when its values could."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tidemill.errors import Misconfigured
+from tidemill_tiles.definitions import (
+    Aggregation,
+    Field,
+    Function,
+    checked,
+    default_hop,
+    validate,
+    view_version,
+)
+from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.plan import cost, plan_of
+from tidemill_tiles.testing.builders import FIELDS, SECOND, a_view
+
+HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("window", "hop"),
+    [
+        (SECOND, SECOND),
+        (512 * SECOND, SECOND),
+        (520 * SECOND, 10 * SECOND),
+        (HOUR, 10 * SECOND),
+        (3 * HOUR, 60 * SECOND),
+        (DAY, 300 * SECOND),
+        (7 * DAY, HOUR),
+        (30 * DAY, DAY),
+    ],
+)
+def test_the_default_hop_is_the_smallest_with_at_most_512_tiles(window: int, hop: int) -> None:
+    assert default_hop(window) == hop
+
+
+@pytest.mark.parametrize("window", [513 * SECOND, SECOND // 2, 513 * DAY, 86_401 * SECOND])
+def test_a_window_without_a_fitting_hop_is_refused(window: int) -> None:
+    with pytest.raises(Misconfigured):
+        default_hop(window)
+
+
+def test_a_good_view_has_no_mistakes() -> None:
+    assert validate(a_view()) == ()
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    wrong = a_view(
+        name="Bad Name",
+        streams=(),
+        entity=(Field("speed", FieldType.FLOAT64),),
+        fields=(*FIELDS, FIELDS[0], Field("zero", FieldType.FLOAT64, 0.0)),
+        lateness_us=-1,
+        ttl_us=0,
+        filter="delay",
+        aggregations=(
+            Aggregation("a", Function.SUM),
+            Aggregation("a", Function.SUM, "nope", HOUR),
+            Aggregation("b", Function.LAST, "gate", HOUR),
+            Aggregation("c", Function.DISTINCT, "gate", HOUR, bound=0),
+            Aggregation("d", Function.COUNT, None, HOUR, 7),
+            Aggregation("e", Function.COUNT, None, HOUR, SECOND),
+            Aggregation("f", Function.COUNT, None, None, SECOND),
+            Aggregation("g", Function.COUNT, None, 513 * SECOND),
+            Aggregation("h", Function.COUNT, None, -5),
+            Aggregation("i", Function.COUNT, None, HOUR, filter="SUM(delay) > 1"),
+        ),
+    )
+    assert {mistake.field for mistake in validate(wrong)} == {
+        "name", "streams", "entity.speed", "lateness", "ttl", "filter", "fields.delay",
+        "fields.zero.resolution", "aggregations.a", "aggregations.a.field",
+        "aggregations.b.function", "aggregations.c.bound", "aggregations.d.hop",
+        "aggregations.e.hop", "aggregations.f.hop", "aggregations.g.window",
+        "aggregations.h.window", "aggregations.i.filter",
+    }  # fmt: skip
+    with pytest.raises(Misconfigured, match="nope"):
+        checked(wrong)
+    with pytest.raises(Misconfigured):
+        plan_of(wrong)
+
+
+def test_too_many_levels_or_distinct_values_are_refused() -> None:
+    hops = tuple(
+        Aggregation(f"a{hop}", Function.COUNT, None, hop * SECOND, hop * SECOND)
+        for hop in range(1, 18)
+    )
+    assert "hops" in str(validate(a_view(aggregations=hops))[0])
+    many = tuple(
+        Aggregation(f"a{n}", Function.DISTINCT, "gate", HOUR, filter=f"count > {n}", bound=4_096)
+        for n in range(4)
+    )
+    assert "distinct" in str(validate(a_view(aggregations=many))[0])
+
+
+def test_the_version_ignores_how_defaults_are_written() -> None:
+    one = Aggregation("n", Function.COUNT, None, HOUR)
+    plain = a_view(aggregations=(one,))
+    explicit = a_view(
+        aggregations=(replace(one, hop_us=10 * SECOND),),
+        fields=tuple(replace(field, resolution=field.step) for field in reversed(FIELDS)),
+    )
+    assert view_version(plain) == view_version(explicit)
+    assert len(view_version(plain)) == 12
+
+
+def test_the_version_changes_with_anything_a_value_depends_on() -> None:
+    one = Aggregation("n", Function.COUNT, None, HOUR)
+    view = a_view(aggregations=(one,))
+    changes = [
+        a_view(aggregations=(replace(one, window_us=2 * HOUR),)),
+        a_view(aggregations=(replace(one, hop_us=60 * SECOND),)),
+        a_view(aggregations=(replace(one, filter="late"),)),
+        replace(view, lateness_us=0),
+        replace(view, ttl_us=HOUR),
+        replace(view, streams=("arrivals",)),
+        replace(view, filter="late"),
+        replace(view, fields=(replace(FIELDS[0], resolution=1.0), *FIELDS[1:])),
+    ]
+    assert len({view_version(one) for one in [view, *changes]}) == len(changes) + 1
+
+
+def test_only_needed_primitives_are_laid_out_and_shared() -> None:
+    count = Aggregation("n", Function.COUNT, "delay", HOUR)
+    mean = Aggregation("m", Function.MEAN, "delay", HOUR)
+    total = Aggregation("s", Function.SUM, "delay", DAY)
+    cells = [len(plan_of(a_view(aggregations=some)).cells) for some in ((count,), (count, mean))]
+    assert cells == [1, 3]
+    plan = plan_of(a_view(aggregations=(count, mean, total)))
+    assert len(plan.cells) == 3
+    assert plan.features == ("n", "m", "s")
+    assert plan.levels[:, 0].tolist() == [10 * SECOND, 300 * SECOND]
+
+
+def test_the_cost_counts_every_tile_that_is_kept() -> None:
+    one = Aggregation("n", Function.COUNT, None, HOUR)
+    price = cost(a_view(aggregations=(one,), lateness_us=HOUR))
+    assert price.rows_per_entity == 360 + 360 + 1
+    assert price.levels == 1
+    assert price.bytes_per_entity > price.rows_per_entity * price.bytes_per_row
