@@ -91,12 +91,9 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Dsn]:
 @pytest.fixture
 async def schema(postgres: Dsn) -> AsyncIterator[str]:
     """Give the name of a schema of this test alone, which is dropped afterwards."""
-    import asyncpg
+    from tidemill_common.postgres import connected
 
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield name
-    connection = await asyncpg.connect(postgres)
-    try:
-        await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    finally:
-        await connection.close()
+    async with connected(postgres, schema="public", min_size=1) as pool:
+        await pool.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
