@@ -94,7 +94,6 @@ class Predictions:
         self._log = log
         self._shadow = shadow
         self._clock = clock
-        self._total = metrics.histogram("tidemill_inference_duration_seconds", stage="total")
 
     async def wait_for(self, live: Live, token: PositionToken | None) -> None:
         """Wait, within the deadline, until the features know what the token stands for."""
@@ -172,7 +171,9 @@ class Predictions:
                 variant=str(route.variant),
                 outcome=outcome,
             ).inc(len(question.rows))
-            self._total.observe(time.monotonic() - question.began)
+            metrics.histogram(
+                "tidemill_inference_duration_seconds", model=live.spec.name, stage="total"
+            ).observe(time.monotonic() - question.began)
         self._fleet.record(live, route.variant, failed=False)
         if route.variant is Variant.CHAMPION:
             self._shadow.offer(live, question, answer.scored)

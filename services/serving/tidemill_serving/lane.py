@@ -96,9 +96,9 @@ class Lane:
             self._answer, cap=cap, inflight=inflight, limit=limit, on_batch=self._batched
         )
         stage = "tidemill_inference_duration_seconds"
-        self._wait = metrics.histogram(stage, stage="queue")
-        self._hydrate = metrics.histogram(stage, stage="hydrate")
-        self._triton = metrics.histogram(stage, stage="triton")
+        self._wait = metrics.histogram(stage, model=spec.name, stage="queue")
+        self._hydrate = metrics.histogram(stage, model=spec.name, stage="hydrate")
+        self._triton = metrics.histogram(stage, model=spec.name, stage="triton")
         self._size = metrics.histogram("tidemill_coalesce_batch_size", model=spec.name)
         self._age = metrics.histogram("tidemill_feature_age_seconds", model=spec.name)
 
