@@ -1,0 +1,1 @@
+"""One file per promise to a user, on the real parts."""

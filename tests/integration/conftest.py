@@ -1,0 +1,80 @@
+"""Stacks for tests: a whole one that the session shares, and small ones of a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.driver import MODEL, Platform, Visitors, addresses, eventually
+from tidemill.client import connect
+from tidemill.errors import FailedPrecondition
+from tidemill_local.library import LocalStack
+
+StartStack = Callable[[Sequence[str]], LocalStack]
+
+
+@pytest.fixture
+def start_stack(tmp_path: Path) -> Iterator[StartStack]:
+    """Start the parts and the named services; they end with the test."""
+    running: list[LocalStack] = []
+
+    def start(services: Sequence[str]) -> LocalStack:
+        stack = LocalStack(tmp_path / f"stack{len(running)}", services=services)
+        running.append(stack.start())
+        return stack
+
+    yield start
+    for stack in running:
+        stack.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstVersion:
+    """The platform after its first version came to be, and what it said before that."""
+
+    platform: Platform
+    number: int
+    refused_before: str
+    visitors: Visitors
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Everything, with the shop applied; tests leave it healthy."""
+    with (
+        LocalStack(tmp_path_factory.mktemp("platform")) as stack,
+        connect(addresses(stack), author="test") as client,
+    ):
+        shared = Platform(stack, client)
+        shared.apply()
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def first_version(platform: Platform) -> FirstVersion:
+    """Publish labelled visits until the platform has trained, gated and served by itself."""
+    refused = refusal(platform)
+    visitors = Visitors(seed=11)
+    visits, outcomes = visitors.come(2600)
+    platform.publish(visits)
+    platform.publish(outcomes)
+    number = platform.wait_for_champion(0, 240)
+    platform.wait_for_answer(visits[-1])
+    return FirstVersion(platform, number, refused, visitors)
+
+
+def refusal(platform: Platform) -> str:
+    """Return what a prediction is told while there is no version."""
+    request = {"user": "u1", "amount": 5, "country": "NL"}
+
+    def refused() -> str:
+        try:
+            platform.client.predict(MODEL, [request])
+        except FailedPrecondition as error:
+            return error.message
+        return ""
+
+    return eventually(refused, "a refusal", 30.0)
