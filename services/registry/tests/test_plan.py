@@ -1,0 +1,85 @@
+"""What applying a project would change."""
+
+from __future__ import annotations
+
+from tidemill.definitions.v1 import project_pb2 as pb
+from tidemill.project import load, normalise
+from tidemill_registry.plan import Kind, incompatible, plan
+
+FLIGHTS = normalise(load("examples/flights/tidemill.yaml"))
+
+
+def edited() -> pb.Project:
+    copy = pb.Project()
+    copy.CopyFrom(load("examples/flights/tidemill.yaml"))
+    return copy
+
+
+def test_the_first_project_adds_everything_and_says_what_views_cost() -> None:
+    changes = plan(pb.Project(), FLIGHTS)
+    assert {change.kind for change in changes} == {Kind.ADDED}
+    view = next(change for change in changes if change.name == "weather")
+    assert view.rows_per_entity > 180
+    assert view.bytes_per_entity > view.rows_per_entity
+
+
+def test_the_same_project_changes_nothing() -> None:
+    assert plan(FLIGHTS, FLIGHTS) == []
+
+
+def test_a_changed_model_is_shown_field_by_field() -> None:
+    project = edited()
+    project.models[0].rollout.canary = 0.5
+    project.models[0].label.max_delay.FromSeconds(86_400)
+    (change,) = plan(FLIGHTS, normalise(project))
+    assert (change.kind, change.type, change.name) == (Kind.CHANGED, "model", "late_arrival")
+    assert change.details == ("label.max_delay: 2d -> 1d", "rollout.canary: 0.2 -> 0.5")
+
+
+def test_a_changed_view_is_built_anew_and_a_changed_text_is_not() -> None:
+    project = edited()
+    view = next(view for view in project.views if view.name == "weather")
+    view.description = "hourly"
+    (change,) = plan(FLIGHTS, normalise(project))
+    assert change.details == ("description: + hourly",)
+    view.aggregations[0].windows[0].length.FromSeconds(7200)
+    changes = {change.name: change for change in plan(FLIGHTS, normalise(project))}
+    assert "built anew" in changes["weather"].details[-1]
+
+
+def test_removed_and_added_definitions_are_told_apart() -> None:
+    project = edited()
+    del project.on_demand[:]
+    del project.models[:]
+    project.views[0].name = "departures"
+    changes = plan(FLIGHTS, normalise(project))
+    assert [(change.kind, change.name) for change in changes] == [
+        (Kind.ADDED, "departures"),
+        (Kind.REMOVED, "origin_departures"),
+        (Kind.REMOVED, "delay_trend"),
+        (Kind.REMOVED, "late_arrival"),
+    ]
+
+
+def test_what_the_log_already_holds_cannot_change_its_form() -> None:
+    project = edited()
+    stream = next(stream for stream in project.streams if stream.name == "flight_arrived")
+    stream.partitions = 8
+    stream.key[:] = ["carrier"]
+    next(field for field in stream.fields if field.name == "arr_delay").type = pb.FIELD_TYPE_STRING
+    stream.fields.add(name="gate", type=pb.FIELD_TYPE_STRING, required=True)
+    found = {one.field: one.description for one in incompatible(FLIGHTS, normalise(project))}
+    assert set(found) == {
+        "streams.flight_arrived.partitions",
+        "streams.flight_arrived.key",
+        "streams.flight_arrived.fields.arr_delay",
+        "streams.flight_arrived.fields.gate",
+    }
+    assert "float64 cannot become string" in found["streams.flight_arrived.fields.arr_delay"]
+
+
+def test_a_new_optional_field_and_a_removed_field_are_compatible() -> None:
+    project = edited()
+    stream = next(stream for stream in project.streams if stream.name == "weather_observed")
+    stream.fields.add(name="cloud", type=pb.FIELD_TYPE_FLOAT64)
+    assert incompatible(FLIGHTS, normalise(project)) == []
