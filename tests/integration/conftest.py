@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.driver import MODEL, Platform, Visitors, addresses, eventually
+from tidemill.aio import Value
 from tidemill.client import connect
 from tidemill.errors import FailedPrecondition
 from tidemill_local.library import LocalStack
@@ -68,7 +69,7 @@ def first_version(platform: Platform) -> FirstVersion:
 
 def refusal(platform: Platform) -> str:
     """Return what a prediction is told while there is no version."""
-    request = {"user": "u1", "amount": 5, "country": "NL"}
+    request: dict[str, Value] = {"user": "u1", "amount": 5, "country": "NL"}
 
     def refused() -> str:
         try:
