@@ -1,4 +1,4 @@
-"""Make scores mean probabilities: two numbers fitted on the validation rows, baked into the graph."""
+"""Make scores mean probabilities: two numbers from the validation rows, baked into the graph."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 _STEPS: Final = 50
 _CLOSE: Final = 1e-10
-_PRIOR: Final = 1.0
-"""Weight, in rows' worth of curvature, of the belief that a network is calibrated already."""
+_PRIOR: Final = 300.0
+"""Weight, in rows' worth of curvature, of the belief that a network is calibrated already: a day or
+two of validation rows should not talk it out of that."""
 _SCALE: Final = (0.2, 3.0)
 
 Floats = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ IDENTITY: Final = Platt()
 
 
 def fit_platt(logit: Floats, label: Floats, *, shift: bool = True) -> Platt:
-    """Fit by Newton's method, held near the identity by a weak prior; always converges.
+    """Fit by Newton's method, held near the identity by a prior; always converges.
 
     Without `shift` only the temperature is fitted: right when the rate of positives of the
     validation rows says little about that of the days to come.

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from safetensors.torch import load, save
 
 from tidemill.errors import Corrupt
 from tidemill_common.ids import canonical_json
@@ -35,7 +34,9 @@ class Cursor:
     batch: int = 0
     step: int = 0
     best_epoch: int = -1
+    """The newest epoch that nothing beats beyond chance."""
     best_loss: float = float("inf")
+    """The lowest validation loss so far, which need not be the best epoch's."""
     loss_sum: float = 0.0
     history: tuple[float, ...] = ()
     """Validation loss after each finished epoch."""
@@ -53,7 +54,11 @@ class Checkpoint:
 
 def write(checkpoint: Checkpoint, artifacts: Artifacts) -> str:
     """Store a checkpoint and return the digest of its JSON."""
-    state = artifacts.put(save(dict(checkpoint.tensors))) if checkpoint.tensors else ""
+    state = ""
+    if checkpoint.tensors:
+        from safetensors.torch import save
+
+        state = artifacts.put(save(dict(checkpoint.tensors)))
     cursor = asdict(checkpoint.cursor)
     if checkpoint.cursor.best_epoch < 0:
         cursor["best_loss"] = None
@@ -72,20 +77,41 @@ def write(checkpoint: Checkpoint, artifacts: Artifacts) -> str:
 
 def read(digest: str, artifacts: Artifacts) -> Checkpoint:
     """Read a checkpoint; NotFound when a blob is gone, Corrupt when it is not what it was."""
+    document = _document(digest, artifacts)
     try:
-        document = orjson.loads(artifacts.get(digest))
-        if document["format"] != FORMAT:
-            raise Corrupt(f"checkpoint {digest} has format {document['format']}, not {FORMAT}")
         cursor = dict(document["cursor"])
         if cursor["best_loss"] is None:
             cursor["best_loss"] = float("inf")
         cursor["history"] = tuple(cursor["history"])
-        state = document["tensors"]
         return Checkpoint(
             training_set=document["training_set"],
             cursor=Cursor(**cursor),
             config_digest=document["config_digest"],
-            tensors=load(artifacts.get(state, at_most=MAX_BYTES)) if state else {},
+            tensors=_tensors(document["tensors"], artifacts),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"checkpoint {digest} cannot be read: {error}") from error
+
+
+def training_set(digest: str, artifacts: Artifacts) -> Mapping[str, Any]:
+    """Return only the training set that a run has fixed; needs no torch."""
+    fixed: Mapping[str, Any] = _document(digest, artifacts)["training_set"]
+    return fixed
+
+
+def _document(digest: str, artifacts: Artifacts) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = orjson.loads(artifacts.get(digest))
+        if document["format"] != FORMAT:
+            raise Corrupt(f"checkpoint {digest} has format {document['format']}, not {FORMAT}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt(f"checkpoint {digest} cannot be read: {error}") from error
+    return document
+
+
+def _tensors(digest: str, artifacts: Artifacts) -> Mapping[str, torch.Tensor]:
+    if not digest:
+        return {}
+    from safetensors.torch import load
+
+    return load(artifacts.get(digest, at_most=MAX_BYTES))

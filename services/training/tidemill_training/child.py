@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidemill_training.gang import Gang
-    from tidemill_training.job import Job
 
 ORPHANED: Final = 3
 
@@ -71,7 +70,7 @@ def main(arguments: list[str]) -> None:
     """Serve jobs from the socket, or do the one of a gang."""
     log.configure("training-child", os.environ.get("TIDEMILL_LOG_LEVEL", "INFO"))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     place = gang.joined()
     link = Link(arguments[1]) if place.rank == 0 else None
     if link is not None:

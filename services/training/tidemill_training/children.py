@@ -35,7 +35,7 @@ _KILL_SECONDS: Final = 5.0
 Heard = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-class Failed(Exception):  # noqa: N818 (an outcome, told as a word)
+class Failed(Exception):
     """An attempt failed, and of what class."""
 
     def __init__(self, failure: Failure, message: str) -> None:
@@ -75,8 +75,9 @@ class Child:
 
     async def _link(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ended = asyncio.ensure_future(self.process.wait())
+        waiting: set[asyncio.Future[Any]] = {ended, self.connected}
         try:
-            await asyncio.wait({ended, self.connected}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self.connected.done():
                 return self.connected.result()
         finally:
@@ -165,7 +166,7 @@ class Children:
             return await _outcome(child, heard)
         finally:
             await child.kill()
-            path.unlink(missing_ok=True)
+            await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def _start(self, program: list[str], arguments: list[str]) -> Child:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tidemill-"))

@@ -1,4 +1,4 @@
-"""A training set as arrays: read from Parquet, ordered by time, and split so that time only goes forward."""
+"""A training set as arrays: read from Parquet, ordered by time, split so that time goes forward."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 
 def raw_numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    """Return an input as float64, NaN where there is none; a time is its seconds since the epoch."""
+    """Return an input as float64, NaN where there is none; a time is its seconds."""
     column = table.column(name)
     if pa.types.is_timestamp(column.type):
         seconds = column.cast(TIMESTAMP).cast(pa.int64()).cast(pa.float64()).to_numpy() / 1e6

@@ -1,4 +1,4 @@
-"""Fit how inputs become tensors: vocabularies from the training rows, and the arrays of all rows."""
+"""Fit how inputs become tensors: vocabularies from the training rows, arrays of all rows."""
 
 from __future__ import annotations
 
@@ -125,4 +125,4 @@ def _indices(category: Category, column: pa.ChunkedArray) -> npt.NDArray[np.int6
     coded = column.combine_chunks().dictionary_encode()
     codes = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False))
     known = np.append(category.indices(coded.dictionary.to_pylist()), 0)
-    return known[codes]
+    return np.asarray(known[codes], dtype=np.int64)

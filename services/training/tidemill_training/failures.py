@@ -55,3 +55,8 @@ def first_line(parts: Sequence[str]) -> str:
     """Return the first line that says something, cut to what fits a row."""
     lines = [line.strip() for part in parts for line in part.splitlines()]
     return next((line for line in lines if line), "no message")[:1000]
+
+
+def after_failure(attempt: int, attempts: int, *, retryable: bool) -> str:
+    """Return the state of a run whose attempt number `attempt` (the first is 1) has failed."""
+    return "queued" if retryable and attempt < attempts else "failed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from dataclasses import dataclass
@@ -95,9 +94,7 @@ def export(served: Served, task: str, arrays: Arrays) -> bytes:
         )
     if program is None:
         raise FailedPrecondition("torch.onnx gave no program")
-    buffer = io.BytesIO()
-    program.save(buffer)
-    return buffer.getvalue()
+    return bytes(program.model_proto.SerializeToString())
 
 
 class _quiet:  # noqa: N801 (reads as a word in `with`)

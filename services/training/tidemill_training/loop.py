@@ -2,8 +2,9 @@
 
 Laws. The order of rows is f(data hash, seed, epoch); the randomness of a step is f(seed, step,
 rank); so a run resumed from any checkpoint ends with the same bits as one that was never stopped
-(on the same hardware class and number of threads). The best epoch's weights win, by the loss on
-validation rows that are all newer than the training rows.
+(on the same hardware class and number of threads). The newest epoch wins whose loss on validation
+rows, all of them newer than the training rows, is within one standard error of the lowest: a few
+days of validation rows cannot tell such epochs apart, and the later one is the smoother.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Loop:
                 )
                 if batch + 1 < steps:
                     save(self.cursor)
-            self._end_epoch(self._gang.agree(self._loss(check)))
+            self._end_epoch(*self._loss(check))
             save(self.cursor)
         self._network.load_state_dict(self._best)
         self._network.eval()
@@ -178,28 +179,32 @@ class Loop:
             return functional.smooth_l1_loss(output, label, reduction="none")
         return functional.binary_cross_entropy_with_logits(output, label, reduction="none")
 
-    def _loss(self, data: tuple[torch.Tensor, ...]) -> float:
+    def _loss(self, data: tuple[torch.Tensor, ...]) -> tuple[float, float]:
+        """Return the mean loss of rows and its standard error."""
         self._network.eval()
         features, categories, label, _ = data
-        total = 0.0
+        parts = []
         with torch.no_grad():
             for start in range(0, label.shape[0], _EVALUATION_ROWS):
                 part = slice(start, start + _EVALUATION_ROWS)
                 output = self._network(features[part], categories[part])
-                total += float(self._losses(output, label[part]).double().sum())
-        return total / label.shape[0]
+                parts.append(self._losses(output, label[part]).double())
+        losses = torch.cat(parts)
+        error = float(losses.std(correction=0)) / math.sqrt(losses.shape[0])
+        return self._gang.agree(float(losses.mean())), self._gang.agree(error)
 
-    def _end_epoch(self, loss: float) -> None:
-        better = loss < self.cursor.best_loss
-        if better:
+    def _end_epoch(self, loss: float, error: float) -> None:
+        lowest = min(self.cursor.best_loss, loss)
+        wins = loss <= lowest + error
+        if wins:
             self._best = {k: v.detach().clone() for k, v in self._network.state_dict().items()}
         self.cursor = replace(
             self.cursor,
             epoch=self.cursor.epoch + 1,
             batch=0,
             loss_sum=0.0,
-            best_epoch=self.cursor.epoch if better else self.cursor.best_epoch,
-            best_loss=loss if better else self.cursor.best_loss,
+            best_epoch=self.cursor.epoch if wins else self.cursor.best_epoch,
+            best_loss=lowest,
             history=(*self.cursor.history, loss),
         )
 

@@ -26,8 +26,8 @@ class Tabular:
         return {
             "hidden": 64,
             "layers": 2,
-            "dropout": 0.1,
-            "embedding_dropout": 0.0,
+            "dropout": 0.3,
+            "embedding_dropout": 0.5,
             "members": 1,
         }
 
@@ -81,12 +81,13 @@ class TabularNet(nn.Module):
             declared or min(MAX_EMBEDDING, math.ceil(math.sqrt(size)))
             for size, declared in zip(shape.category_sizes, shape.embeddings, strict=True)
         ]
-        self.embeddings = nn.ModuleList(
+        tables = [
             nn.Embedding(size, width)
             for size, width in zip(shape.category_sizes, widths, strict=True)
-        )
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=0.1)
+        ]
+        for table in tables:
+            nn.init.normal_(table.weight, std=0.1)
+        self.embeddings = nn.ModuleList(tables)
         hidden = int(parameters["hidden"])
         self.embedding_dropout = nn.Dropout(parameters["embedding_dropout"])
         self.enter = nn.Linear(2 * shape.location.size + sum(widths), hidden)

@@ -42,9 +42,9 @@ class Shape:
 class LoopParameters:
     """How the platform's loop trains; every name may stand in a project file's `parameters`."""
 
-    epochs: int = 20
+    epochs: int = 8
     patience: int = 3
-    batch_size: int = 512
+    batch_size: int = 1024
     learning_rate: float = 0.002
     weight_decay: float = 0.01
     half_life_days: float = 0.0

@@ -1,0 +1,1 @@
+"""One statement a file, runnable in psql."""

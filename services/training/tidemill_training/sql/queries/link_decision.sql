@@ -1,0 +1,1 @@
+UPDATE decision SET run_id = $2 WHERE decision_id = $1

@@ -1,0 +1,1 @@
+SELECT model, count(*) AS runs FROM run WHERE state IN ('queued', 'running') GROUP BY model

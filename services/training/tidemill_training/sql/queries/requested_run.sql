@@ -1,0 +1,1 @@
+SELECT * FROM run WHERE request_id = $1

@@ -1,0 +1,1 @@
+SELECT data_us FROM version WHERE model = $1 AND number = $2

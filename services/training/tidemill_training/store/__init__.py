@@ -1,0 +1,1 @@
+"""PostgreSQL behind training: runs and their queue, decisions and what policies remember."""
