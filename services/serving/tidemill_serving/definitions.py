@@ -61,11 +61,14 @@ def model_spec(project: pb.Project, model: pb.Model, generation: str) -> ModelSp
     """Compile one model; Invalid, NotFound or Misconfigured if the project does not hold."""
     inputs = model_inputs(project, model)
     on_demand = OnDemand.of(inputs)
+    spine = stream_of(project, model.spine.stream)
+    time = model.spine.time or spine.event_time_field
     fields = RequestFields.of(
-        _declared(project, model, inputs),
+        _declared(spine, time, inputs),
         list(model.spine.key),
         _needed(inputs, on_demand),
-        model.spine.time,
+        time,
+        [field.name for field in spine.fields],
     )
     rollout, monitors = model.rollout, model.monitors
     sampled = monitors.vector_sample if model.HasField("monitors") else DEFAULT_SAMPLE
@@ -87,12 +90,11 @@ def model_spec(project: pb.Project, model: pb.Model, generation: str) -> ModelSp
     )
 
 
-def _declared(project: pb.Project, model: pb.Model, inputs: ModelInputs) -> list[pb.Field]:
+def _declared(spine: pb.Stream, time: str, inputs: ModelInputs) -> list[pb.Field]:
     """Return the fields of a request, and the spine's time field if it has one."""
     declared = list(inputs.fields)
-    if model.spine.time and all(field.name != model.spine.time for field in declared):
-        spine = stream_of(project, model.spine.stream)
-        declared += [field for field in spine.fields if field.name == model.spine.time]
+    if all(field.name != time for field in declared):
+        declared += [field for field in spine.fields if field.name == time]
     return declared
 
 

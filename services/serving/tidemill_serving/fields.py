@@ -84,17 +84,24 @@ class RequestFields:
     """All fields of a model's requests, in the order in which rows hold their values.
 
     `key` are the places of the spine key's fields; `time` is the place of the spine's time field,
-    by which a row may say the moment that it asks for.
+    by which a row may say the moment that it asks for. Fields of the spine's events that change
+    nothing (`ignored`) may come along, so that a caller may send a whole event.
     """
 
     fields: tuple[RequestField, ...]
     places: Mapping[str, int]
     key: tuple[int, ...]
     time: int | None = None
+    ignored: frozenset[str] = frozenset()
 
     @classmethod
     def of(
-        cls, declared: Iterable[pb.Field], key: Sequence[str], needed: set[str], time: str = ""
+        cls,
+        declared: Iterable[pb.Field],
+        key: Sequence[str],
+        needed: set[str],
+        time: str = "",
+        spine: Iterable[str] = (),
     ) -> RequestFields:
         """Take the declared fields; what only joins labels (is not `needed`) may be left out."""
         fields = tuple(
@@ -108,7 +115,8 @@ class RequestFields:
             for field in declared
         )
         places = {field.name: place for place, field in enumerate(fields)}
-        return cls(fields, places, tuple(places[name] for name in key), places.get(time))
+        ignored = frozenset(spine) - set(places)
+        return cls(fields, places, tuple(places[name] for name in key), places.get(time), ignored)
 
     def field(self, name: str) -> RequestField:
         """Return the field called `name`; Invalid lists those that there are."""
@@ -124,8 +132,11 @@ class RequestFields:
         row: list[Value] = [None] * len(self.fields)
         problems: list[Violation] = []
         for name, text in values.items():
+            if name in self.ignored:
+                continue
             try:
-                row[self.places[self.field(name).name]] = self.field(name).parse(text)
+                field = self.field(name)
+                row[self.places[name]] = field.parse(text)
             except Invalid as error:
                 problems.extend(error.violations)
         problems.extend(self.missing(row, {problem.field for problem in problems}))

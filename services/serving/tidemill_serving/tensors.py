@@ -79,12 +79,14 @@ def _tensors(request: Any, fields: RequestFields, columns: dict[int, Sequence[Va
         raise Invalid(f"{len(raw)} raw tensors for {len(request.inputs)} inputs")
     rows = 0
     for index, tensor in enumerate(request.inputs):
+        if tensor.name in fields.ignored:
+            continue
         field = fields.field(tensor.name)
         place = fields.places[tensor.name]
         if place in columns:
             raise field.wrong("given twice")
         n = _rows_of(tensor, field)
-        if index and n != rows:
+        if rows and n != rows:
             raise field.wrong(f"{n} rows where the inputs before have {rows}")
         rows = n
         if tensor.datatype not in _ACCEPTED[field.type]:
@@ -175,7 +177,7 @@ def _parameter(
         if not isinstance(value, str):
             raise Invalid(violations=[Violation("key", "a string parameter is wanted")])
         ask.key = value
-    elif name not in _IGNORED or name in fields.places:
+    elif name in fields.places or name not in _IGNORED | fields.ignored:
         field = fields.field(name)
         if fields.places[name] in columns:
             raise field.wrong("given as a tensor and as a parameter")
