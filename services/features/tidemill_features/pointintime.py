@@ -1,11 +1,14 @@
-"""Features of views as they were at given times, from the archive by the engine's own replay: pure."""
+"""Features of views as they were at given times, by the engine's own replay: pure."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
 from tidemill_features.spine import micros
 from tidemill_tiles.columns import event_batch, window_time
@@ -16,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
-    import pyarrow as pa
 
     from tidemill.project import ModelInputs
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.spine import Spine
+    from tidemill_tiles.reads import Reading
 
 PIECE_ROWS: Final = 500_000
 
@@ -37,8 +40,6 @@ class Past:
 
 def past_of(table: pa.Table) -> Past:
     """Order what the archive gave."""
-    import pyarrow
-
     available = micros(table, "_available")
     order = history_order(
         available,
@@ -47,7 +48,7 @@ def past_of(table: pa.Table) -> Past:
         np.asarray(table["_offset"]),
         np.asarray(table["_row"]),
     )
-    table = table.take(pyarrow.array(order)).combine_chunks()
+    table = table.take(pa.array(order)).combine_chunks()
     available = available[order]
     return Past(
         table,
@@ -79,11 +80,10 @@ def features_at(
     A view of `strict_stream` sees only events available strictly before a row's time: the row's
     own event does not count.
     """
-    found: dict[str, npt.NDArray[np.float64]] = {}
-    for name, entity in inputs.entities:
+    def read(name: str, entity: Sequence[tuple[str, str]]) -> Reading:
         view = views[name]
         keys = key_column([spine.table[source] for _, source in entity])
-        reading = replay(
+        return replay(
             view.plan,
             _pieces(view, pasts[view.streams[0]]),
             keys.hashes,
@@ -92,7 +92,12 @@ def features_at(
             strict=view.streams[0] == strict_stream,
             valid=keys.valid,
         )
-        place = {feature: index for index, feature in enumerate(view.features)}
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # kernels hold no lock
+        readings = list(pool.map(lambda one: read(*one), inputs.entities))
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for (name, entity), reading in zip(inputs.entities, readings, strict=True):
+        place = {feature: index for index, feature in enumerate(views[name].features)}
         for one in inputs.features:
             if one.view == name and one.entity == entity:
                 found[one.name] = reading.values[:, place[one.feature]]

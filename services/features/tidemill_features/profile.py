@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,11 +15,14 @@ from tidemill_features.spine import micros
 from tidemill_tiles.fieldtypes import FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
     from tidemill_common.feature_views import StreamSpec
     from tidemill_common.reference import Bins
     from tidemill_features.spine import Exclusion
+    from tidemill_tiles.definitions import Field
 
 FORMAT: Final = 1
 MAX_DISTINCT: Final = 1_000
@@ -35,11 +40,11 @@ def profile_of(
     Each field has 64 quantile cells with their counts, missing, mean, std and tails (numbers), or
     the most frequent values (text).
     """
-    fields = [
-        bins_to_dict(bins)
-        for spec, table in streams.values()
-        for bins in _fields(spec, _span(table, from_us, to_us, exclusions))
-    ]
+    spans = [(spec, _span(table, from_us, to_us, exclusions)) for spec, table in streams.values()]
+    columns = [(spec, field, table) for spec, table in spans for field in spec.fields]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # sorting holds no lock
+        found = pool.map(lambda one: _bins(*one), columns)
+    fields = [bins_to_dict(bins) for bins in found if bins is not None]
     return {"format": FORMAT, "from_us": from_us, "to_us": to_us, "fields": fields}
 
 
@@ -51,24 +56,22 @@ def _span(table: pa.Table, from_us: int, to_us: int, exclusions: Sequence[Exclus
     return table if keep.all() else table.filter(pa.array(keep))
 
 
-def _fields(spec: StreamSpec, table: pa.Table) -> Iterator[Bins]:
-    for field in spec.fields:
-        if field.name not in table.column_names:
-            continue
-        name, column = f"{spec.name}.{field.name}", table[field.name].combine_chunks()
-        if field.type in (FieldType.FLOAT64, FieldType.INT64, FieldType.BOOL):
-            numbers = (
-                column.cast(pa.float64()) if field.type is not FieldType.BOOL else _bits(column)
-            )
-            yield numeric_bins(name, np.asarray(numbers.to_numpy(zero_copy_only=False)))
-        elif field.type is FieldType.STRING and field.name not in spec.key:
-            bins = _categories(name, column)
-            if bins is not None:
-                yield bins
+def _bins(spec: StreamSpec, field: Field, table: pa.Table) -> Bins | None:
+    """Return the bins of one column; None if it says nothing: a key, an identifier, a time."""
+    name, column = f"{spec.name}.{field.name}", table[field.name].combine_chunks()
+    match field.type:
+        case FieldType.FLOAT64 | FieldType.INT64:
+            return numeric_bins(name, _numbers(column))
+        case FieldType.BOOL:
+            return numeric_bins(name, _numbers(column.cast(pa.int8())))
+        case FieldType.STRING if field.name not in spec.key:
+            return _categories(name, column)
+        case _:
+            return None
 
 
-def _bits(column: pa.Array) -> pa.Array:
-    return column.cast(pa.int8()).cast(pa.float64())
+def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def _categories(name: str, column: pa.Array) -> CategoricalBins | None:
