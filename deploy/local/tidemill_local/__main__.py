@@ -78,12 +78,12 @@ def _names(text: str | None) -> list[str] | None:
 
 
 async def _up(data: Path, services: list[str] | None) -> int:
-    """Run the stack in this process until SIGINT or SIGTERM; a second one is not waited for."""
+    """Run the stack in this process until SIGINT or SIGTERM; a second one kills what is left."""
     stop = asyncio.Event()
+    stack = Stack(data, default_parts(), services=services, say=_say)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    stack = Stack(data, default_parts(), services=services, say=_say)
+        loop.add_signal_handler(number, lambda: stack.abort() if stop.is_set() else stop.set())
     starting = asyncio.create_task(stack.start())
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +93,8 @@ async def _up(data: Path, services: list[str] | None) -> int:
         return 130
     starting.result()
     _say(f"ready: addresses, pids and logs are in {stack.data.stack_file}")
+    if zipkin := stack.environment.get("TIDEMILL_ZIPKIN"):
+        _say(f"traces: {zipkin}/zipkin/")
     await stopped
     _say("stopping")
     await stack.stop()

@@ -96,6 +96,11 @@ class Stack:
             self._lock.close()
             self._lock = None
 
+    def abort(self) -> None:
+        """Kill what still runs while `stop` waits for it."""
+        for one in self._all():
+            one.kill()
+
     async def _start_locked(self) -> None:
         await asyncio.to_thread(self._end_leftovers)
         self._plan = await asyncio.to_thread(
