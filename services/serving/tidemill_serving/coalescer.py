@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -83,7 +84,7 @@ class Coalescer(Generic[T, R]):
         if self._rows + item.weight > self._limit:
             raise Exhausted(f"{self._rows} rows are waiting already", retry_after=0.05)
         future: asyncio.Future[R] = self._loop.create_future()
-        self._queue.append(_Waiting(item, future, self._loop.time()))
+        self._queue.append(_Waiting(item, future, time.monotonic()))
         self._rows += item.weight
         self._schedule()
         return await future
@@ -122,7 +123,7 @@ class Coalescer(Generic[T, R]):
                 batch.append(waiting)
                 rows += weight
         if batch and self._on_batch is not None:
-            self._on_batch(rows, self._loop.time() - batch[0].since)
+            self._on_batch(rows, time.monotonic() - batch[0].since)
         return batch
 
     def _ended(self, call: asyncio.Task[None]) -> None:
