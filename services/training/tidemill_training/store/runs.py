@@ -171,7 +171,7 @@ class Runs:
         return await self.pool.retrying(work)
 
     async def expire(self) -> list[pb.Run]:
-        """Take the runs of silent workers back: to the queue, or after the last attempt to failed."""
+        """Take the runs of silent workers back: to the queue, or to failed when out of attempts."""
 
         async def work(connection: Connection) -> list[pb.Run]:
             taken = []
