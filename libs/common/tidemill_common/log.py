@@ -55,3 +55,4 @@ def configure(service: str, level: str = "INFO", stream: TextIO | None = None) -
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # a database that is away is told by us

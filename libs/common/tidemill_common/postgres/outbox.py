@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ PAGE: Final = 500
 KEEP: Final = "7 days"
 _LOCK: Final = 0x6F75_7462  # "outb": the first of the two keys of the advisory lock
 _LAGGING_SECONDS: Final = 10.0
+_CALM_SECONDS: Final = 15.0
 _TIDY_PAGES: Final = 300
 logger = logging.getLogger(__name__)
 
@@ -81,13 +83,13 @@ async def relay(
     It looks `every` so many seconds, and at once when `hint` is set. `each_page` runs in the
     transaction that marks a page as published, so what it writes is written once, in commit order.
     """
-    backoff, failures = Backoff(0.1, 5.0), 0
+    backoff, failures, last = Backoff(0.1, 5.0), 0, 0.0
     while not stop.is_set():
         try:
             await _lead(pool, producer, stop, each_page, every, hint)
-            failures = 0
         except Transient as error:
-            failures += 1
+            failures = failures + 1 if time.monotonic() - last < _CALM_SECONDS else 1
+            last = time.monotonic()
             logger.warning("outbox.waiting", extra={"error": str(error), "attempt": failures})
             await _pause(stop, None, 0.1 + backoff.delay(failures))
 

@@ -57,7 +57,8 @@ class Pool:
         try:
             yield connection
         finally:
-            await self._pool.release(connection, timeout=CLOSE_SECONDS)
+            with contextlib.suppress(*LOST):  # the work is done; the pool drops the connection
+                await self._pool.release(connection, timeout=CLOSE_SECONDS)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

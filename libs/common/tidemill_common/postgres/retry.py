@@ -25,6 +25,7 @@ LOST: Final = (
     ConnectionError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a dying connection sometimes raises
 )
 _BACKOFF: Final = Backoff(0.01, 1.0)
 
@@ -36,7 +37,7 @@ def is_lost(error: BaseException) -> bool:
         return code in SHUTDOWN or code.startswith(CONNECTION_CLASS)
     if isinstance(error, asyncpg.InterfaceError):  # also raised for wrong arguments
         return any(word in str(error) for word in ("closed", "closing", "released"))
-    return isinstance(error, TimeoutError | ConnectionError)
+    return isinstance(error, TimeoutError | ConnectionError | asyncpg.InternalClientError)
 
 
 def is_retriable(error: BaseException) -> bool:
