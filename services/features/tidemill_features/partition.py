@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_RECORDS: Final = 2_000
+THREAD_RECORDS: Final = 20
 WAITING_RECORDS: Final = 2 * FLUSH_RECORDS
 _MS: Final = 1_000
 _ORIGIN: Final = Origin(GROUP, "features", "flush")
@@ -103,7 +104,7 @@ class Partition:
         self._allowed.set()
 
     async def drain(self) -> None:
-        """Flush once more, and nothing afterwards; what still waits is read again by the next owner."""
+        """Flush once more, and nothing afterwards; what still waits is read again by the next."""
         self._allowed.clear()
         self._room.set()
         async with self._flushing:
@@ -138,11 +139,17 @@ class Partition:
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
             self._begin_snapshots()
-            flush = self.state.flush(records)
+            flush = await self._decided(records)
             async with self._producer.transaction() as tx:
                 self._collect(tx, flush)
             await self._wrote(flush, tx)
         self._meters.flushed(flush, records, time.perf_counter() - began)
+
+    async def _decided(self, records: list[Record]) -> Flush:
+        """Compute a flush; a large one in a thread, its kernels hold no lock."""
+        if len(records) < THREAD_RECORDS:
+            return self.state.flush(records)
+        return await asyncio.to_thread(self.state.flush, records)
 
     def _collect(self, tx: Transaction, flush: Flush) -> None:
         """Put everything one flush writes into one transaction; log records come first."""

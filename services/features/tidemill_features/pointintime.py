@@ -80,6 +80,7 @@ def features_at(
     A view of `strict_stream` sees only events available strictly before a row's time: the row's
     own event does not count.
     """
+
     def read(name: str, entity: Sequence[tuple[str, str]]) -> Reading:
         view = views[name]
         keys = key_column([spine.table[source] for _, source in entity])
