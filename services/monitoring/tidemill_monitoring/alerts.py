@@ -214,9 +214,9 @@ def _told(alert: Alert, finding: Finding) -> Alert:
         severity=min(alert.severity, finding.severity),
         effect=finding.effect,
         p_value=finding.p_value,
-        summary=finding.summary,
-        causes=finding.causes,
+        summary=finding.summary or alert.summary,
+        causes=finding.causes or alert.causes,
         first_bad=alert.first_bad or finding.first_bad,
         bad_from_us=alert.bad_from_us if alert.bad_from_us is not None else finding.bad_from_us,
-        bad_to_us=finding.bad_to_us,
+        bad_to_us=finding.bad_to_us if finding.bad_to_us is not None else alert.bad_to_us,
     )

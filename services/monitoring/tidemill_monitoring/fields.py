@@ -204,10 +204,9 @@ def oddity(known: Usual, rows: int, far: int, small: int, missing: int) -> Oddit
     usually_large = known.small > 0 and known.small_rate <= USUAL_SMALL
     if usually_large and present >= MIN_MANY_ROWS and small >= SMALL_SHARE * present:
         found.append(_odd("small", known.small_rate, present, small))
-    usually_there = known.missing_rate <= USUAL_MISSING
-    if usually_there and rows >= MIN_MANY_ROWS:
-        if missing >= (known.missing_rate + MISSING_EXCESS) * rows:
-            found.append(_odd("missing", known.missing_rate, rows, missing))
+    usually_there = known.missing_rate <= USUAL_MISSING and rows >= MIN_MANY_ROWS
+    if usually_there and missing >= (known.missing_rate + MISSING_EXCESS) * rows:
+        found.append(_odd("missing", known.missing_rate, rows, missing))
     significant = [odd for odd in found if odd.p_value < SIGNIFICANT]
     return max(significant, key=lambda odd: odd.excess, default=None)
 

@@ -20,13 +20,13 @@ from tidemill_monitoring.fields import (
     DAY_US,
     HOUR_US,
     Candidate,
-    Floats,
     Oddity,
     Past,
     Segment,
     Shape,
     Usual,
 )
+from tidemill_monitoring.signedlog import Floats
 
 LOOK_US = HOUR_US
 LOOK_ROWS = 1_000
@@ -71,6 +71,7 @@ class Span:
     kind: str
     level: float
     factor: float
+    last_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,8 @@ def judge(
         if again is None:
             continue
         sightings.append(again)
-        spans[spans.index(span)] = replace(span, since=state.next_seq)
+        last = max(span.last_us, again.bad_to_us or 0)
+        spans[spans.index(span)] = replace(span, since=state.next_seq, last_us=last)
     looked = replace(state, spans=tuple(spans), looked_seq=state.next_seq, looked_us=now_us)
     return _learn(watched, looked, now_us), sightings
 
@@ -182,13 +184,14 @@ def _span_of(sighting: Sighting, since: int) -> Span:
         kind=sighting.odd.kind if sighting.odd else "far",
         level=sighting.level,
         factor=sighting.shape.factor if sighting.shape else 0.0,
+        last_us=sighting.bad_to_us or 0,
     )
 
 
-def close(state: FieldState, name: str, bad_to_us: int | None) -> FieldState:
-    """End the open span of a field: its alert is over. Later rows are good again."""
+def close(state: FieldState, name: str) -> FieldState:
+    """End the open span of a field: its alert is over. Rows after the last bad one are good."""
     spans = tuple(
-        replace(span, to_us=max(span.from_us, bad_to_us or span.from_us))
+        replace(span, to_us=max(span.from_us, span.last_us))
         if span.field == name and span.to_us is None
         else span
         for span in state.spans
@@ -220,8 +223,11 @@ def _flagged(rows: pl.DataFrame, known: Mapping[str, Usual]) -> pl.DataFrame:
     columns = []
     for name, usual in known.items():
         odd = fields.flags(_values(rows, name), usual)
-        for kind in ("far", "small", "missing"):
-            columns.append(pl.Series(f"{name}:{kind}", getattr(odd, kind)))
+        columns += [
+            pl.Series(f"{name}:far", odd.far),
+            pl.Series(f"{name}:small", odd.small),
+            pl.Series(f"{name}:missing", odd.missing),
+        ]
     return rows.with_columns(columns)
 
 

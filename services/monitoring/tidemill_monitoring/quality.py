@@ -129,7 +129,7 @@ class Cohort:
 
 
 def is_mature(coverage: float, expected: float, *, delay_passed: bool) -> bool:
-    """Say whether a cohort may be judged: enough of the labels that usually come, or no more will."""
+    """Say whether a cohort may be judged: the usual labels are there, or no more will come."""
     return delay_passed or coverage >= MATURE_COVERAGE * expected
 
 

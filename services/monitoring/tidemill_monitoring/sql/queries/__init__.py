@@ -1,0 +1,1 @@
+"""One statement per file; each can be run in psql."""

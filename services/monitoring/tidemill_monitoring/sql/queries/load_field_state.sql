@@ -1,0 +1,1 @@
+SELECT state, pasts FROM field_state WHERE stream = $1;
