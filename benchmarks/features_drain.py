@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -69,9 +68,7 @@ class Drained:
     seconds: float
 
 
-def record(
-    spec: StreamSpec, schema: pa.Schema, rng: np.random.Generator, first: int, now_us: int
-) -> bytes:
+def record(schema: pa.Schema, rng: np.random.Generator, first: int, now_us: int) -> bytes:
     """Return one record of 500 events."""
     number = np.arange(first, first + RECORD)
     account = rng.integers(0, ACCOUNTS, RECORD)
@@ -100,7 +97,7 @@ async def fill(broker: Broker, spec: StreamSpec, total: int) -> None:
     now_us = time.time_ns() // 1_000 - total * SPACING_US
     async with producing(broker) as producer:
         for number in range(total // RECORD):
-            value = record(spec, schema, rng, number * RECORD, now_us)
+            value = record(schema, rng, number * RECORD, now_us)
             producer.enqueue(spec.topic.name, value, partition=number % spec.partitions)
             if producer.waiting > RECORD:
                 await producer.flush(60.0)
@@ -151,14 +148,14 @@ async def measure(kafka: str, folder: Path, total: int) -> dict[str, object]:
             "TIDEMILL_DATA": str(folder / "worker"),
         }
         with (folder / "worker.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "tidemill_features", "worker"], env=environment, stderr=log
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tidemill_features", "worker", env=environment, stderr=log
             )
             try:
                 found = await drained(admin, spec)
             finally:
                 worker.terminate()
-                worker.wait(30.0)
+                await worker.wait()
         records = await log_records(admin, spec, view_spec(project, "accounts").log("trades"))
     return {
         "events": found.events,

@@ -4,8 +4,8 @@ Applying and reading happen in one thread, the event loop's, so that a read sees
 its positions are exactly what it was computed from.
 
     async with replicating(broker) as replica:
-        await replica.adopt(project, generation)          # first generation: follows, does not wait
-        await replica.caught_up()                         # every log read to its end, every view ready
+        await replica.adopt(project, generation)     # first generation: follows, does not wait
+        await replica.caught_up()                    # logs read to their ends, all views ready
         await replica.wait_for(token.positions, views={"weather"}, timeout=0.2)
         result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
 
@@ -126,6 +126,7 @@ class FeatureReplica:
         self._views: dict[str, _View] = {}
         self._follower: Follower | None = None
         self._adopting = asyncio.Lock()
+        self._applied = asyncio.Event()
         self.generation = ""
 
     @property
@@ -217,7 +218,7 @@ class FeatureReplica:
         known: npt.NDArray[np.bool_],
         at_us: int | npt.NDArray[np.int64] | None = None,
     ) -> ReadResult:
-        """Read like `read`, for entity hashes [n, 2] made before; rows not `known` are not found."""
+        """Read like `read`, for hashes [n, 2] made before; rows not `known` are not found."""
         one = self._view(view)
         if not all(log.replica.ready for log in one.logs):
             raise Unavailable(f"the state of {view!r} is being read", retry_after=1.0)
@@ -312,7 +313,8 @@ class FeatureReplica:
 
     async def _follow(self, spec: ViewSpec) -> _View:
         """Follow all partitions of a view's logs; those already followed are kept."""
-        logs, added = [], {}
+        logs: list[_Log] = []
+        added: dict[TopicPartition, int | None] = {}
         for stream in spec.streams:
             for partition in range(spec.partitions):
                 tp = TopicPartition(spec.log(stream).name, partition)
@@ -328,7 +330,8 @@ class FeatureReplica:
         """Wait for complete state; a new log is ready when its owner has written its genesis."""
         await self._following().caught_up()
         while not all(log.replica.ready for view in views.values() for log in view.logs):
-            await asyncio.sleep(0.02)
+            self._applied.clear()
+            await self._applied.wait()
 
     def _forget_unused(self) -> None:
         used = {id(log) for view in self._views.values() for log in view.logs}
@@ -351,6 +354,7 @@ class FeatureReplica:
                 log.replica.apply(record.value)
         log.written_us = max(log.written_us, records[-1].timestamp_ms * 1_000)
         log.wake()
+        self._applied.set()
 
     def _reset(self, tp: TopicPartition) -> None:
         """Forget a log that was trimmed below us; it is read from its start again."""
@@ -363,7 +367,8 @@ class FeatureReplica:
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        async with following(self._broker, {}, self._apply, on_reset=self._reset) as self._follower:
+        async with following(self._broker, {}, self._apply, on_reset=self._reset) as follower:
+            self._follower = follower
             try:
                 yield
             finally:

@@ -100,7 +100,7 @@ class Archive:
         except CommitFailedError as error:
             raise Fenced(f"another archiver writes {self._url}") from error
         self._commits += 1
-        return data.num_rows
+        return int(data.num_rows)
 
     def tidy(self) -> None:
         """Join small files; the rows stay what they are."""

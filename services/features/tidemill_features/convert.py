@@ -31,9 +31,7 @@ _STATUS_CODES: Final = [STATUS[Status(code)] for code in sorted(STATUS)]
 _TRUTH: Final = {"true": True, "false": False}
 
 
-def to_entities(
-    view: ViewSpec, keys: Sequence[pb.EntityKey]
-) -> list[tuple[str | int | bool | None, ...]]:
+def to_entities(view: ViewSpec, keys: Sequence[pb.EntityKey]) -> list[tuple[str | int | bool, ...]]:
     """Return the key values of each entity in the view's order; Invalid names every bad one."""
     if len(keys) > MAX_ENTITIES:
         raise Invalid(f"{len(keys)} entities: a read has at most {MAX_ENTITIES}")

@@ -7,7 +7,7 @@ among the ids.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -77,14 +77,12 @@ def decode(stream: StreamSpec, schema: pa.Schema, records: Sequence[Record]) -> 
             kept.append(record)
     table = pa.Table.from_batches(batches, schema=schema).combine_chunks()
     sizes = np.array([batch.num_rows for batch in batches], dtype=np.int64)
-    good = _good_rows(stream, table)
     found = _columns(table, kept, sizes)
+    good = _good_rows(stream, table)
     if good.all():
-        return Events(**found, dead=tuple(dead))
+        return replace(found, dead=tuple(dead))
     dead.extend(_dead_rows(found, kept, sizes, good))
-    table = table.filter(pa.array(good)).combine_chunks()
-    alive = {name: found[name][good] for name in found if name != "table"}
-    return Events(table=table, **alive, dead=tuple(sorted(dead, key=_place)))
+    return replace(_only(found, good), dead=tuple(sorted(dead, key=_place)))
 
 
 def times_us(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
@@ -92,26 +90,40 @@ def times_us(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
     return np.asarray(table.column(name).combine_chunks().cast(pa.int64()), dtype=np.int64)
 
 
-def _columns(
-    table: pa.Table, kept: Sequence[Record], sizes: npt.NDArray[np.int64]
-) -> dict[str, npt.NDArray[np.int64]]:
+def _columns(table: pa.Table, kept: Sequence[Record], sizes: npt.NDArray[np.int64]) -> Events:
     offsets = np.array([record.offset for record in kept], dtype=np.int64)
     appended = np.array([record.timestamp_ms for record in kept], dtype=np.int64)
     starts = np.cumsum(sizes) - sizes
     event_us, available_us = times_us(table, "_time"), times_us(table, "_available")
     row = np.arange(table.num_rows, dtype=np.int64) - np.repeat(starts, sizes)
-    return {
-        "table": table,
-        "offset": np.repeat(offsets, sizes),
-        "row": row.astype(np.int32),
-        "append_us": np.repeat(appended * _MILLISECOND_US, sizes),
-        "event_us": event_us,
-        "available_us": available_us,
-        "time_us": window_time(event_us, available_us),
-        "ids": event_id_hashes(
+    return Events(
+        table=table,
+        offset=np.repeat(offsets, sizes),
+        row=row.astype(np.int32),
+        append_us=np.repeat(appended * _MILLISECOND_US, sizes),
+        event_us=event_us,
+        available_us=available_us,
+        time_us=window_time(event_us, available_us),
+        ids=event_id_hashes(
             table.column("_source"), table.column("_id"), table.column("_replay_of")
         ),
-    }
+        dead=(),
+    )
+
+
+def _only(found: Events, good: npt.NDArray[np.bool_]) -> Events:
+    """Return the rows that are good."""
+    return Events(
+        table=found.table.filter(pa.array(good)).combine_chunks(),
+        offset=found.offset[good],
+        row=found.row[good],
+        append_us=found.append_us[good],
+        event_us=found.event_us[good],
+        available_us=found.available_us[good],
+        time_us=found.time_us[good],
+        ids=found.ids[good],
+        dead=(),
+    )
 
 
 def _good_rows(stream: StreamSpec, table: pa.Table) -> npt.NDArray[np.bool_]:
@@ -126,7 +138,7 @@ def _good_rows(stream: StreamSpec, table: pa.Table) -> npt.NDArray[np.bool_]:
 
 
 def _dead_rows(
-    found: dict[str, npt.NDArray[np.int64]],
+    found: Events,
     kept: Sequence[Record],
     sizes: npt.NDArray[np.int64],
     good: npt.NDArray[np.bool_],
@@ -135,10 +147,9 @@ def _dead_rows(
     source = np.repeat(np.arange(len(kept)), sizes)
     dead = []
     for index in np.flatnonzero(~good):
-        one = pa.Table.slice(found["table"], int(index), 1).combine_chunks().to_batches()[0]
         error = Invalid("a number is not finite or beyond what features can hold (|v| < 2^48)")
-        row = int(found["row"][index])
-        dead.append(Dead(kept[source[index]], row, events.encode(one), error))
+        value = found.one_row(int(index))
+        dead.append(Dead(kept[source[index]], int(found.row[index]), value, error))
     return dead
 
 

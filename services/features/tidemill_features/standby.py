@@ -39,7 +39,7 @@ class Standby:
     async def take(
         self, work: StreamWork, partition: int, ends: Mapping[TopicPartition, int]
     ) -> dict[str, Replica]:
-        """Return the replicas of a partition's views, each read to its end, and follow them no more."""
+        """Return the replicas of a partition, read to their ends, and follow them no more."""
         taken = {}
         for view in work.views:
             tp = log_of(view, work, partition)

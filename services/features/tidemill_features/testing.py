@@ -10,10 +10,6 @@ import grpc
 from tidemill.errors import NotFound
 from tidemill.project import generation, normalise
 from tidemill.registry.v1 import registry_service_pb2 as pb
-from tidemill.registry.v1.registry_service_pb2_grpc import (
-    RegistryServiceServicer,
-    add_RegistryServiceServicer_to_server,
-)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,8 +17,8 @@ if TYPE_CHECKING:
     from tidemill.definitions.v1 import project_pb2
 
 
-class OneProject(RegistryServiceServicer):
-    """Answers GetProject with the project it was given last."""
+class OneProject:
+    """Answers GetProject, and only that, with the project it was given last."""
 
     def __init__(self, project: project_pb2.Project) -> None:
         self._numbers: dict[str, int] = {}
@@ -54,7 +50,15 @@ async def one_project(project: project_pb2.Project) -> AsyncIterator[tuple[str, 
     """Serve a project as the registry does; gives the address and the servicer."""
     servicer = OneProject(project)
     server = grpc.aio.server()
-    add_RegistryServiceServicer_to_server(servicer, server)
+    method = grpc.unary_unary_rpc_method_handler(
+        servicer.GetProject,
+        request_deserializer=pb.GetProjectRequest.FromString,
+        response_serializer=pb.GetProjectResponse.SerializeToString,
+    )
+    service = pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {"GetProject": method}),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -158,9 +158,9 @@ def _view_values(
             chain = _Chain(pasts, tables, [0] * len(pasts))
             chains.append(chain)
         chain.move(positions)
-        index = np.array(groups[positions], dtype=np.int64)
-        hashes = np.ascontiguousarray(keys.hashes[index])
-        values[index] = read_tables(view.plan, chain.tables, hashes, at[index]).values
+        members = np.array(groups[positions], dtype=np.int64)
+        hashes = np.ascontiguousarray(keys.hashes[members])
+        values[members] = read_tables(view.plan, chain.tables, hashes, at[members]).values
     values[~keys.valid] = np.nan
     return values
 

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
 
 from tidemill_common import rpc
 from tidemill_common.kafka import Broker, administering
@@ -48,8 +49,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Health) -> bool:
     """Work on the current generation; return whether there is a newer one."""
     broker = Broker(settings.kafka, client=settings.member)
-    source = projects(settings.registry, broker, stop)
-    async with contextlib.aclosing(source):
+    async with closing(projects(settings.registry, broker, stop)) as source:
         applied = await anext(source, None)
         if applied is None:
             return False
@@ -92,13 +92,18 @@ async def _ready(owned: Owned, health: rpc.Health) -> None:
     health.set(True)
 
 
+async def _next(source: AsyncIterator[Applied]) -> Applied | None:
+    return await anext(source, None)
+
+
 async def _until_done(
     failed: asyncio.Future[None], source: AsyncIterator[Applied], stop: asyncio.Event
 ) -> bool:
     """Wait for a failure (raised), a newer generation (True) or the stop (False)."""
-    newer = asyncio.ensure_future(anext(source, None))
+    newer = asyncio.create_task(_next(source))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({newer, stopping, failed}, return_when=asyncio.FIRST_COMPLETED)
+    waited: set[asyncio.Future[Any]] = {newer, stopping, failed}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if failed.done():
         newer.cancel()
@@ -107,6 +112,16 @@ async def _until_done(
         return newer.result() is not None
     newer.cancel()
     return False
+
+
+@contextlib.asynccontextmanager
+async def closing(source: AsyncIterator[Applied]) -> AsyncIterator[AsyncIterator[Applied]]:
+    """Close a generator when the block is left, so that what it holds is let go."""
+    try:
+        yield source
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 def generation_text(applied: Applied) -> str:
