@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -96,3 +97,16 @@ def test_a_collector_that_is_away_costs_two_seconds_at_the_end_and_nothing_befor
         during = time.monotonic() - began
     assert during < 3
     assert time.monotonic() - began < during + 3
+
+
+def test_a_collector_that_never_answers_costs_two_seconds_at_the_end() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        with telemetry.exporting("test", f"http://127.0.0.1:{silent.getsockname()[1]}", ratio=1.0):
+            for _ in range(100):
+                with telemetry.span("x"):
+                    pass
+            assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4

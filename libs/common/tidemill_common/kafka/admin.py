@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from tidemill.errors import Misconfigured, NotFound
+from tidemill.errors import Misconfigured, NotFound, Unavailable
 from tidemill_common.kafka.broker import Broker, TopicPartition, to_error
 from tidemill_common.kafka.reading import ends, reading, settings, starts, stop
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tidemill_common.topics import Topic
 
 REQUEST_TIMEOUT_MS = 10_000
+_KNOWN_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
 logger = logging.getLogger(__name__)
 
 
@@ -73,7 +76,17 @@ class Admin:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise to_error(error(f"{name} cannot be made"))
+        await self._known({topic.name for topic in missing})
         logger.info("topics.created", extra={"topics": [topic.name for topic in missing]})
+
+    async def _known(self, names: set[str]) -> None:
+        """Wait until the brokers tell of new topics: they do so a moment after they made them."""
+        try:
+            async with asyncio.timeout(_KNOWN_SECONDS):
+                while not names <= set(await self.topics()):
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError as error:
+            raise Unavailable(f"topics made but not known: {', '.join(sorted(names))}") from error
 
     async def _configure(self, topic: Topic) -> None:
         """Alter the config of a topic where it is not as the catalogue says."""

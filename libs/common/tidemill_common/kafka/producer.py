@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ class Producer:
             "linger_ms": linger_ms,
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
         }
-        self._queue: dict[int, _Waiting] = {}
+        self._queue: deque[tuple[int, _Waiting]] = deque()
         self._flying: dict[int, _Waiting] = {}
         self._numbers = itertools.count()
         self._bytes = 0
@@ -128,9 +129,10 @@ class Producer:
         if not self.waiting:
             self._progress = time.monotonic()
         future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
-        self._queue[next(self._numbers)] = _Waiting(
+        record = _Waiting(
             topic, value, key, partition, list(headers), future, size, time.monotonic()
         )
+        self._queue.append((next(self._numbers), record))
         self._bytes += size
         self._idle.clear()
         self._wake.set()
@@ -177,18 +179,13 @@ class Producer:
             if self._sick:
                 await self._replace()
             while self._queue and not self._sick:
-                await self._hand_over(*self._pop())
+                await self._hand_over(*self._queue.popleft())
             self._wake.clear()
             if not self._queue:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_WATCH_SECONDS):
                         await self._wake.wait()
             self._look_after()
-
-    def _pop(self) -> tuple[int, _Waiting]:
-        """Take the oldest record of the queue."""
-        number = next(iter(self._queue))
-        return number, self._queue.pop(number)
 
     async def _hand_over(self, number: int, record: _Waiting) -> None:
         """Give one record to the client; it waits only while the partition's batch is full."""
@@ -261,7 +258,7 @@ class Producer:
     async def _replace(self) -> None:
         """Stop the sick client, start another, and put back first what is not acknowledged."""
         cause, old, self._client = self._sick, self._client, None
-        self._queue = dict(sorted((self._flying | self._queue).items()))
+        self._queue.extendleft(sorted(self._flying.items(), reverse=True))
         self._flying = {}
         await _kill(old)
         backoff = Backoff(0.1, 2.0)
@@ -282,7 +279,7 @@ class Producer:
         client, self._client = self._client, None
         if client is not None:
             await _kill(client)
-        for record in (self._flying | self._queue).values():
+        for record in [*self._flying.values(), *(record for _, record in self._queue)]:
             if not record.future.done():
                 record.future.set_exception(Unavailable("the producer was closed"))
                 record.future.exception()
