@@ -83,7 +83,7 @@ class Admin:
         """Wait until the brokers tell of new topics: they do so a moment after they made them."""
         try:
             async with asyncio.timeout(_KNOWN_SECONDS):
-                while not names <= set(await self.topics()):
+                while not names <= set(await self.topics()):  # noqa: ASYNC110 (asks another process)
                     await asyncio.sleep(_LOOK_SECONDS)
         except TimeoutError as error:
             raise Unavailable(f"topics made but not known: {', '.join(sorted(names))}") from error
