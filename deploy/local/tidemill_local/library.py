@@ -145,6 +145,15 @@ class LocalStack:
         """Wait until a process answers, though it may have nothing to serve yet."""
         self.wait_until(name, {ProcessState.READY, ProcessState.UP}, timeout_s)
 
+    def wait_back(self, name: str, old_pid: int, timeout_s: float = READY_S) -> None:
+        """Wait until a process that was killed is ready under a new number."""
+        end = time.monotonic() + timeout_s
+        while (now := self._stack.process(name).view.identity) is None or now.pid == old_pid:
+            if time.monotonic() > end:
+                raise LocalError(f"{name} did not come back in {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+        self.wait_ready(name, max(end - time.monotonic(), 0.0))
+
     def wait_until(self, name: str, states: set[ProcessState], timeout_s: float) -> None:
         """Wait until a process is in one of `states`."""
         process = self._stack.process(name)

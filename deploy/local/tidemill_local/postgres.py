@@ -62,7 +62,8 @@ def program(data: Data, password: str, port: int) -> Program:
     argv = (_binary("postgres"), "-D", str(server.cluster), "-p", str(port), *settings)
     return Program(
         name="postgres",
-        argv=(*_lent_rights(server.folder), *argv),
+        argv=argv,
+        wrapper=_lent_rights(server.folder),
         folder=server.folder,
         prepare=partial(_prepare, server),
         probe=partial(_is_ready, port),

@@ -34,6 +34,7 @@ class Program:
     probe: Callable[[], Readiness]
     environment: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[], None] = nothing
+    wrapper: tuple[str, ...] = ()  # a command that changes who it runs as and then becomes argv
     user: str | None = None
     stop_signal: int = 15
     grace_s: float = 15.0

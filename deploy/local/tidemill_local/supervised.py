@@ -173,6 +173,7 @@ class Supervised:
         user = self.program.user
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self.program.wrapper,  # first: the kernel forgets the wish when the user changes
                 *_ends_with_supervisor(),
                 *self.program.argv,
                 cwd=self.program.folder,
