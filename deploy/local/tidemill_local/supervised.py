@@ -21,7 +21,7 @@ from tidemill_local.stack_file import ProcessState, ProcessView
 
 FIRST_PROBE_S = 0.05
 LONGEST_PROBE_S = 0.5
-WATCH_S = 2.0
+WATCH_S = 5.0
 UP_PATIENCE_S = 5.0
 LAST_WORDS_BYTES, LAST_WORDS_CHARS = 4096, 300
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
