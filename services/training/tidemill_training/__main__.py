@@ -1,6 +1,10 @@
 """Run training: `python -m tidemill_training controller` or `… worker`."""
 
+import os
 import sys
+
+# Processes are started by exec at once, so gRPC need not survive a fork.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tidemill_common.app import main
 from tidemill_training.settings import Settings, WorkerSettings

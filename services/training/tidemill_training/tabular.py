@@ -69,7 +69,8 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add what the block has to say."""
-        return x + self.dropout(self.outer(torch.relu(self.inner(self.norm(x)))))
+        said: torch.Tensor = self.dropout(self.outer(torch.relu(self.inner(self.norm(x)))))
+        return x + said
 
 
 class TabularNet(nn.Module):
