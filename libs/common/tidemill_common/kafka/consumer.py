@@ -13,9 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -33,6 +31,7 @@ from tidemill.errors import Misconfigured, TidemillError
 from tidemill_common import metrics, telemetry
 from tidemill_common.kafka import dead_letters
 from tidemill_common.kafka.broker import Broker, Record, to_error, to_record
+from tidemill_common.kafka.partition_state import PartitionState
 from tidemill_common.kafka.reading import settings, stop
 from tidemill_common.verdict import Backoff, Wait, verdict
 
@@ -46,9 +45,6 @@ COMMIT_SECONDS = 1.0
 COMMIT_RECORDS = 500
 MAX_POLL_INTERVAL_MS = 300_000
 REBALANCE_TIMEOUT_MS = 60_000
-IN_A_ROW = 10
-WINDOW = 1000
-IN_WINDOW = 10
 _FINISH_SECONDS = 10.0
 _JOIN_SECONDS = 5.0
 logger = logging.getLogger(__name__)
@@ -58,30 +54,6 @@ class TooManyDeadLetters(TidemillError):
     """A partition gives so many bad records that the cause lies elsewhere: a person must look."""
 
     reason = "TOO_MANY_DEAD_LETTERS"
-
-
-@dataclass(slots=True)
-class _Partition:
-    """What is known of one assigned partition; a new object for each assignment."""
-
-    parts: deque[Sequence[Record]] = field(default_factory=deque)
-    attempt: int = 0
-    due: float = 0.0
-    next_offset: int | None = None
-    uncommitted: int = 0
-    row: int = 0
-    outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
-
-    def note(self, *, bad: bool) -> None:
-        """Remember how a record ended."""
-        self.row = self.row + 1 if bad else 0
-        self.outcomes.append(bad)
-
-    def is_too_bad(self) -> bool:
-        """Say whether so many records were bad that going on would only empty the topic."""
-        return self.row >= IN_A_ROW or (
-            len(self.outcomes) == WINDOW and sum(self.outcomes) > IN_WINDOW
-        )
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -117,7 +89,7 @@ class _Loop:
         self._origin = origin
         self._first = first
         self._max_records = max_records
-        self._partitions: dict[Any, _Partition] = {}
+        self._partitions: dict[Any, PartitionState] = {}
         self._free = asyncio.Event()
         self._free.set()
         self._committed_at = time.monotonic()
@@ -125,7 +97,7 @@ class _Loop:
 
     def assigned(self, assigned: Any) -> None:
         """Begin with what is assigned now; results of an earlier assignment count no more."""
-        self._partitions = {partition: _Partition() for partition in assigned}
+        self._partitions = {partition: PartitionState() for partition in assigned}
 
     async def revoked(self) -> None:
         """Let the running handler finish, commit what is done, forget the rest."""
@@ -199,7 +171,7 @@ class _Loop:
                 finally:
                     self._free.set()
 
-    async def _work_on(self, partition: Any, state: _Partition) -> None:
+    async def _work_on(self, partition: Any, state: PartitionState) -> None:
         """Handle the parts of one partition until they are done or one must wait."""
         while state.parts and self._partitions.get(partition) is state:
             part, bad = state.parts[0], False
@@ -246,7 +218,7 @@ class _Loop:
         ).observe(time.monotonic() - began)
 
     async def _set_aside(
-        self, partition: Any, state: _Partition, record: Record, error: TidemillError
+        self, partition: Any, state: PartitionState, record: Record, error: TidemillError
     ) -> bool:
         """Write a dead letter and say whether it is durable; else the partition waits."""
         try:
@@ -266,7 +238,7 @@ class _Loop:
         return True
 
     def _wait(
-        self, partition: Any, state: _Partition, seconds: float, error: TidemillError
+        self, partition: Any, state: PartitionState, seconds: float, error: TidemillError
     ) -> None:
         """Pause a partition; its records are handed over again later."""
         state.due = time.monotonic() + seconds
@@ -284,7 +256,7 @@ class _Loop:
         )
 
     def _finished(
-        self, partition: Any, state: _Partition, part: Sequence[Record], *, bad: bool
+        self, partition: Any, state: PartitionState, part: Sequence[Record], *, bad: bool
     ) -> None:
         """Move past `part`, unless the partition was taken away; stop if too much is bad."""
         if self._partitions.get(partition) is not state:
