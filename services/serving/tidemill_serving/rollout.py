@@ -19,7 +19,7 @@ LEAST_CHAMPION = 20
 """Answers of the champion under the same table before the two may be compared."""
 _PRIOR = 0.5
 _EDGE = 1e-12
-_STEPS = 100
+_STEPS = 60
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -114,6 +114,10 @@ def e_value(bad_old: int, n_old: int, bad_new: int, n_new: int, increase: float)
     if not n_new or not bad_new:
         return 0.0
     constant = _log_mixture(bad_old, n_old) + _log_mixture(bad_new, n_new)
+    if bad_new / n_new <= _rate(bad_old, n_old) + increase:
+        # What was observed lies in the null: nothing in it is more likely.
+        best = _log_likelihood(bad_old, n_old, _rate(bad_old, n_old))
+        return math.exp(constant - best - _log_likelihood(bad_new, n_new, bad_new / n_new))
 
     def log_null(p_old: float) -> float:
         # For a given old rate, the null's best new rate is the observed one or its upper edge.
@@ -128,8 +132,7 @@ def e_value(bad_old: int, n_old: int, bad_new: int, n_new: int, increase: float)
             low = left
         else:
             high = right
-    best = max(log_null((low + high) / 2), log_null(_rate(bad_old, n_old)))
-    return math.exp(min(constant - best, 700.0))
+    return math.exp(min(constant - log_null((low + high) / 2), 700.0))
 
 
 def _log_mixture(bad: int, n: int) -> float:
