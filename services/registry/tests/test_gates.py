@@ -7,7 +7,7 @@ import pytest
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill_registry import gates
-from tidemill_registry.gates import Inputs, Measured, Rows
+from tidemill_registry.gates import Champion, Inputs, Measured, Rows
 from tidemill_registry.scores import Column
 from tidemill_registry.versions import GateResult, Stage, Verdict
 
@@ -45,7 +45,7 @@ def test_a_model_above_the_floor_passes_and_the_reason_has_the_numbers() -> None
 def test_a_model_of_corrupted_labels_fails_floor_and_comparison_with_readable_reasons() -> None:
     bad = rows(skill=-0.2)
     floor = gates.metric_floor("floor", FLOOR, bad)
-    like = gates.non_inferiority("champion", LIKE, bad, DIGEST, 4)
+    like = gates.non_inferiority("champion", LIKE, bad, DIGEST, Champion(4, 4))
     assert (floor.verdict, like.verdict) == (Verdict.FAIL, Verdict.FAIL)
     decision = gates.decide([floor, like])
     assert decision.stage is Stage.REJECTED
@@ -62,19 +62,29 @@ def test_a_metric_that_should_be_low_has_a_ceiling() -> None:
 
 
 def test_an_equal_model_is_not_inferior() -> None:
-    result = gates.non_inferiority("champion", LIKE, rows(), DIGEST, 1)
+    result = gates.non_inferiority("champion", LIKE, rows(), DIGEST, Champion(1, 1))
     assert result.verdict is Verdict.PASS
     assert result.ci_low <= result.value <= result.ci_high <= 0.01
     assert result.evidence["champion_version"] == 1
 
 
+def test_a_champion_that_has_a_successor_by_now_is_named_with_it() -> None:
+    result = gates.non_inferiority("champion", LIKE, rows(), DIGEST, Champion(5, 4))
+    assert "of champion 4 (5 is champion by now) on" in result.reason
+    assert result.evidence["champion_version"] == 4
+
+
 def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
-    result = gates.non_inferiority("champion", LIKE, rows(champion_skill=None), DIGEST, 0)
+    result = gates.non_inferiority(
+        "champion", LIKE, rows(champion_skill=None), DIGEST, Champion(0, 0)
+    )
     assert (result.verdict, result.reason) == (Verdict.PASS, "there is no champion yet")
 
 
 def test_rows_that_the_champion_has_not_scored_are_not_enough_data() -> None:
-    result = gates.non_inferiority("champion", LIKE, rows(champion_skill=None), DIGEST, 3)
+    result = gates.non_inferiority(
+        "champion", LIKE, rows(champion_skill=None), DIGEST, Champion(3, 3)
+    )
     assert result.verdict is Verdict.NOT_ENOUGH_DATA
     assert "champion 3 has not scored" in result.reason
 
@@ -83,10 +93,10 @@ def test_only_rows_that_both_have_scored_are_compared() -> None:
     both = rows(1000)
     assert both.champion is not None
     both.champion[600:] = np.nan
-    result = gates.non_inferiority("champion", LIKE, both, DIGEST, 1)
+    result = gates.non_inferiority("champion", LIKE, both, DIGEST, Champion(1, 1))
     assert result.evidence["rows"] == 600
     both.champion[400:] = np.nan
-    short = gates.non_inferiority("champion", LIKE, both, DIGEST, 1)
+    short = gates.non_inferiority("champion", LIKE, both, DIGEST, Champion(1, 1))
     assert short.verdict is Verdict.NOT_ENOUGH_DATA
     assert short.reason == "400 usable test rows, 500 are needed"
 
@@ -105,9 +115,9 @@ def test_one_class_alone_is_not_enough_data() -> None:
 
 
 def test_the_same_digest_always_gets_the_same_answer() -> None:
-    first = gates.non_inferiority("champion", LIKE, rows(), DIGEST, 1)
-    again = gates.non_inferiority("champion", LIKE, rows(), DIGEST, 1)
-    other = gates.non_inferiority("champion", LIKE, rows(), "cd" * 32, 1)
+    first = gates.non_inferiority("champion", LIKE, rows(), DIGEST, Champion(1, 1))
+    again = gates.non_inferiority("champion", LIKE, rows(), DIGEST, Champion(1, 1))
+    other = gates.non_inferiority("champion", LIKE, rows(), "cd" * 32, Champion(1, 1))
     assert first == again
     assert first.ci_high != other.ci_high
 
@@ -116,9 +126,12 @@ def test_a_good_model_is_seldom_refused_and_a_bad_one_always() -> None:
     gate = pb.NonInferiority(
         metric="log_loss", margin=0.01, confidence=0.95, min_rows=500, resamples=200
     )
-    good = [gates.non_inferiority("g", gate, rows(seed=i), DIGEST, 1).verdict for i in range(20)]
+    good = [
+        gates.non_inferiority("g", gate, rows(seed=i), DIGEST, Champion(1, 1)).verdict
+        for i in range(20)
+    ]
     bad = [
-        gates.non_inferiority("g", gate, rows(seed=i, skill=0.15), DIGEST, 1).verdict
+        gates.non_inferiority("g", gate, rows(seed=i, skill=0.15), DIGEST, Champion(1, 1)).verdict
         for i in range(20)
     ]
     assert good.count(Verdict.PASS) >= 18

@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,7 +39,7 @@ from tidemill_common.artifacts import Artifacts
 from tidemill_common.model_package import PREPROCESSING
 from tidemill_common.preprocessing import from_json
 from tidemill_registry import gates, handlers, manifest
-from tidemill_registry.gates import Inputs, Measured, Rows
+from tidemill_registry.gates import Champion, Inputs, Measured, Rows
 from tidemill_registry.handlers import GATEKEEPER, Registry
 from tidemill_registry.scores import Column
 from tidemill_registry.store import StoredProject
@@ -46,7 +47,8 @@ from tidemill_registry.versions import GateResult, Stage, Verdict, Version
 
 logger = logging.getLogger(__name__)
 
-EVALUATION = "evaluation.parquet"
+EVALUATION_ROWS = "evaluation.parquet"
+EVALUATION = "evaluation.json"
 MAX_ROWS_BYTES = 256 << 20
 MAX_FILE_BYTES = 1 << 30
 BATCH = 20
@@ -84,7 +86,10 @@ class Gatekeeper:
             except Transient as error:
                 logger.warning("gatekeeper.waiting", extra={"error": str(error)})
                 waiting = True
-            await self._pause(stop, PAUSE_S if waiting else self.every_s)
+            if waiting:
+                await until(stop, PAUSE_S)
+            else:
+                await self._pause(stop, self.every_s)
 
     async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
         woken = asyncio.create_task(self.registry.candidate.wait())
@@ -111,9 +116,10 @@ class Gatekeeper:
         return waiting
 
     async def judge(self, version: Version) -> None:
-        """Run the gates that have no result yet, then decide."""
+        """Run the gates that have no result yet, then decide; Unavailable if a part is away."""
+        project = await self._project(version)
         try:
-            trial = await self._trial(version)
+            trial = await self._trial(version, project)
         except Rejected as error:
             reason = f"its definition cannot be read: {error.message}"
             await handlers.reject(self.registry, version, reason)
@@ -137,8 +143,7 @@ class Gatekeeper:
             await handlers.reject(self.registry, version, decision.reason)
         logger.info("version.decided", extra=facts)
 
-    async def _trial(self, version: Version) -> Trial:
-        project = await self._project(version)
+    async def _trial(self, version: Version, project: StoredProject) -> Trial:
         model = next((m for m in project.project.models if m.name == version.model), None)
         if model is None:
             raise NotFound(f"generation {project.generation} has no model {version.model!r}")
@@ -160,7 +165,10 @@ class Gatekeeper:
                 return await store.run(lambda tx: tx.project(lineage.generation))
             except NotFound:
                 logger.warning("gatekeeper.unknown_generation", extra={"of": version.subject})
-        return await store.run(lambda tx: tx.project())
+        try:
+            return await store.run(lambda tx: tx.project())
+        except NotFound as error:
+            raise Unavailable(f"its gates are not known yet: {error.message}") from error
 
     async def _run(self, gate: pb.Gate, trial: Trial) -> GateResult:
         kind = gate.WhichOneof("test")
@@ -213,8 +221,22 @@ def _offline(artifacts: Artifacts, gate: pb.Gate, trial: Trial) -> GateResult:
         return gates.failed(gate.name, error.message)
     if gate.HasField("metric_floor"):
         return gates.metric_floor(gate.name, gate.metric_floor, rows)
-    digest, champion = trial.version.digest, trial.champion
+    digest = trial.version.digest
+    scored_by = _scored_by(artifacts, trial.version) or trial.champion
+    champion = Champion(trial.champion, scored_by)
     return gates.non_inferiority(gate.name, gate.non_inferiority, rows, digest, champion)
+
+
+def _scored_by(artifacts: Artifacts, version: Version) -> int:
+    """Return the champion that scored the test rows when the version was trained; 0: not said."""
+    found = next((one for one in version.artifacts if one.name == EVALUATION), None)
+    if found is None:
+        return 0
+    try:
+        said = orjson.loads(artifacts.get(found.sha256)).get("champion") or {}
+        return int(said.get("version", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"{EVALUATION} cannot be read: {error}") from error
 
 
 def _schema(artifacts: Artifacts, name: str, trial: Trial) -> GateResult:
@@ -241,17 +263,17 @@ def _digest_of(version: Version, name: str) -> str:
 
 def load_rows(artifacts: Artifacts, version: Version) -> Rows:
     """Load the version's frozen test rows; Corrupt says what is wrong with them."""
-    data = artifacts.get(_digest_of(version, EVALUATION), at_most=MAX_ROWS_BYTES)
+    data = artifacts.get(_digest_of(version, EVALUATION_ROWS), at_most=MAX_ROWS_BYTES)
     try:
         table = pq.read_table(io.BytesIO(data), columns=None)
     except (pa.ArrowException, OSError) as error:
-        raise Corrupt(f"{EVALUATION} cannot be read: {error}") from error
+        raise Corrupt(f"{EVALUATION_ROWS} cannot be read: {error}") from error
     missing = {"label", "candidate"} - set(table.column_names)
     if missing:
-        raise Corrupt(f"{EVALUATION} has no column {', '.join(sorted(missing))}")
+        raise Corrupt(f"{EVALUATION_ROWS} has no column {', '.join(sorted(missing))}")
     label, candidate = _column(table, "label"), _column(table, "candidate")
     if not (np.isfinite(label).all() and np.isfinite(candidate).all()):
-        raise Corrupt(f"{EVALUATION} holds labels or scores that are no numbers")
+        raise Corrupt(f"{EVALUATION_ROWS} holds labels or scores that are no numbers")
     champion = _column(table, "champion") if "champion" in table.column_names else None
     if champion is not None and not np.isfinite(champion).any():
         champion = None
@@ -263,5 +285,5 @@ def _column(table: pa.Table, name: str) -> Column:
     try:
         column = table.column(name).cast(pa.float64())
     except pa.ArrowException as error:
-        raise Corrupt(f"{EVALUATION}: {name} is no column of numbers") from error
+        raise Corrupt(f"{EVALUATION_ROWS}: {name} is no column of numbers") from error
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -37,6 +37,19 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Champion:
+    """Who takes traffic now, and who it was when the rows were scored; 0: nobody."""
+
+    now: int
+    scored_by: int
+
+    def __str__(self) -> str:
+        """Name the one that was compared, and its successor if there is one by now."""
+        after = f" ({self.now} is champion by now)" if self.now != self.scored_by else ""
+        return f"champion {self.scored_by}{after}"
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Names of a model's inputs in the order of its two tensors, and its task."""
 
@@ -120,15 +133,15 @@ def metric_floor(name: str, gate: pb.MetricFloor, rows: Rows) -> GateResult:
 
 
 def non_inferiority(
-    name: str, gate: pb.NonInferiority, rows: Rows, digest: str, champion: int
+    name: str, gate: pb.NonInferiority, rows: Rows, digest: str, champion: Champion
 ) -> GateResult:
     """Show by a paired bootstrap that the version is not worse than the champion by the margin."""
-    if not champion:
+    if not champion.now:
         return GateResult(
             name, Verdict.PASS, threshold=gate.margin, reason="there is no champion yet"
         )
     if rows.champion is None:
-        reason = f"champion {champion} has not scored these test rows"
+        reason = f"champion {champion.now} has not scored these test rows"
         return _undecided(name, reason, gate.margin, {})
     known = np.isfinite(rows.champion)
     both = Rows(rows.label[known], rows.candidate[known], rows.champion[known])
@@ -139,7 +152,7 @@ def non_inferiority(
 
 
 def _bootstrapped(
-    name: str, gate: pb.NonInferiority, rows: Rows, digest: str, champion: int
+    name: str, gate: pb.NonInferiority, rows: Rows, digest: str, champion: Champion
 ) -> GateResult:
     metric, theirs = gate.metric, rows.champion
     assert theirs is not None  # noqa: S101 - the caller kept rows that the champion has scored
@@ -158,7 +171,7 @@ def _bootstrapped(
         "rows": float(rows.count),
         "candidate": ours_value,
         "champion": their_value,
-        "champion_version": float(champion),
+        "champion_version": float(champion.scored_by),
         "resamples": float(len(drawn)),
     }
     if len(drawn) < gate.resamples / 2 or not np.isfinite(ours_value - their_value):
@@ -170,7 +183,7 @@ def _bootstrapped(
     how = "worse" if value > 0 else "better"
     compared = "within" if good else "more than"
     reason = (
-        f"{metric} {ours_value:.4g} against {their_value:.4g} of champion {champion} on "
+        f"{metric} {ours_value:.4g} against {their_value:.4g} of {champion} on "
         f"{rows.count:,} fresh rows: {how} by {abs(value):.4g}; with {gate.confidence:.0%} "
         f"confidence worse by at most {high:.4g}, {compared} the margin {gate.margin:g}"
     )
