@@ -211,6 +211,21 @@ def test_a_snapshot_that_was_given_up_ends_nothing() -> None:
     assert dump(followed(log).table) == dump(followed(log[starts(log)[0] :]).table)
 
 
+def test_a_snapshot_makes_followers_drop_what_it_did_not_name() -> None:
+    owner = Owner(PLAN, "g")
+    owner.apply(a_batch(PLAN, [an_event(1), an_event(1, 90 * SECOND), an_event(2)]))
+    log = flushed(owner, 0, 0)
+    follower = followed(log)
+    owner.table.evict(90 * SECOND)  # rows are lost, and no record says so
+    owner.begin_snapshot()
+    records = flushed(owner, 1, 0, chunk_rows=100)
+    for record in records[:-1]:
+        follower.apply(record)
+    assert follower.table.tiles > owner.table.tiles
+    follower.apply(records[-1])
+    assert dump(follower.table) == dump(owner.table)
+
+
 @given(st.data())
 @settings(max_examples=60)
 def test_damaged_bytes_are_refused_and_change_nothing(data: st.DataObject) -> None:

@@ -47,8 +47,8 @@ class IdWindow:
             self._rows,
             self._times,
             self._counters,
-            ids,
-            append_us,
+            np.ascontiguousarray(ids, dtype=np.uint64),
+            np.ascontiguousarray(append_us, dtype=np.int64),
             self.window_us,
             self.capacity,
             duplicate,
@@ -56,16 +56,16 @@ class IdWindow:
         return duplicate
 
     def _make_room(self, more: int) -> None:
-        """Forget ids that can no longer matter; grow only if that frees less than half."""
+        """Forget ids that can no longer matter; grow only if that does not free enough."""
         places = len(self._ids)
-        if 2 * (self.rows + more) <= places:
+        if 3 * (self.rows + more) <= 2 * places:
             return
         held = int(
             columns.count_ids(
                 self._rows, self._times, self._counters, self.window_us, self.capacity
             )
         )
-        while 4 * held + 2 * more > places:
+        while 2 * (held + more) > places:
             places *= 2
         fresh = _empty(places)
         columns.keep_ids(

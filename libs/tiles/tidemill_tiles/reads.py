@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tidemill_tiles.definitions import MAX_TILES_PER_WINDOW
 from tidemill_tiles.kernels import merge
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def intermediate(plan: Plan, entities: int) -> tuple[npt.NDArray[Any], ...]:
         np.empty((entities, plan.set_room), dtype=np.uint64),
         np.empty((entities, len(plan.groups)), dtype=np.uint8),
         np.empty(entities, dtype=np.int64),
+        np.empty(MAX_TILES_PER_WINDOW, dtype=np.int64),
     )
 
 
@@ -66,7 +68,11 @@ def read(
 ) -> Reading:
     """Read entities at a time, or each at its own; the order of tables never matters."""
     count = len(entities)
-    times = np.full(count, at_us, dtype=np.int64) if isinstance(at_us, int) else at_us
+    entities = np.ascontiguousarray(entities, dtype=np.uint64)
+    if isinstance(at_us, np.ndarray):
+        times = np.ascontiguousarray(at_us, dtype=np.int64)
+    else:
+        times = np.full(count, at_us, dtype=np.int64)
     arrays, found = plan_arrays(plan), intermediate(plan, count)
     merge.begin_read(arrays, found, count)
     for table in tables:

@@ -87,7 +87,11 @@ class _Sweep:
         count = len(at_us)
         self.plan, self.table, self.seen_us = plan, TileTable(plan), NO_TIME
         self.order = np.argsort(at_us, kind="stable").astype(np.int64, copy=False)
-        self.labels = (np.ascontiguousarray(entities), np.ascontiguousarray(at_us), self.order)
+        self.labels = (
+            np.ascontiguousarray(entities, dtype=np.uint64),
+            np.ascontiguousarray(at_us, dtype=np.int64),
+            self.order,
+        )
         self.found = intermediate(plan, 1)
         self.reading = Reading(
             np.empty((count, len(plan.outputs)), dtype=np.float64),

@@ -38,7 +38,9 @@ def late_rows(
     The watermark is the running maximum of min(window time, append time + 5 min) over all rows.
     """
     late = np.empty(len(time_us), dtype=np.bool_)
-    after = columns.late_rows(watermark_us, time_us, append_us, lateness_us, SKEW_US, late)
+    times = np.ascontiguousarray(time_us, dtype=np.int64)
+    append = np.ascontiguousarray(append_us, dtype=np.int64)
+    after = columns.late_rows(watermark_us, times, append, lateness_us, SKEW_US, late)
     return late, int(after)
 
 

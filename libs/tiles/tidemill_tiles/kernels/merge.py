@@ -24,83 +24,113 @@ from tidemill_tiles.kernels.compiling import (
 )
 from tidemill_tiles.kernels.places import find_entity, tile_of
 from tidemill_tiles.kernels.sets import count_of, put
-from tidemill_tiles.kernels.update import _before, dead_tile
+from tidemill_tiles.kernels.update import before, dead_tile
 
 PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
 COUNT, SUM, MEAN, VAR, STD, MIN, MAX, LAST, FIRST, DISTINCT = range(10)
 PLAN = types.Tuple((I2, I2, I2, I1))
 """levels, groups, operations, empty accumulator"""
-INTERMEDIATE = types.Tuple((I2, U2, B2, I1))
-"""accumulators, sets, expired groups, newest times: a row per entity"""
+INTERMEDIATE = types.Tuple((I2, U2, B2, I1, I1))
+"""accumulators, sets, expired groups, newest times: a row per entity; and room for row numbers"""
 _TWO_64 = 18446744073709551616.0
 
 
 @helper
-def _merge_event(into: Any, place: Any, rows: Any, row: Any, column: Any, last: Any) -> None:
-    time, tie, value = rows[row, column], rows[row, column + 1], rows[row, column + 2]
-    if last:
-        take = _before(into[place], into[place + 1], into[place + 2], time, tie, value)
-    else:
-        take = _before(time, tie, value, into[place], into[place + 1], into[place + 2])
-    if take:
-        into[place] = time
-        into[place + 1] = tie
-        into[place + 2] = value
+def _merge_wide(into: Any, place: Any, rows: Any, chosen: Any, count: Any, column: Any) -> None:
+    low, high = into[place], into[place + 1]
+    for number in range(count):
+        row = chosen[number]
+        low, high = wide.add(low, high, rows[row, column], rows[row, column + 1])
+    into[place] = low
+    into[place + 1] = high
 
 
 @helper
-def _merge_cell(into: Any, sets: Any, rows: Any, pool: Any, row: Any, operation: Any) -> None:
+def _merge_event(
+    into: Any, place: Any, rows: Any, chosen: Any, count: Any, column: Any, last: Any
+) -> None:
+    time, tie, value = into[place], into[place + 1], into[place + 2]
+    for number in range(count):
+        row = chosen[number]
+        at_time, at_tie = rows[row, column], rows[row, column + 1]
+        at_value = rows[row, column + 2]
+        if last:
+            take = before(time, tie, value, at_time, at_tie, at_value)
+        else:
+            take = before(at_time, at_tie, at_value, time, tie, value)
+        if take:
+            time, tie, value = at_time, at_tie, at_value
+    into[place] = time
+    into[place + 1] = tie
+    into[place + 2] = value
+
+
+@helper
+def _merge_set(
+    into: Any, sets: Any, rows: Any, pool: Any, chosen: Any, count: Any, operation: Any
+) -> None:
+    column, place, limit = operation[at.OP_COLUMN], operation[at.OP_PLACE], operation[at.OP_LIMIT]
+    start, held = into[place], into[place + 1]
+    for number in range(count):
+        row = chosen[number]
+        for value in range(count_of(rows[row, column + 1])):
+            held = put(sets, start, held, limit, pool[rows[row, column] + value])
+    into[place + 1] = held
+
+
+@helper
+def _merge_rows(
+    into: Any, sets: Any, rows: Any, pool: Any, chosen: Any, count: Any, operation: Any
+) -> None:
+    """Merge one primitive of many rows: one loop each, so that the rows are fetched together."""
     primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
     place = operation[at.OP_PLACE]
     if primitive == at.SRC_N:
-        into[place] += rows[row, column]
+        for number in range(count):
+            into[place] += rows[chosen[number], column]
     elif primitive in (at.SRC_SUM, at.SRC_SQUARES):
-        low, high = wide.add(into[place], into[place + 1], rows[row, column], rows[row, column + 1])
-        into[place] = low
-        into[place + 1] = high
+        _merge_wide(into, place, rows, chosen, count, column)
     elif primitive == at.SRC_MIN:
-        into[place] = min(into[place], rows[row, column])
+        for number in range(count):
+            into[place] = min(into[place], rows[chosen[number], column])
     elif primitive == at.SRC_MAX:
-        into[place] = max(into[place], rows[row, column])
+        for number in range(count):
+            into[place] = max(into[place], rows[chosen[number], column])
     elif primitive == at.SRC_SET:
-        limit, start = operation[at.OP_LIMIT], into[place]
-        count = into[place + 1]
-        for number in range(count_of(rows[row, column + 1])):
-            count = put(sets, start, count, limit, pool[rows[row, column] + number])
-        into[place + 1] = count
+        _merge_set(into, sets, rows, pool, chosen, count, operation)
     else:
-        _merge_event(into, place, rows, row, column, primitive == at.SRC_LAST)
+        _merge_event(into, place, rows, chosen, count, column, primitive == at.SRC_LAST)
 
 
 @helper
 def _merge_level(
-    state: Any, plan: Any, level: Any, slot: Any, time: Any, into: Any, sets: Any
+    state: Any, plan: Any, level: Any, slot: Any, time: Any, into: Any, sets: Any, chosen: Any
 ) -> Any:
     """Merge an entity's tiles of one level into every group of it; return the newest time."""
     entity, rows, links, pool = state[1], state[4], state[5], state[10]
     levels, groups, operations, _ = plan
-    first, last = levels[level, at.LEVEL_GROUPS], levels[level, at.LEVEL_GROUPS_END]
     head = tile_of(time, levels[level, at.LEVEL_HOP])
-    tail = head - groups[last - 1, at.GROUP_TILES]
-    newest = np.int64(at.NOTHING)
+    newest, count = np.int64(at.NOTHING), 0
     row = entity[slot, at.ENTITY_HEAD + level]
     while row >= 0 and rows[row, at.ROW_TILE] > head:
         row = np.int64(links[row, at.LINK_NEXT])
-    while row >= 0 and rows[row, at.ROW_TILE] > tail:
-        newest = max(newest, rows[row, at.ROW_NEWEST])
-        age = head - rows[row, at.ROW_TILE]
-        for group in range(first, last):
-            if age < groups[group, at.GROUP_TILES]:
-                for number in range(groups[group, at.GROUP_START], groups[group, at.GROUP_END]):
-                    _merge_cell(into, sets, rows, pool, row, operations[number])
-        row = np.int64(links[row, at.LINK_NEXT])
+    # Groups of a level go from the shortest window to the longest: each takes a longer prefix.
+    for group in range(levels[level, at.LEVEL_GROUPS], levels[level, at.LEVEL_GROUPS_END]):
+        tail = head - groups[group, at.GROUP_TILES]
+        while row >= 0 and rows[row, at.ROW_TILE] > tail:
+            newest = max(newest, rows[row, at.ROW_NEWEST])
+            chosen[count] = row
+            count += 1
+            row = np.int64(links[row, at.LINK_NEXT])
+        for number in range(groups[group, at.GROUP_START], groups[group, at.GROUP_END]):
+            _merge_rows(into, sets, rows, pool, chosen, count, operations[number])
     return newest
 
 
 @helper
 def clear(plan: Any, found: Any, number: Any) -> None:
     """Begin the merge of one entity."""
-    accumulators, _, expired, newest = found
+    accumulators, _, expired, newest, _ = found
     template = plan[3]
     for place in range(len(template)):
         accumulators[number, place] = template[place]
@@ -114,12 +144,14 @@ def merge_entity(
     state: Any, plan: Any, found: Any, number: Any, first: Any, second: Any, time: Any
 ) -> None:
     """Merge one entity of one table."""
-    accumulators, sets, _, newest = found
+    accumulators, sets, _, newest, chosen = found
     slot = find_entity(state[2], state[1], first, second)
     if slot < 0:
         return
     for level in range(len(plan[0])):
-        seen = _merge_level(state, plan, level, slot, time, accumulators[number], sets[number])
+        seen = _merge_level(
+            state, plan, level, slot, time, accumulators[number], sets[number], chosen
+        )
         newest[number] = max(newest[number], seen)
 
 
@@ -198,7 +230,7 @@ def finish_entity(
     values: Any, status: Any, into: Any,
 ) -> None:  # fmt: skip
     """Turn the merged integers of row `number` into values and statuses of row `into`."""
-    accumulators, sets, expired, newest = found
+    accumulators, sets, expired, newest, _ = found
     for feature in range(len(outputs)):
         output = outputs[feature]
         value, state = np.nan, NOT_FOUND

@@ -36,7 +36,7 @@ from tidemill_tiles.kernels.sets import add_to_row
 
 
 @helper
-def _before(a_time: Any, a_tie: Any, a_value: Any, b_time: Any, b_tie: Any, b_value: Any) -> Any:
+def before(a_time: Any, a_tie: Any, a_value: Any, b_time: Any, b_tie: Any, b_value: Any) -> Any:
     """Order of events for first and last: time, then event id, then value."""
     if a_time != b_time:
         return a_time < b_time
@@ -77,12 +77,12 @@ def update_row(
     if column >= 0:
         rows[row, column] = max(rows[row, column], value)
     column = source[at.SRC_FIRST]
-    if column >= 0 and _before(
+    if column >= 0 and before(
         time, tie, value, rows[row, column], rows[row, column + 1], rows[row, column + 2]
     ):
         set_event(rows, row, column, time, tie, value)
     column = source[at.SRC_LAST]
-    if column >= 0 and _before(
+    if column >= 0 and before(
         rows[row, column], rows[row, column + 1], rows[row, column + 2], time, tie, value
     ):
         set_event(rows, row, column, time, tie, value)
