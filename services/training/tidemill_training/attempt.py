@@ -270,7 +270,7 @@ class Attempt:
             lambda: rpc.call(self.ports.registry.RegisterVersion, request, timeout=_END_SECONDS)
         )
         number: int = reply.version.number
-        logger.info("version.registered", extra=self._facts(version=number, created=reply.created))
+        logger.info("version.registered", extra=self._facts(version=number, fresh=reply.created))
         return number
 
     async def _view_versions(self, model: project_pb2.Model) -> dict[str, str]:
