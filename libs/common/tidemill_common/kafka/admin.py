@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
@@ -19,13 +20,14 @@ from tidemill_common.kafka.broker import Broker, TopicPartition, to_error
 from tidemill_common.kafka.reading import ends, reading, settings, starts, stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from tidemill_common.topics import Topic
 
 REQUEST_TIMEOUT_MS = 10_000
 _KNOWN_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
+_AGAIN_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -149,7 +151,7 @@ class Admin:
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """Return the next offset of a group in every partition it has committed."""
-        found = await self._ask(self._client.list_consumer_group_offsets(group))
+        found = await self._ask_again(lambda: self._client.list_consumer_group_offsets(group))
         return {
             TopicPartition(tp.topic, tp.partition): position.offset
             for tp, position in found.items()
@@ -176,6 +178,17 @@ class Admin:
         if count is None:
             raise NotFound(f"no topic {topic}")
         return [TopicPartition(topic, number) for number in range(count)]
+
+    async def _ask_again(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask until the coordinator is there: a new broker makes its topics at the first question."""
+        deadline = time.monotonic() + _KNOWN_SECONDS
+        while True:
+            try:
+                return await call()
+            except KafkaError as error:
+                if not error.retriable or time.monotonic() > deadline:
+                    raise to_error(error) from error
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     @staticmethod
     async def _ask(call: Any) -> Any:
