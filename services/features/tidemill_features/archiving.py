@@ -54,7 +54,7 @@ class StreamArchiver:
                 position = self._archive.position(tp.partition)
                 self._positions[tp.partition] = starts[tp] if position is None else position
                 ids = await ids_before(
-                    self._broker, self._admin, work, tp.partition, self._positions[tp.partition]
+                    self._broker, work, tp.partition, self._positions[tp.partition]
                 )
                 self._verdicts[tp.partition] = PartitionVerdict(
                     ids, work.spec.lateness_us, self._archive.watermark_us(tp.partition)

@@ -81,7 +81,7 @@ class Opener:
                     work, partition, name, owners[name], position, producer
                 )
                 watermark = max(watermark, caught)
-        ids = await ids_before(self.broker, self.admin, work, partition, position)
+        ids = await ids_before(self.broker, work, partition, position)
         verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
         state = PartitionState(work, partition, owners, verdict, position)
         logger.info(
@@ -164,7 +164,7 @@ class Opener:
         view = next(one for one in work.views if one.name == name)
         start = (await self.admin.start_offsets([tp]))[tp]
         begin = max(owner.position, start)
-        ids = await ids_before(self.broker, self.admin, work, partition, begin)
+        ids = await ids_before(self.broker, work, partition, begin)
         verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
         newest = owner.newest_available_us
         async for records in stretch(self.broker, tp, begin, target):

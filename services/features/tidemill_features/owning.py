@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.partition import Partition
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tidemill_features.standby import Standby
 
 logger = logging.getLogger(__name__)
+
+OPENING_SHARE: Final = 0.75
+"""Of a session; past that the broker may have given the partitions away already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,14 @@ class Owned:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Close what was lost, open what is new, go on with what was kept.
 
-        Everything opens at once, within half a session: no heartbeat is sent meanwhile.
+        Everything opens at once, well within a session: no heartbeat is sent meanwhile.
         """
         lost = self._owned.keys() - partitions
         new = partitions - self._owned.keys()
         logger.info("partitions.assigned", extra={"new": len(new), "lost": len(lost)})
         for tp in sorted(lost):
             await self._close(tp)
-        async with asyncio.timeout(self._settings.session_seconds / 2):
+        async with asyncio.timeout(OPENING_SHARE * self._settings.session_seconds):
             await asyncio.gather(*(self._open(tp) for tp in sorted(new)))
         for one in self._owned.values():
             one.partition.go_on()
