@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import grpc
@@ -39,6 +40,7 @@ BATCH = 500
 WARM_S = 3.0
 READY_S = 90.0
 ENGINE = "TIDEMILL_SERVING_ENGINE"
+Call = Callable[..., Awaitable[bytes]]
 PROJECT = """
 project: bench
 streams:
@@ -163,7 +165,7 @@ def _request(n: int) -> service_pb2.ModelInferRequest:
     return made
 
 
-async def ask(call: grpc.aio.UnaryUnaryMultiCallable, body: bytes, load: Load) -> None:
+async def ask(call: Call, body: bytes, load: Load) -> None:
     """Ask once; an answer without its four bytes counts as failed."""
     begun = time.perf_counter()
     try:
@@ -187,7 +189,7 @@ async def clients(address: str, bodies: list[bytes], number: int, seconds: float
     end = time.perf_counter() + seconds
 
     async def client(index: int) -> None:
-        call = channels[index % len(channels)].unary_unary(METHOD)
+        call: Call = channels[index % len(channels)].unary_unary(METHOD)
         turn = index
         while time.perf_counter() < end:
             await ask(call, bodies[turn % len(bodies)], load)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +48,7 @@ def test_errors_without_answers_of_the_champion_wait_for_some() -> None:
     assert decide(Counts(3), Counts(200, errors=2), RULES).move is Move.HOLD
 
 
-@given(
-    st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.integers(0, 500)
-)
+@given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.integers(0, 500))
 def test_the_evidence_is_a_finite_number_and_falls_with_the_champions_errors(
     n_old: int, bad_old: int, n_new: int, bad_new: int
 ) -> None:
@@ -65,20 +62,25 @@ def test_a_challenger_that_is_not_worse_is_seldom_aborted_however_often_one_look
     rate: float,
 ) -> None:
     """Looked at after every answer, at most alpha of the good challengers may be rolled back."""
-    dice, aborted, runs = random.Random(11), 0, 100
+    dice, aborted, runs = np.random.default_rng(11), 0, 100
     for _ in range(runs):
         champion = challenger = Counts()
         for _ in range(60):
             champion += Counts(4, errors=sum(dice.random() < rate for _ in range(4)))
             challenger += Counts(1, errors=int(dice.random() < rate))
-            if e_value(champion.errors, champion.requests, challenger.errors, challenger.requests, 0.0) >= 100:
+            if (
+                e_value(
+                    champion.errors, champion.requests, challenger.errors, challenger.requests, 0.0
+                )
+                >= 100
+            ):
                 aborted += 1
                 break
     assert aborted / runs <= 0.02
 
 
 def test_a_much_worse_challenger_is_found_within_its_first_hundred_answers() -> None:
-    dice, found = random.Random(5), 0
+    dice, found = np.random.default_rng(5), 0
     for _ in range(50):
         challenger = Counts()
         for _ in range(100):

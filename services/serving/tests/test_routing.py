@@ -22,9 +22,7 @@ from tidemill_serving.routing import (
 KEYS = st.binary(max_size=40)
 
 
-def a_table(
-    share: float = 0.2, *, version: int = 1, challenger: int = 2, salt: str = "s"
-) -> Table:
+def a_table(share: float = 0.2, *, version: int = 1, challenger: int = 2, salt: str = "s") -> Table:
     return Table(
         "m",
         version,
