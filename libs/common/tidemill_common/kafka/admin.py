@@ -180,7 +180,7 @@ class Admin:
         return [TopicPartition(topic, number) for number in range(count)]
 
     async def _ask_again(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask until the coordinator is there: a new broker makes its topics at the first question."""
+        """Ask until the coordinator is there: a new broker makes its topics when first asked."""
         deadline = time.monotonic() + _KNOWN_SECONDS
         while True:
             try:
