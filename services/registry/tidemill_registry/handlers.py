@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -80,7 +81,7 @@ def _check_package(artifacts: Artifacts, version: Version) -> None:
         raise Invalid("the manifest is missing", violations=[violation]) from error
     sizes: dict[str, int] = {}
     for artifact in version.artifacts:
-        if artifacts.exists(artifact.sha256):
+        with contextlib.suppress(NotFound, Invalid):
             sizes[artifact.sha256] = artifacts.size(artifact.sha256)
     manifest.check(version.model, manifest_from_json(data), version.artifacts, sizes)
 
