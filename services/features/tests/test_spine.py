@@ -20,7 +20,8 @@ def a_table(rows: list[dict[str, Any]]) -> pa.Table:
     """Archive rows; times in seconds, in log order."""
     times = ("_time", "_available", "wanted_at")
     columns: dict[str, Any] = {
-        name: [row.get(name) for row in rows] for name in dict.fromkeys(k for row in rows for k in row)
+        name: [row.get(name) for row in rows]
+        for name in dict.fromkeys(k for row in rows for k in row)
     }
     for name in times:
         if name in columns:

@@ -45,7 +45,7 @@ def _values(column: pa.Array) -> list[npt.NDArray[np.generic]]:
         bits[np.isnan(values)] = _NAN
         return [bits]
     if pa.types.is_boolean(kind):
-        return [np.asarray(column.fill_null(value=False)).astype(np.uint8)]
+        return [np.asarray(column.cast(pa.uint8()).fill_null(0))]
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.int64())
     return [np.asarray(column.fill_null(0), dtype=np.int64)]
