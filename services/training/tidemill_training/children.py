@@ -110,6 +110,11 @@ class Children:
         self._log_level = log_level
         self._warm: Child | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The warm process, if there is one."""
+        return self._warm.process.pid if self._warm is not None else None
+
     async def warm(self) -> None:
         """Have a process ready for the next job; returns when it is."""
         await self._ready()
@@ -120,22 +125,23 @@ class Children:
             return await self._gang(job, processes, heard)
         child = await self._ready()
         await child.send(job_to_dict(job))
+        idle = False
         try:
-            return await _outcome(child, heard)
-        except (Failed, asyncio.CancelledError):
-            await self._drop_unless_idle(child)
+            result = await _outcome(child, heard)
+            idle = True
+        except Failed as error:
+            idle = child.alive and error.failure is not Failure.CODE
             raise
+        finally:
+            if not idle:
+                await self.close()
+        return result
 
     async def close(self) -> None:
-        """End what runs."""
-        if self._warm is not None:
-            await self._warm.kill()
-            self._warm = None
-
-    async def _drop_unless_idle(self, child: Child) -> None:
-        """Kill a process whose state is unknown: the next job gets a fresh one."""
-        self._warm = None
-        await child.kill()
+        """End the warm process, or one whose state is unknown: the next job gets a fresh one."""
+        child, self._warm = self._warm, None
+        if child is not None:
+            await child.kill()
 
     async def _ready(self) -> Child:
         if self._warm is not None and not self._warm.alive:

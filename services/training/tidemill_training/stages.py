@@ -69,7 +69,7 @@ def run(
     report("load", 0.0, {})
     data = load(job, artifacts)
     report("train", 0.05, {"rows": float(data.rows.count)})
-    network, platt, cursor = _train(job, data, artifacts, gang, report, recorded)
+    network, platt, cursor = train(job, data, artifacts, gang, report, recorded)
     if gang.rank != 0:
         return None
     report("export", 0.85, {"epochs": float(cursor.epoch)})
@@ -112,7 +112,7 @@ def _check_labels(task: str, label: npt.NDArray[np.float64]) -> None:
         raise Invalid(f"every label of the training rows is {values[0]:g}: nothing can be learnt")
 
 
-def _train(
+def train(
     job: Job, data: Data, artifacts: Artifacts, gang: Gang, report: Report, recorded: Recorded
 ) -> tuple[torch.nn.Module, Platt, Cursor]:
     """Train or go on training; return the best network and what calibrates it."""
@@ -133,9 +133,9 @@ def _train(
     )
     saver = _Saver(job, artifacts, loop, recorded, report, parameters.epochs, gang)
     saver.resume()
-    train = data.part(data.split.train, location, scale)
+    rows = data.part(data.split.train, location, scale)
     validation = data.part(data.split.validation, location, scale)
-    fitted = loop.run(train, validation, saver.offer)
+    fitted = loop.run(rows, validation, saver.offer)
     if data.task == "regression":
         return fitted.network, Platt(scale, location), fitted.cursor
     raw = outputs(fitted.network, validation.arrays, gang.device)
