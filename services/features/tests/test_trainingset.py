@@ -97,14 +97,16 @@ def encode() -> Callable[..., bytes]:
     def encoded(schema: pa.Schema, rows: Sequence[Row]) -> bytes:
         filled = []
         for row in rows:
-            at = row["at"]
+            at: float = row["at"]
+            known: float = row.get("known", at)
+            wanted: float = row.get("wanted", at)
             filled.append(
                 {
                     "_id": row["id"],
                     "_source": "test",
                     "_time": round(at * SECOND),
-                    "_available": round(row.get("known", at) * SECOND),
-                    "wanted_at": round(row.get("wanted", at) * SECOND),
+                    "_available": round(known * SECOND),
+                    "wanted_at": round(wanted * SECOND),
                     "user": row["user"],
                     "country": row.get("country"),
                     "amount": row.get("amount", 1.0),
@@ -146,13 +148,14 @@ def some_history(seed: int) -> tuple[list[list[Row]], list[list[Row]]]:
 def naive(visits: list[Row], user: str, moment: float, span: float, hop: float) -> list[Row]:
     """The events of a user that were known before a moment and lie in the window's tiles."""
     head = -(-moment // hop)
-    return [
-        row
-        for row in visits
-        if row["user"] == user
-        and row.get("known", row["at"]) < moment
-        and head - span / hop < -(-min(row["at"], row.get("known", row["at"])) // hop) <= head
-    ]
+    found = []
+    for row in visits:
+        at: float = row["at"]
+        known: float = row.get("known", at)
+        tile = -(-min(at, known) // hop)
+        if row["user"] == user and known < moment and head - span / hop < tile <= head:
+            found.append(row)
+    return found
 
 
 @pytest.mark.parametrize("seed", range(4))
