@@ -8,6 +8,7 @@ from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Conflict, FailedPrecondition, Invalid, NotFound, Violation
 from tidemill.project import Problem, check, generation, normalise
 from tidemill.registry.v1 import events_pb2
+from tidemill_registry import engine
 from tidemill_registry.handlers import Registry
 from tidemill_registry.plan import Change, incompatible, plan
 from tidemill_registry.store import StoredProject, Transaction
@@ -35,6 +36,8 @@ async def apply(
         violations = [Violation(problem.path, _said(problem)) for problem in problems]
         raise Invalid(f"the project has {len(problems)} mistakes", violations=violations)
     wanted = normalise(project)
+    if cannot := engine.violations(wanted):
+        raise Invalid(f"the platform cannot run {len(cannot)} definitions", violations=cannot)
     digest = generation(wanted)
 
     async def work(tx: Transaction) -> Applied:

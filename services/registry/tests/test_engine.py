@@ -1,0 +1,45 @@
+"""What the engine cannot run is refused when a project is applied, not when events come."""
+
+from __future__ import annotations
+
+from tidemill.definitions.v1 import project_pb2 as pb
+from tidemill.project import load, normalise
+from tidemill_registry.engine import violations
+
+
+def flights() -> pb.Project:
+    return load("examples/flights/tidemill.yaml")
+
+
+def fields(project: pb.Project) -> set[str]:
+    return {violation.field for violation in violations(normalise(project))}
+
+
+def test_the_flights_project_can_run() -> None:
+    assert violations(normalise(flights())) == []
+
+
+def test_expressions_that_the_engine_refuses_are_named_by_their_path() -> None:
+    project = flights()
+    next(view for view in project.views if view.name == "weather").filter = "RANDOM() > 0.5"
+    project.on_demand[0].expression = "uuid()"
+    project.models[0].label.expression = "SUM(arr_delay)"
+    project.models[0].retrain.fire = "labelled_rows"
+    assert fields(project) == {
+        "views.weather",
+        "models.late_arrival.inputs",
+        "models.late_arrival.label.expression",
+        "models.late_arrival.retrain.fire",
+    }
+
+
+def test_a_view_that_is_too_large_for_the_engine_is_refused() -> None:
+    project = flights()
+    view = project.views[0]
+    for bound in (4000, 4001, 4002, 4003, 4004):
+        one = view.aggregations.add(
+            function=pb.FUNCTION_DISTINCT, field="carrier", distinct_bound=bound, name=f"d{bound}"
+        )
+        one.windows.add().length.FromSeconds(3600)
+        one.filter = f"dep_delay > {bound}"
+    assert f"views.{view.name}.aggregations" in fields(project)
