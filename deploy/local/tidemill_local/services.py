@@ -17,12 +17,16 @@ from tidemill_local.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process of a service; `variable` names its gRPC address for the others, if it has one."""
+    """One process of a service; `variable` names its gRPC address for the others, if it has one.
+
+    `settings` are what differs on one machine; the environment of `tidemill up` goes before them.
+    """
 
     name: str
     module: str
     arguments: tuple[str, ...] = ()
     variable: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 SERVICES = (
@@ -30,7 +34,14 @@ SERVICES = (
     Service("ingestion", "tidemill_ingestion", variable="TIDEMILL_INGESTION"),
     Service("features-worker", "tidemill_features", ("worker",)),
     Service("features-server", "tidemill_features", ("server",), "TIDEMILL_FEATURES"),
-    Service("training-controller", "tidemill_training", ("controller",), "TIDEMILL_TRAINING"),
+    Service(
+        "training-controller",
+        "tidemill_training",
+        ("controller",),
+        "TIDEMILL_TRAINING",
+        # A killed worker's run goes on soon: nothing between two processes loses a heartbeat here.
+        settings=(("TIDEMILL_TRAINING_LEASE_S", "10"),),
+    ),
     Service("training-worker", "tidemill_training", ("worker",)),
     Service("serving", "tidemill_serving", variable="TIDEMILL_SERVING"),
     Service("monitoring", "tidemill_monitoring", variable="TIDEMILL_MONITORING"),
@@ -82,6 +93,11 @@ def program(
         name=service.name,
         argv=(sys.executable, "-m", service.module, *service.arguments),
         folder=folder,
-        environment={**environment, **own},
+        environment={**environment, **own, **_settings(service)},
         probe=partial(grpc_health, listen),
     )
+
+
+def _settings(service: Service) -> dict[str, str]:
+    """Give what differs on one machine, unless the environment says otherwise."""
+    return {name: os.environ.get(name, value) for name, value in service.settings}

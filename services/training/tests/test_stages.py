@@ -6,8 +6,10 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import orjson
 import pyarrow as pa
@@ -147,7 +149,10 @@ def test_the_graph_gives_its_golden_answers_for_any_number_of_rows(
     artifacts, _, result = finished
     golden = model_package.golden_from_json(file(result, model_package.GOLDEN, artifacts))
     session = onnxruntime.InferenceSession(file(result, model_package.MODEL, artifacts))
-    inputs = {"features": golden.features, "categories": golden.categories}
+    inputs: dict[str, npt.NDArray[Any]] = {
+        "features": golden.features,
+        "categories": golden.categories,
+    }
     all_at_once = np.asarray(session.run(["probability"], inputs)[0])
     assert np.allclose(all_at_once[:, 0], golden.outputs, atol=1e-6)
     for i in range(3):
