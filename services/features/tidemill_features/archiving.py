@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from tidemill.errors import Transient
 from tidemill_common import metrics
 from tidemill_common.app import until
 from tidemill_common.kafka import Admin, Broker, TopicPartition
@@ -163,5 +164,9 @@ class Archivers:
     async def run(self, stop: asyncio.Event, every: float) -> None:
         """Archive every stream now and then until told to stop; a conflict ends the process."""
         while not await until(stop, every):
-            for archiver in list(self._streams.values()):
-                await archiver.reach(await archiver.ends())
+            for name, archiver in list(self._streams.items()):
+                try:
+                    await archiver.reach(await archiver.ends())
+                except Transient as error:
+                    facts = {"stream": name, "error": error.message}
+                    logger.warning("archive.waiting", extra=facts)

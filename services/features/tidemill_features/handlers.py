@@ -103,6 +103,10 @@ class Sets:
 
     async def _cut(self, streams: tuple[str, ...], asked: pb.Cut) -> dict[str, dict[int, int]]:
         """Return the next offset per partition of each stream: as asked, else the present ends."""
+        if not self.settings.archiver:
+            raise FailedPrecondition(
+                "this server does not archive", hint="ask the one whose ARCHIVER setting is true"
+            )
         unknown = [name for name in streams if name not in self.archivers]
         if unknown:
             raise FailedPrecondition(

@@ -16,6 +16,7 @@ from tidemill_features.building import building
 from tidemill_features.definitions import work_of
 from tidemill_features.handlers import Sets
 from tidemill_features.servicer import METHODS, FeatureServicer
+from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     warm_up()
     broker = Broker(settings.kafka, client="features-server")
     health = rpc.Health(ready=False)
+    if not await reachable(broker, stop):
+        return
     async with (
         administering(broker) as admin,
         building() as builder,
@@ -42,7 +45,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         tasks.create_task(
             rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
         )
-        tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
+        if settings.archiver:
+            tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
         following = tasks.create_task(
             _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
         )

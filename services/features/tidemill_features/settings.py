@@ -24,11 +24,11 @@ class Settings(settings.Common):
     archive: str = ".tidemill/archive"
     instance: str = ""
     session_seconds: float = setting(8.0, at_least=6.0, at_most=60.0)
-    flush_events: int = setting(50_000, at_least=1)
-    flush_bytes: int = setting(16 << 20, at_least=1 << 20)
+    flush_bytes: int = setting(4 << 20, at_least=1 << 16)
     idle_seconds: float = setting(1.0, at_least=0.05)
     snapshot_seconds: float = setting(43_200.0, at_least=1.0)
     snapshot_bytes: int = setting(16 << 20, at_least=1 << 10)
+    archiver: bool = True
     archive_seconds: float = setting(60.0, at_least=0.5)
     archive_bytes: int = setting(64 << 20, at_least=1 << 20)
 

@@ -22,6 +22,7 @@ from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned
 from tidemill_features.standby import standing_by
 from tidemill_features.stream import feature_app
+from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Health) -> bool:
     """Work on the current generation; return whether there is a newer one."""
     broker = Broker(settings.kafka, client=settings.member)
+    if not await reachable(broker, stop):
+        return False
     async with closing(projects(settings.registry, broker, stop)) as source:
         applied = await anext(source, None)
         if applied is None:
