@@ -113,6 +113,9 @@ MISTAKES = [
     ("filter: fare > 0", "filter: fare >", "views.city_rides.filter", "not an SQL expression"),
     ("filter: fare > 0", "filter: fare > city", "views.city_rides.filter", "not fit the types"),
     ("filter: fare > 0", "filter: SUM(fare) > 0", "views.city_rides.filter", "an aggregate"),
+    ("filter: fare > 0", "filter: fare AS x", "views.city_rides.filter", "an alias is not"),
+    ("filter: fare > 0", "filter: COLUMNS(*)", "views.city_rides.filter", "more than one column"),
+    ("filter: fare > 0", "filter: " + "fare + " * 500 + "1", "views.city_rides.filter", "so deep"),
     ("filter: fare > 0", "filter: at < now()", "views.city_rides.filter", "reads the clock"),
     ("filter: fare > 0", "filter: fare > (SELECT 1)", "views.city_rides.filter", "a subquery"),
     (

@@ -29,6 +29,8 @@ MANY_ROWS: Final = {
     "Filter": "a filter",
     "Slice": "a slice",
     "Explode": "an exploding function",
+    "Alias": "an alias",
+    "Selector": "more than one column",
 }
 SUBQUERY: Final = re.compile(r"\bselect\b", re.IGNORECASE)
 CLOCKS: Final = re.compile(
@@ -37,6 +39,7 @@ CLOCKS: Final = re.compile(
 )
 TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 MAX_LENGTH: Final = 4096
+MAX_SAID: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,10 @@ def _many_rows(sql: str, expression: pl.Expr) -> str:
     """Name what in the expression looks at more than one row, if anything does."""
     if SUBQUERY.search(TEXT.sub("''", sql)):
         return "a subquery"
-    kinds = set(_kinds(json.loads(expression.meta.serialize(format="json"))))
+    try:
+        kinds = set(_kinds(json.loads(expression.meta.serialize(format="json"))))
+    except RecursionError:
+        return "so deep a nesting"
     return next((MANY_ROWS[kind] for kind in sorted(kinds & set(MANY_ROWS))), "")
 
 
@@ -129,4 +135,5 @@ def _kinds(tree: object) -> Iterator[str]:
 
 def first_line(error: Exception) -> str:
     """Return the part of an error of polars that a person can use."""
-    return (str(error).strip().splitlines() or ["it cannot be read"])[0]
+    line = (str(error).strip().splitlines() or ["it cannot be read"])[0]
+    return line if len(line) <= MAX_SAID else f"{line[:MAX_SAID]}..."
