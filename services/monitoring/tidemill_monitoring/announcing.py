@@ -39,6 +39,11 @@ class Announcer:
         """Say whether a subject has an open alert."""
         return subject in self._open
 
+    def firing(self, subject: Subject) -> Alert | None:
+        """Give the alert of a subject if it fires."""
+        alert = self._open.get(subject)
+        return alert if alert and alert.machine.state is State.FIRING else None
+
     def data_is_bad(self, model: str) -> bool:
         """Say whether a raw field of the model's streams is wrong: that explains much drift."""
         return any(

@@ -76,8 +76,7 @@ class Engine:
         """Handle records; `lagging` names the partitions that have more to read already."""
         decoded = await asyncio.to_thread(decode, self._watch, records)
         for model, found in decoded.predictions.items():
-            versions = {version for each in found for version in each.rows["version"].unique()}
-            for version in sorted(versions):
+            for version in sorted(found.rows["version"].unique()):
                 await self._references.load(model, version)
         self._clocks |= decoded.clocks
         self._stream_us = max([self._stream_us, *decoded.clocks.values()])

@@ -131,10 +131,8 @@ def schema(watched: Watched) -> dict[str, type[pl.DataType]]:
 def append(state: FieldState, rows: pl.DataFrame) -> FieldState:
     """Add rows (columns of `schema` without the sequence) in the order of their arrival."""
     end = state.next_seq + rows.height
-    numbered = rows.with_columns(
-        pl.int_range(state.next_seq, end, dtype=pl.Int64).alias(SEQUENCE)
-    ).select(state.rows.columns)
-    return replace(state, rows=state.rows.vstack(numbered), next_seq=end)
+    sequence = pl.Series(SEQUENCE, np.arange(state.next_seq, end), dtype=pl.Int64)
+    return replace(state, rows=state.rows.vstack(rows.hstack([sequence])), next_seq=end)
 
 
 def is_due(state: FieldState, now_us: int) -> bool:
@@ -370,7 +368,7 @@ def _learn(watched: Watched, state: FieldState, now_us: int) -> FieldState:
     gone = max(int(np.searchsorted(clock, now_us - KEEP_US, side="right")), forced)
     learnt = int(ready[SEQUENCE][-1]) + 1 if ready.height else state.learnt_seq
     keep = tuple(s for s in state.spans if s.to_us is None or s.to_us > now_us - 2 * KEEP_US)
-    return replace(state, rows=rows[gone:], pasts=pasts, learnt_seq=learnt, spans=keep)
+    return replace(state, rows=rows[gone:].rechunk(), pasts=pasts, learnt_seq=learnt, spans=keep)
 
 
 def _good(rows: pl.DataFrame, name: str, spans: tuple[Span, ...]) -> pl.DataFrame:

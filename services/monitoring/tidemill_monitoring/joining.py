@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from tidemill_common import events, metrics, topics
 from tidemill_monitoring import rows
 
@@ -25,18 +23,14 @@ async def join(step: Step, model: ModelDefinition, decoded: Decoded) -> int:
     when its prediction comes after its label. Gives the number of published rows.
     """
     touched: set[str] = set()
-    spine = _concat(
-        [rows.spine_rows(model, each.batch) for each in decoded.events.get(model.spine_stream, [])]
-    )
-    if spine is not None:
+    if model.spine_stream in decoded.events:
+        spine = rows.spine_rows(model, decoded.events[model.spine_stream])
         touched |= await step.add_spine(model.name, spine)
-    labels = _concat(
-        [rows.label_rows(model, each.batch) for each in decoded.events.get(model.label_stream, [])]
-    )
-    if labels is not None:
+    if model.label_stream in decoded.events:
+        labels = rows.label_rows(model, decoded.events[model.label_stream])
         touched |= await step.add_labels(model.name, labels)
-    answers = _concat([each.rows for each in decoded.predictions.get(model.name, [])])
-    if answers is not None:
+    if model.name in decoded.predictions:
+        answers = decoded.predictions[model.name].rows.to_arrow()
         touched |= await step.add_predictions(model.name, answers)
     if not touched:
         return 0
@@ -47,11 +41,6 @@ async def join(step: Step, model: ModelDefinition, decoded: Decoded) -> int:
         await step.announce(topic, model.name, events.encode(batch))
     metrics.counter("tidemill_labels_total", model=model.name).inc(len(joined))
     return len(joined)
-
-
-def _concat(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
-    filled = [frame for frame in frames if frame.height]
-    return pl.concat(filled) if filled else None
 
 
 def horizon_us(model: ModelDefinition, stream_us: int) -> int:

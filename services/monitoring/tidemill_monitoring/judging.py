@@ -54,17 +54,17 @@ class Drifts:
         self, step: Step, model: ModelDefinition, decoded: Decoded, references: References
     ) -> None:
         """Add a step's predictions to their windows; keep some with their inputs for reports."""
-        found = decoded.predictions.get(model.name, [])
-        if not found:
+        if model.name not in decoded.predictions:
             return
-        answered = pl.concat([each.rows for each in found])
-        sampled = pl.concat([each.sampled for each in found])
+        answered = decoded.predictions[model.name].rows
+        sampled = decoded.predictions[model.name].sampled
+        samples = _by_window(sampled, model.window_us)
         for frame_key, part in _by_window(answered, model.window_us).items():
             version, start = frame_key
             layout = references.known(model.name, version)
             if layout is None:
                 continue
-            ours = _by_window(sampled, model.window_us).get(frame_key, sampled.clear())
+            ours = samples.get(frame_key, sampled.clear())
             key = (model.name, version, start)
             self._open[key] = _counted(self._open.get(key), layout, part, ours)
             await step.save_drift_count(key, self._open[key], judged=False)

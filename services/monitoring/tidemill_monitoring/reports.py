@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tidemill.errors import FailedPrecondition, Unavailable
+from tidemill.errors import FailedPrecondition, NotFound, Unavailable
 from tidemill_common.app import until
 from tidemill_common.ids import digest_json
 from tidemill_common.topics import ALERTS
@@ -59,7 +59,7 @@ class Reports:
                 continue
             try:
                 path, state = await self._build_alert(alert), "built"
-            except (FailedPrecondition, Unavailable) as error:
+            except (FailedPrecondition, NotFound, Unavailable) as error:
                 logger.warning(
                     "report.failed", extra={"alert_id": alert.alert_id, "error": str(error)}
                 )
@@ -94,25 +94,13 @@ class Reports:
     async def _build_alert(self, alert: Alert) -> str:
         name = f"{alert.alert_id}.html"
         if alert.subject.kind is Kind.DATA:
-            return await self._fields(alert, name)
+            return await self._build(*await self._store.report_rows(alert.alert_id), name)
         model = self.watch.models.get(alert.subject.model) if self.watch else None
         if model is None:
             raise FailedPrecondition(f"model {alert.subject.model!r} is not in the project")
         from_us = alert.opened_us - WINDOWS * model.window_us
         samples = await self._store.samples(model.name, from_us, alert.changed_us)
         return await self._predictions(model.name, alert.subject.version, samples, name)
-
-    async def _fields(self, alert: Alert, name: str) -> str:
-        stream_name = alert.subject.name.partition(".")[0]
-        stream = self.watch.streams.get(stream_name) if self.watch else None
-        state = await self._store.fields(stream.watched) if stream else None
-        if stream is None or state is None or alert.bad_from_us is None:
-            raise FailedPrecondition(f"no rows of {stream_name!r} are kept")
-        segment = alert.causes[0].segment if alert.causes else {}
-        before, since = reportrows.field_rows(
-            stream.watched, state.rows, alert.bad_from_us, segment
-        )
-        return await self._build(before, since, name)
 
     async def _predictions(
         self, model: str, version: int, samples: list[pl.DataFrame], name: str

@@ -1,4 +1,7 @@
-"""Whole batches into the columns that the store takes: spine, labels, predictions, raw fields."""
+"""Whole batches into the columns that the store takes: spine, labels, predictions, raw fields.
+
+Arrow and NumPy only, where it is cheap: a step has few rows, so the number of calls is the cost.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.errors import Invalid
 from tidemill_common import prediction_rows
 from tidemill_common.preprocessing import category_text
 from tidemill_common.topics import KEY_SEPARATOR
@@ -19,6 +23,7 @@ from tidemill_monitoring import fieldwatch
 from tidemill_tiles.fieldtypes import FieldType
 
 if TYPE_CHECKING:
+    from tidemill_monitoring.decoding import Events
     from tidemill_monitoring.definitions import ModelDefinition
     from tidemill_monitoring.fieldwatch import Watched
 
@@ -34,92 +39,102 @@ def join_keys(columns: Sequence[Any]) -> Any:
     return pc.binary_join_element_wise(*texts, KEY_SEPARATOR, null_handling="emit_null")
 
 
-def micros(column: Any) -> Any:
-    """Give a timestamp column as microseconds."""
-    return column.cast(MICROSECONDS).cast(pa.int64())
+def micros(column: Any) -> npt.NDArray[np.int64]:
+    """Give a timestamp column without nulls as microseconds."""
+    found: npt.NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
+    return found
 
 
-def clock_of(batch: pa.RecordBatch, append_ms: int) -> Any:
-    """Give each row's stream time: when it was available, at most five minutes after its append."""
-    return pc.min_element_wise(micros(batch.column("_available")), append_ms * 1_000 + SKEW_US)
+def _complete(table: pa.Table, finite: str = "") -> pa.Table:
+    """Drop rows with a null, and those whose value in `finite` is not a number."""
+    if finite:
+        table = table.filter(pc.is_finite(table[finite]))
+    return table.drop_null()
 
 
-def spine_rows(model: ModelDefinition, batch: pa.RecordBatch) -> pl.DataFrame:
+def spine_rows(model: ModelDefinition, found: Events) -> pa.Table:
     """Give source, id, key and time of the rows at which a prediction is wanted."""
-    at = batch.column(model.spine_time or "_time")
-    table = {
-        "source": batch.column("_source"),
-        "id": batch.column("_id"),
-        "key": join_keys([batch.column(name) for name in model.spine_key]),
-        "t": micros(at),
-    }
-    return _frame(table).drop_nulls()
+    table = found.table
+    return _complete(
+        pa.table(
+            {
+                "source": table["_source"],
+                "id": table["_id"],
+                "key": join_keys([table[name] for name in model.spine_key]),
+                "t": table[model.spine_time or "_time"].cast(pa.int64()),
+            }
+        )
+    )
 
 
-def label_rows(model: ModelDefinition, batch: pa.RecordBatch) -> pl.DataFrame:
+def label_rows(model: ModelDefinition, found: Events) -> pa.Table:
     """Give the labels in a batch: source, id, key, event time, available time, value."""
-    value = model.label.evaluate(batch)
+    table = found.table
+    value = model.label.evaluate(table)
     if model.label.result is FieldType.BOOL:
         value = value.cast(pa.int8())
-    table = {
-        "source": batch.column("_source"),
-        "id": batch.column("_id"),
-        "key": join_keys([batch.column(name) for name in model.label_key]),
-        "time": micros(batch.column("_time")),
-        "available": micros(batch.column("_available")),
-        "value": value.cast(pa.float64()),
-    }
-    return _frame(table).drop_nulls().filter(pl.col("value").is_finite())
+    return _complete(
+        pa.table(
+            {
+                "source": table["_source"],
+                "id": table["_id"],
+                "key": join_keys([table[name] for name in model.label_key]),
+                "time": table["_time"].cast(pa.int64()),
+                "available": table["_available"].cast(pa.int64()),
+                "value": value.cast(pa.float64()),
+            }
+        ),
+        finite="value",
+    )
 
 
-def watched_rows(
-    watched: Watched, batch: pa.RecordBatch, partition: int, offset: int, append_ms: int
-) -> pl.DataFrame:
+def watched_rows(watched: Watched, found: Events) -> pl.DataFrame:
     """Give the watched fields of a batch with the place of each row."""
-    numbers = {name: batch.column(name).cast(pa.float64()) for name in watched.numeric}
-    texts = {name: batch.column(name) for name in watched.strings}
-    clock = clock_of(batch, append_ms)
-    frame = _frame({"_clock": clock, "_time": micros(batch.column("_time")), **numbers, **texts})
-    return frame.with_columns(
-        pl.lit(partition, pl.Int32).alias(fieldwatch.PARTITION),
-        pl.lit(offset, pl.Int64).alias(fieldwatch.OFFSET),
-        pl.int_range(pl.len(), dtype=pl.Int32).alias(fieldwatch.ROW),
-    ).select(*fieldwatch.PLACE, *watched.numeric, *watched.strings)
-
-
-def _frame(columns: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame({name: pl.Series(name, column) for name, column in columns.items()})
+    columns = [
+        pl.Series(fieldwatch.CLOCK, found.clock_us),
+        pl.Series(fieldwatch.TIME, micros(found.table["_time"])),
+        pl.Series(fieldwatch.PARTITION, found.partition.astype(np.int32)),
+        pl.Series(fieldwatch.OFFSET, found.offset),
+        pl.Series(fieldwatch.ROW, found.row.astype(np.int32)),
+    ]
+    columns += [pl.Series(n, found.table[n].cast(pa.float64())) for n in watched.numeric]
+    columns += [pl.Series(n, found.table[n]) for n in watched.strings]
+    return pl.DataFrame(columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Answers of one batch that went well, and those of them whose vector is logged."""
+    """Answers of one step that went well, and those of them whose vector is logged."""
 
     rows: pl.DataFrame
     sampled: pl.DataFrame
 
 
-def predictions(batch: pa.RecordBatch) -> Predictions:
-    """Read a record of predictions.<model>; Invalid when its columns are not those of the log."""
-    if not batch.schema.equals(prediction_rows.SCHEMA):
-        raise Invalid("columns differ from those of the prediction log")
-    frame = pl.DataFrame(pl.from_arrow(batch)).filter(
-        (pl.col("_status") == prediction_rows.OK)
-        & pl.col("_score").is_finite()
-        & pl.col("_spine_key").is_not_null()
+def predictions(table: pa.Table) -> Predictions:
+    """Read rows of predictions.<model> (`tidemill_common.prediction_rows`)."""
+    good = pc.and_(
+        pc.equal(table["_status"], prediction_rows.OK),
+        pc.and_(pc.is_finite(table["_score"]), pc.is_valid(table["_spine_key"])),
     )
-    rows = frame.select(
-        id="_prediction_id",
-        key="_spine_key",
-        t=pl.col("_time").dt.epoch("us"),
-        version="_version",
-        variant="_variant",
-        score="_score",
+    table = table.filter(good)
+    answered = pa.table(
+        {
+            "id": table["_prediction_id"],
+            "key": table["_spine_key"],
+            "t": table["_time"].cast(pa.int64()),
+            "version": table["_version"],
+            "variant": table["_variant"],
+            "score": table["_score"],
+            "vector": table["_vector"],
+            "request": table["_request"],
+        }
     )
-    logged = frame["_sampled"] & frame["_vector"].is_not_null()
-    chosen = frame.filter(logged)
-    sampled = rows.filter(logged).with_columns(vector=chosen["_vector"], request=chosen["_request"])
-    return Predictions(rows, sampled)
+    sampled = answered.filter(pc.and_(table["_sampled"], pc.is_valid(table["_vector"])))
+    return Predictions(_frame(answered.drop_columns(["vector", "request"])), _frame(sampled))
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table))
 
 
 def categories(sampled: pl.DataFrame, names: Sequence[str]) -> dict[str, list[str | None]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from tidemill.errors import Fenced, NotFound
 from tidemill_common.kafka import TopicPartition
@@ -44,24 +45,24 @@ class Step:
             list(offsets.values()),
         )
 
-    async def add_spine(self, model: str, rows: pl.DataFrame) -> set[str]:
+    async def add_spine(self, model: str, rows: pa.Table) -> set[str]:
         """Add spine rows; gives the keys of new ones."""
         return await self._add("add_spine", model, rows, ("source", "id", "key", "t"))
 
-    async def add_labels(self, model: str, rows: pl.DataFrame) -> set[str]:
+    async def add_labels(self, model: str, rows: pa.Table) -> set[str]:
         """Add labels; gives the keys of new ones."""
         names = ("source", "id", "key", "time", "available", "value")
         return await self._add("add_labels", model, rows, names)
 
-    async def add_predictions(self, model: str, rows: pl.DataFrame) -> set[str]:
+    async def add_predictions(self, model: str, rows: pa.Table) -> set[str]:
         """Add predictions; gives the keys of new ones that are no shadow's."""
         names = ("id", "key", "t", "version", "variant", "score")
         return await self._add("add_predictions", model, rows, names)
 
-    async def _add(
-        self, query: str, model: str, rows: pl.DataFrame, names: Sequence[str]
-    ) -> set[str]:
-        columns = [rows[name].to_list() for name in names]
+    async def _add(self, query: str, model: str, rows: pa.Table, names: Sequence[str]) -> set[str]:
+        if not rows.num_rows:
+            return set()
+        columns = [rows[name].to_pylist() for name in names]
         found = await self._connection.fetch(SQL[query], model, *columns)
         return {row["spine_key"] for row in found}
 
@@ -143,6 +144,13 @@ class Step:
         first = state.rows[SEQUENCE][0] if state.rows.height else state.next_seq
         document, pasts = codec.field_state(state)
         await self._connection.execute(SQL["save_field_state"], stream, document, pasts, first)
+
+    async def add_report_rows(
+        self, alert_id: str, reference: pl.DataFrame, current: pl.DataFrame
+    ) -> None:
+        """Keep what the report of an alert will compare; the first call counts."""
+        frames = [codec.frame_to_bytes(frame) for frame in (reference, current)]
+        await self._connection.execute(SQL["add_report_rows"], alert_id, *frames)
 
     async def add_sample(self, model: str, rows: pl.DataFrame) -> None:
         """Keep sampled predictions with their inputs."""
@@ -245,6 +253,14 @@ class Store:
         frames = [codec.frame_from_bytes(chunk["batch"]) for chunk in chunks]
         document = row["state"] if row else {}
         return codec.field_state_from(watched, frames, document, row["pasts"] if row else b"")
+
+    async def report_rows(self, alert_id: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Give what an alert's report compares; NotFound when nothing was kept."""
+        row = await self._pool.fetchrow(SQL["load_report_rows"], alert_id)
+        if row is None:
+            raise NotFound(f"no rows are kept for alert {alert_id!r}")
+        reference, current = (codec.frame_from_bytes(row[n]) for n in ("reference", "current"))
+        return reference, current
 
     async def samples(self, model: str, from_us: int, to_us: int) -> list[pl.DataFrame]:
         """Give sampled predictions of a span."""

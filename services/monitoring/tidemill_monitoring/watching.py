@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from tidemill_common.kafka import Record
 from tidemill_common.telemetry import link_to
-from tidemill_monitoring import fieldwatch, findings, rows
+from tidemill_monitoring import fieldwatch, findings, reportrows, rows
 from tidemill_monitoring.fieldwatch import FieldState
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link
 
     from tidemill_common.reference import NumericBins
-    from tidemill_monitoring.alerts import Moment
+    from tidemill_monitoring.alerts import Alert, Moment
     from tidemill_monitoring.announcing import Announcer
     from tidemill_monitoring.decoding import Decoded, Events
     from tidemill_monitoring.definitions import StreamDefinition, Watch
@@ -31,6 +29,7 @@ class FieldWatches:
         """Go on from `states`, by stream."""
         self._watch = watch
         self._states = states
+        self._kept: set[str] = set()
 
     @staticmethod
     async def load(watch: Watch, store: Store) -> FieldWatches:
@@ -59,20 +58,20 @@ class FieldWatches:
         self,
         step: Step,
         stream: StreamDefinition,
-        found: list[Events],
+        found: Events,
         announcer: Announcer,
         at: Moment,
         profiles: Mapping[str, Mapping[str, NumericBins]],
     ) -> None:
         before = self._states[stream.name]
-        state = fieldwatch.append(before, _rows(stream, found))
+        state = fieldwatch.append(before, rows.watched_rows(stream.watched, found))
         await step.add_field_rows(stream.name, state.rows[before.rows.height :])
         if fieldwatch.is_due(state, at.stream_us):
             known = _profiles_of(stream.name, profiles)
             state, sightings = await asyncio.to_thread(
                 fieldwatch.judge, stream.watched, state, at.stream_us, known
             )
-            links = _links([each.record for each in found]) if sightings else []
+            links = _links(found.records) if sightings else []
             for sighting in sightings:
                 state = await self._tell(step, stream, state, sighting, announcer, at, links)
             await step.save_field_state(stream.name, state)
@@ -96,24 +95,22 @@ class FieldWatches:
             if name in model.fields
         ]
         await announcer.tell(step, told, at, links)
+        for finding in told:
+            await self._keep(step, stream, state, announcer.firing(finding.subject))
         if any(announcer.is_open(finding.subject) for finding in told):
             return state
         return fieldwatch.close(state, sighting.field)
 
-
-def _rows(stream: StreamDefinition, found: list[Events]) -> pl.DataFrame:
-    return pl.concat(
-        [
-            rows.watched_rows(
-                stream.watched,
-                each.batch,
-                each.record.partition,
-                each.record.offset,
-                each.record.timestamp_ms,
-            )
-            for each in found
-        ]
-    )
+    async def _keep(
+        self, step: Step, stream: StreamDefinition, state: FieldState, alert: Alert | None
+    ) -> None:
+        """Keep what the report of a firing alert will compare, once."""
+        if alert is None or alert.bad_from_us is None or alert.alert_id in self._kept:
+            return
+        self._kept.add(alert.alert_id)
+        segment = alert.causes[0].segment if alert.causes else {}
+        both = reportrows.field_rows(stream.watched, state.rows, alert.bad_from_us, segment)
+        await step.add_report_rows(alert.alert_id, *both)
 
 
 def _profiles_of(
@@ -129,7 +126,7 @@ def _profiles_of(
     }
 
 
-def _links(records: list[Record]) -> list[Link]:
+def _links(records: tuple[Record, ...]) -> list[Link]:
     """Give links to the newest sampled sources."""
     links = [link_to(record.headers) for record in reversed(records[-8:])]
     return [link for link in links if link is not None][:1]

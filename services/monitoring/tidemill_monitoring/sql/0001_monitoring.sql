@@ -121,6 +121,13 @@ CREATE TABLE sample (
 );
 CREATE INDEX sample_t ON sample (model, to_t);
 
+-- What a data alert's report compares (Arrow): the rows themselves are let go within days.
+CREATE TABLE report_rows (
+    alert_id text PRIMARY KEY,
+    reference bytea NOT NULL,
+    current bytea NOT NULL
+);
+
 CREATE TABLE alert (
     alert_id text PRIMARY KEY,
     kind text NOT NULL,

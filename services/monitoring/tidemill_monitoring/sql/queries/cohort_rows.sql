@@ -5,8 +5,8 @@ LEFT JOIN LATERAL (
     SELECT value
     FROM label_row
     WHERE model = p.model AND spine_key = p.spine_key
-      AND label_time >= p.t AND available <= p.t + $4
-    ORDER BY available, label_time, source, label_id
+      AND label_time > p.t AND label_time <= p.t + $4
+    ORDER BY label_time, available, source, label_id
     LIMIT 1
 ) l ON true
 WHERE p.model = $1 AND p.t >= $2 AND p.t < $3

@@ -1,0 +1,1 @@
+SELECT reference, current FROM report_rows WHERE alert_id = $1;
