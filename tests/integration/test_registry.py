@@ -443,6 +443,20 @@ async def test_a_newer_good_version_replaces_a_running_challenger(registry: Regi
     assert aliases == {1: ("champion",), 2: (), 3: ("challenger",)}
 
 
+async def test_the_package_of_the_champion_registered_again_opens_no_rollout(
+    registry: Registry,
+) -> None:
+    generation = await applied(registry, flights())
+    first = a_version(registry, "run0", generation)
+    for run in ("run0", "run1"):
+        lineage = pb.Lineage(run_id=run, generation=generation).SerializeToString()
+        await handlers.register(registry, replace(first, run_id=run, lineage=lineage), 1)
+        await a_gatekeeper(registry).once()
+    row = await registry.store.run(lambda tx: tx.rollout(MODEL))
+    assert (row.champion, row.challenger) == (1, 0)
+    assert {one.stage for one in await versions(registry)} == {Stage.VALIDATED}
+
+
 async def test_without_a_canary_a_good_version_is_champion_at_once(registry: Registry) -> None:
     generation = await applied(registry, flights(canary=0.0))
     for i in range(2):

@@ -151,13 +151,14 @@ async def reject(registry: Registry, version: Version, reason: str) -> None:
 async def validate(registry: Registry, version: Version, reason: str, canary: float) -> None:
     """Say that every gate passed and open the rollout, in one transaction.
 
-    A version that is older than what takes traffic is validated and left alone.
+    A version that is older than what takes traffic, or the very same package, is left alone.
     """
 
     async def work(tx: Transaction) -> None:
         await _end_gates(registry, tx, version, Stage.VALIDATED, reason)
         row = await tx.rollout(version.model)
-        if rollouts.supersedes(row, version.number):
+        same = version.digest in {row.champion_digest, row.challenger_digest}
+        if rollouts.supersedes(row, version.number) and not same:
             why = f"version {version.number} passed its gates"
             moved = rollouts.open_rollout(row, version.number, canary, why)
             await _save(registry, tx, moved, "rollout.opened", GATEKEEPER, {})
