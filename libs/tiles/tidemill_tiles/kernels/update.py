@@ -134,18 +134,19 @@ def apply_event(
             update_row(meta, rows, pool, row, source, value, time, tie)
 
 
-@kernel(INT, TABLE, I2, I2, I1, EVENTS, INT)
+@kernel(INT, TABLE, I2, I2, I1, EVENTS, I1, INT)
 def apply_events(
-    state: Any, levels: Any, sources: Any, template: Any, events: Any, start: Any
+    state: Any, levels: Any, sources: Any, template: Any, events: Any, order: Any, start: Any
 ) -> Any:
-    """Add events from `start` on; return the first one for which there was no room."""
+    """Add events in an order, from place `start` on; return the first place without room."""
     offsets, keep = events[2], events[8]
-    for event in range(start, len(keep)):
+    for place in range(start, len(order)):
+        event = order[place]
         if keep[event]:
             if not room_for(state, len(levels), offsets[event + 1] - offsets[event]):
-                return event
+                return place
             apply_event(state, levels, sources, template, events, event)
-    return len(keep)
+    return len(order)
 
 
 @helper
