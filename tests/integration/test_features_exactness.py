@@ -116,13 +116,16 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def working(broker: Broker, registry: str, folder: Path) -> AsyncIterator[Worker]:
+async def working(
+    broker: Broker, registry: str, folder: Path, **settings: str
+) -> AsyncIterator[Worker]:
     """Run a supervised worker."""
     environment = os.environ | {
         "TIDEMILL_KAFKA": broker.address,
         "TIDEMILL_REGISTRY": registry,
         "TIDEMILL_LISTEN": "127.0.0.1:0",
         "TIDEMILL_DATA": str(folder / "worker"),
+        **{f"TIDEMILL_FEATURES_{name}": value for name, value in settings.items()},
     }
     worker = Worker(environment, folder / "worker.log")
     task = asyncio.create_task(worker.run())

@@ -1,0 +1,136 @@
+"""A view that is added later, and a log that was trimmed, say what they would have said anyway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.test_features_exactness import Load, working
+from tidemill.definitions.v1 import project_pb2
+from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+from tidemill.project import loads, normalise
+from tidemill_common import topics
+from tidemill_common.feature_replica import FeatureReplica, replicating
+from tidemill_common.feature_views import stream_spec, view_spec
+from tidemill_common.kafka import Admin, Broker, Producer, TopicPartition, administering, producing
+from tidemill_features.testing import OneProject, one_project
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
+
+STREAM = """
+project: later
+streams:
+  later_clicks:
+    key: [user]
+    replay: true
+    lateness: 2m
+    partitions: 2
+    fields:
+      user: {type: string, required: true}
+      shop: {type: string}
+      amount: {type: float64, resolution: 0.01}
+views:
+  later_users:
+    stream: later_clicks
+    entity: [user]
+    aggregations:
+      - {function: count, windows: [1h]}
+      - {function: sum, field: amount, windows: [1h]}
+"""
+ANOTHER = """
+  later_again:
+    stream: later_clicks
+    entity: [user]
+    aggregations:
+      - {function: count, windows: [1h]}
+      - {function: sum, field: amount, windows: [1h]}
+      - {function: max, field: amount, windows: [1h]}
+"""
+USERS = [(f"u{number}",) for number in range(200)]
+RECORDS = 400
+
+
+async def publish(load: Load, producer: Producer, topic: str, records: int) -> None:
+    """Append records to both partitions."""
+    for _ in range(records // 2):
+        for partition in (0, 1):
+            producer.enqueue(topic, load.record(partition), partition=partition)
+    assert await producer.flush(30.0) == 0
+
+
+async def applied(replica: FeatureReplica, admin: Admin, topic: str) -> None:
+    """Wait until everything that was published is decided in every view."""
+    ends = await admin.end_offsets(await admin.partitions(topic))
+    positions = [
+        Position(stream="later_clicks", partition=tp.partition, next_offset=end)
+        for tp, end in ends.items()
+    ]
+    await replica.wait_for(positions, timeout=60.0)
+
+
+@contextlib.asynccontextmanager
+async def fresh_replica(
+    broker: Broker, project: project_pb2.Project, generation: str
+) -> AsyncIterator[FeatureReplica]:
+    """A replica that knows nothing and reads the logs from their starts."""
+    async with replicating(broker) as replica:
+        await replica.adopt(project, generation)
+        async with asyncio.timeout(60.0):
+            await replica.caught_up()
+        yield replica
+
+
+async def test_a_view_that_is_added_later_equals_one_that_was_always_there(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    project = normalise(loads(STREAM).project)
+    spec = stream_spec(project, "later_clicks")
+    async with (
+        one_project(project) as (registry, servicer),
+        administering(kafka) as admin,
+        producing(kafka) as producer,
+    ):
+        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
+        load = Load(spec)
+        await publish(load, producer, spec.topic.name, RECORDS)
+        async with (
+            working(
+                kafka, registry, tmp_path, SNAPSHOT_SECONDS="1", SNAPSHOT_BYTES="1024"
+            ) as worker,
+            fresh_replica(kafka, project, servicer.current) as replica,
+        ):
+            await applied(replica, admin, spec.topic.name)
+            generation = servicer.apply(loads(STREAM + ANOTHER).project)
+            async with asyncio.timeout(60.0):
+                await replica.adopt(servicer.project, generation)
+            await publish(load, producer, spec.topic.name, RECORDS // 2)
+            await applied(replica, admin, spec.topic.name)
+
+            assert worker.starts == 1  # it replaced itself
+            old = replica.read("later_users", USERS)
+            new = replica.read("later_again", USERS, old.at_us)
+            assert old.values[:, 0].sum() > RECORDS
+            np.testing.assert_array_equal(new.values[:, :2], old.values)
+            await assert_a_trimmed_log_gives_the_same_state(kafka, admin, servicer, replica)
+
+
+async def assert_a_trimmed_log_gives_the_same_state(
+    kafka: Broker, admin: Admin, servicer: OneProject, replica: FeatureReplica
+) -> None:
+    """Wait until snapshots have trimmed the log, and read what is left of it."""
+    project, generation = servicer.project, servicer.current
+    log = view_spec(project, "later_users").log("later_clicks")
+    tps = [TopicPartition(log.name, number) for number in range(2)]
+    async with asyncio.timeout(30.0):
+        while not all((await admin.start_offsets(tps)).values()):
+            await asyncio.sleep(0.2)
+    async with fresh_replica(kafka, project, generation) as again:
+        expected = replica.read("later_users", USERS)
+        found = again.read("later_users", USERS, expected.at_us)
+        np.testing.assert_array_equal(found.values, expected.values)
+        np.testing.assert_array_equal(found.status, expected.status)
