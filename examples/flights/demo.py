@@ -139,7 +139,7 @@ async def _loop(
 async def _apply(client: AsyncClient) -> None:
     """Store the project and wait until its streams are taken up."""
     await client.apply(load(HERE / "tidemill.yaml"))
-    for _ in range(120):
+    for _ in range(360):
         try:
             views = (await client.describe_views()).views
             if views and all(view.ready for view in views):
@@ -147,7 +147,7 @@ async def _apply(client: AsyncClient) -> None:
         except Transient:
             pass  # the service is taking the project up
         await asyncio.sleep(0.5)
-    raise LocalError("the feature views were not ready within a minute; see the stack's logs")
+    raise LocalError("the feature views were not ready within three minutes; see the stack's logs")
 
 
 class _Colleague:
