@@ -25,7 +25,7 @@ from tidemill_training import selection, signals, trigger
 from tidemill_training.convert import from_alert, to_exclusion, to_policy
 from tidemill_training.signals import AlertState, Kind, State
 from tidemill_training.store.policies import Memory
-from tidemill_training.store.runs import SQL, Opening, announced, open_run
+from tidemill_training.store.runs import Opening, cancel, open_run, open_run_of, requested
 from tidemill_training.trigger import DAY_US, Policy, Verdict
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class Policies:
         async def work(connection: Connection) -> pb.Run:
             batch = Batch(Memory(connection), current)
             state = await batch.state(request.model)
-            row = await connection.fetchrow(SQL["requested_run"], request.request_id or None)
-            if row is not None:
-                return await announced(connection, row)
+            known = await requested(connection, request.request_id)
+            if known is not None:
+                return known
             if _is_special(request):
                 await _refuse_if_open(connection, request.model)
             run = await batch.by_hand(state, request)
@@ -192,19 +192,17 @@ class Batch:
         if alert.kind is not Kind.DATA or alert.state is not AlertState.FIRING:
             return
         connection = self.memory.connection
-        row = await connection.fetchrow(SQL["open_run_of"], model)
-        if row is None or alert.bad_from_us is None or row["stream_us"] < alert.bad_from_us:
+        run = await open_run_of(connection, model)
+        if run is None or alert.bad_from_us is None:
             return
-        spec = pb.RunSpec.FromString(row["spec"])
-        if any(alert.alert_id in exclusion.reason for exclusion in spec.exclusions):
+        if run.stream_time.ToMicroseconds() < alert.bad_from_us:
+            return
+        if any(alert.alert_id in exclusion.reason for exclusion in run.spec.exclusions):
             return
         why = f"data: {alert.subject} is wrong since before this run (alert {alert.alert_id})"
-        cancelled = await connection.fetchrow(SQL["cancel_run"], row["run_id"], why)
-        if cancelled is not None:
-            await announced(connection, cancelled)
-            state = await self.state(model)
-            self.states[model] = replace(state, last_run_us=None)
-            logger.warning("run.cancelled", extra={"run": row["run_id"], "error": why})
+        if await cancel(connection, run.run_id, why) is not None:
+            self.states[model] = replace(await self.state(model), last_run_us=None)
+            logger.warning("run.cancelled", extra={"run": run.run_id, "error": why})
 
     async def registry(self, record: Record) -> None:
         """Learn of versions, of their gates' answers, and of champions."""
@@ -338,10 +336,10 @@ def _is_special(request: pb.SubmitRunRequest) -> bool:
 
 
 async def _refuse_if_open(connection: Connection, model: str) -> None:
-    row = await connection.fetchrow(SQL["open_run_of"], model)
-    if row is not None:
+    run = await open_run_of(connection, model)
+    if run is not None:
         raise FailedPrecondition(
-            f"run {row['run_id']} of {model!r} is open",
+            f"run {run.run_id} of {model!r} is open",
             hint="wait until it ends, or cancel it; a request without parameters joins it",
         )
 

@@ -64,6 +64,24 @@ async def open_run(connection: Connection, opening: Opening) -> tuple[pb.Run, bo
     return await announced(connection, row), row["created"]
 
 
+async def requested(connection: Connection, request_id: str) -> pb.Run | None:
+    """Return the run that a request has led to."""
+    row = await connection.fetchrow(SQL["requested_run"], request_id)
+    return to_run(dict(row)) if row is not None else None
+
+
+async def open_run_of(connection: Connection, model: str) -> pb.Run | None:
+    """Return the open run of a model, locked until the transaction ends."""
+    row = await connection.fetchrow(SQL["open_run_of"], model)
+    return to_run(dict(row)) if row is not None else None
+
+
+async def cancel(connection: Connection, run_id: str, why: str) -> pb.Run | None:
+    """End an open run and say so; None when it is not open."""
+    row = await connection.fetchrow(SQL["cancel_run"], run_id, why)
+    return await announced(connection, row) if row is not None else None
+
+
 async def announced(connection: Connection, row: asyncpg.Record) -> pb.Run:
     """Announce a run's new state with the change itself."""
     run = to_run(dict(row))
@@ -163,10 +181,8 @@ class Runs:
         """End a run; one that has ended stays as it is."""
 
         async def work(connection: Connection) -> pb.Run:
-            row = await connection.fetchrow(SQL["cancel_run"], run_id, why)
-            if row is not None:
-                return await announced(connection, row)
-            return _found(run_id, await connection.fetchrow(SQL["get_run"], run_id))
+            ended = await cancel(connection, run_id, why)
+            return ended or _found(run_id, await connection.fetchrow(SQL["get_run"], run_id))
 
         return await self.pool.retrying(work)
 
