@@ -71,6 +71,8 @@ def flights(*, server_gate: bool = False, canary: float = 0.2) -> project_pb2.Pr
     project = load("examples/flights/tidemill.yaml")
     model = project.models[0]
     model.rollout.canary = canary
+    model.gates[1].metric_floor.bound = 0.6
+    model.gates[2].non_inferiority.margin = 0.005
     if not server_gate:
         del model.gates[3:]
     return project

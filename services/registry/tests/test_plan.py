@@ -6,13 +6,16 @@ from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import load, normalise
 from tidemill_registry.plan import Kind, incompatible, plan
 
-FLIGHTS = normalise(load("examples/flights/tidemill.yaml"))
-
 
 def edited() -> pb.Project:
-    copy = pb.Project()
-    copy.CopyFrom(load("examples/flights/tidemill.yaml"))
-    return copy
+    """Give the reference project with what these tests change as they expect it."""
+    project = load("examples/flights/tidemill.yaml")
+    project.models[0].rollout.canary = 0.2
+    project.models[0].label.max_delay.FromSeconds(2 * 86_400)
+    return project
+
+
+FLIGHTS = normalise(edited())
 
 
 def test_the_first_project_adds_everything_and_says_what_views_cost() -> None:
