@@ -45,6 +45,8 @@ SIGNIFICANT = 1e-6
 CERTAIN = 1e-8
 CERTAIN_EXCESS = 0.2
 
+STANDS_OUT = 2.0 / 3.0
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -340,11 +342,12 @@ class Candidate:
 def choose(candidates: list[Candidate]) -> list[Candidate]:
     """Rank segments, the one that explains the oddity best first.
 
-    All rows together win when no segment stands out by half of the excess.
+    A segment explains it when the rest has it at most a third as often; if none does, it is
+    everywhere.
     """
     ranked = sorted(candidates, key=lambda c: (-c.contrast, -c.rows, c.segment.value))
-    whole = [c for c in ranked if not c.segment.name]
-    parts = [c for c in ranked if c.segment.name]
-    if whole and (not parts or parts[0].contrast < whole[0].odd.excess / 2.0):
-        return [*whole, *parts]
-    return [*parts, *(replace(c, contrast=0.0) for c in whole)]
+    parts = [c for c in ranked if c.segment.name and c.contrast >= STANDS_OUT * c.odd.share]
+    if parts:
+        return parts
+    whole = next((c for c in ranked if not c.segment.name), ranked[0])
+    return [replace(whole, segment=Segment())]
