@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import (
+    AlreadyExists,
     Corrupt,
     FailedPrecondition,
     Forbidden,
+    Misconfigured,
     NotFound,
     Rejected,
     TooLarge,
@@ -53,7 +55,7 @@ MAX_ROWS_BYTES = 256 << 20
 MAX_FILE_BYTES = 1 << 30
 BATCH = 20
 # Answers of serving that say nothing about the version.
-WAITS = (Transient, FailedPrecondition, Unsupported, Forbidden, Unauthenticated)
+WAITS = (Transient, FailedPrecondition, Unsupported, Forbidden, Unauthenticated, Misconfigured)
 PAUSE_S = 2.0
 
 
@@ -131,8 +133,7 @@ class Gatekeeper:
             if result is None and gate.HasField("server") and not _all_passed(results):
                 continue  # the real server is not bothered with what is refused anyway
             if result is None:
-                found = await self._run(gate, trial)
-                result = await handlers.record_gate(self.registry, version, found, GATEKEEPER)
+                result = await self._recorded(version, await self._run(gate, trial))
             results.append(result)
         decision = gates.decide(results)
         facts = {"version": version.subject, "stage": decision.stage, "reason": decision.reason}
@@ -142,6 +143,14 @@ class Gatekeeper:
         else:
             await handlers.reject(self.registry, version, decision.reason)
         logger.info("version.decided", extra=facts)
+
+    async def _recorded(self, version: Version, found: GateResult) -> GateResult:
+        """Store a result; if another gatekeeper was faster, its result is the one that counts."""
+        try:
+            return await handlers.record_gate(self.registry, version, found, GATEKEEPER)
+        except AlreadyExists:
+            stored = await handlers.get_version(self.registry, version.model, version.number, "")
+            return next(result for result in stored.gate_results if result.gate == found.gate)
 
     async def _trial(self, version: Version, project: StoredProject) -> Trial:
         model = next((m for m in project.project.models if m.name == version.model), None)
