@@ -79,7 +79,7 @@ class _Reader:
 
 
 def _training_set(job: Job) -> pb.TrainingSet:
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     request = job.request
     wanted = Wanted(
         job.project,
@@ -105,6 +105,7 @@ def _training_set(job: Job) -> pb.TrainingSet:
             "rows": built.table.num_rows,
             "events": built.events,
             "seconds": round(seconds, 3),
+            "cpu_seconds": round(time.process_time() - busy, 3),
             "peak_memory_mib": peak,
         },
     )
