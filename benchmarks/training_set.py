@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -36,6 +37,9 @@ from tidemill_common.kafka import Broker, administering, producing
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
 from tidemill_tiles.keys import key_column, partitions_of
+
+if TYPE_CHECKING:
+    from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceAsyncStub
 
 FLIGHTS = Path(__file__).parent.parent / "examples" / "flights"
 MODEL = "late_arrival"
@@ -106,7 +110,7 @@ def records(project: project_pb2.Project) -> Iterator[tuple[StreamSpec, int, byt
 
 
 @contextlib.asynccontextmanager
-async def server(kafka: str, registry: str, folder: Path) -> AsyncIterator[FeatureServiceStub]:
+async def server(kafka: str, registry: str, folder: Path) -> AsyncIterator[FeatureServiceAsyncStub]:
     """Run a features server and connect to it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -131,7 +135,7 @@ async def server(kafka: str, registry: str, folder: Path) -> AsyncIterator[Featu
             await process.wait()
 
 
-async def build(stub: FeatureServiceStub) -> tuple[pb.TrainingSet, float]:
+async def build(stub: FeatureServiceAsyncStub) -> tuple[pb.TrainingSet, float]:
     """Build once; return the set and the seconds that the client waited."""
     begun = time.perf_counter()
     result = pb.TrainingSet()
@@ -141,7 +145,7 @@ async def build(stub: FeatureServiceStub) -> tuple[pb.TrainingSet, float]:
     return result, time.perf_counter() - begun
 
 
-async def first_build(stub: FeatureServiceStub) -> None:
+async def first_build(stub: FeatureServiceAsyncStub) -> None:
     """Build as soon as the server can."""
     end = time.perf_counter() + READY_S
     while True:
