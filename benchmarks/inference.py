@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
+import psutil
 import uvloop
 from tritonclient.grpc import service_pb2
 
@@ -37,6 +38,7 @@ SERVICES = ("registry", "ingestion", "features-worker", "serving")
 USERS, ITEMS, COUNTRIES = 2_000, 200, ("NL", "DE", "FR")
 CLIENTS, CHANNELS = 32, 4
 BATCH = 500
+MEASURED = ("serving", "triton", "features-worker", "kafka")
 WARM_S = 3.0
 READY_S = 90.0
 ENGINE = "TIDEMILL_SERVING_ENGINE"
@@ -201,6 +203,33 @@ async def clients(address: str, bodies: list[bytes], number: int, seconds: float
     return load
 
 
+def cpu(stack: LocalStack) -> dict[str, float]:
+    """Return the CPU seconds that each process (and what it started) has used."""
+    processes = {name: psutil.Process(stack.pid(name)) for name in MEASURED}
+    processes["client"] = psutil.Process()
+    used = {}
+    for name, process in processes.items():
+        family = [process] if name == "client" else [process, *process.children(recursive=True)]
+        used[name] = sum(sum(one.cpu_times()[:2]) for one in family)
+    return used
+
+
+def crowd(
+    runner: asyncio.Runner, stack: LocalStack, bodies: list[bytes], number: int, seconds: float
+) -> dict[str, object]:
+    """Let clients ask; rate, latency, failures, and CPU microseconds per request."""
+    before = cpu(stack)
+    load = runner.run(clients(where(stack).of("serving"), bodies, number, seconds))
+    after = cpu(stack)
+    asked = max(len(load.seconds), 1)
+    return {
+        **figures(load, seconds),
+        "cpu_us_per_request": {
+            name: round((after[name] - before[name]) / asked * 1e6) for name in before
+        },
+    }
+
+
 def figures(load: Load, seconds: float) -> dict[str, object]:
     """Return rate, latency and failures."""
     return {
@@ -221,9 +250,10 @@ def measure(engine: str, seconds: float) -> dict[str, object]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             _wait(runner, address, bodies)
             runner.run(clients(address, bodies, CLIENTS, WARM_S))
-            crowd = runner.run(clients(address, bodies, CLIENTS, seconds))
-            alone = runner.run(clients(address, bodies, 1, seconds / 2))
-    return {"clients_32": figures(crowd, seconds), "alone": figures(alone, seconds / 2)}
+            return {
+                "clients_32": crowd(runner, stack, bodies, CLIENTS, seconds),
+                "alone": crowd(runner, stack, bodies, 1, seconds / 2),
+            }
 
 
 def _wait(runner: asyncio.Runner, address: str, bodies: list[bytes]) -> None:

@@ -124,7 +124,7 @@ class RequestFields:
             return self.fields[self.places[name]]
         known = ", ".join(field.name for field in self.fields)
         raise Invalid(
-            violations=[Violation(name, "the model has no such input")], hint=f"inputs: {known}"
+            violations=[Violation(name[:40], f"the model has no such input; it has {known}")]
         )
 
     def row_of_text(self, values: Mapping[str, str]) -> Row:

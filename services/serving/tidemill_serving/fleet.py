@@ -87,7 +87,7 @@ class Fleet:
         found = self.models.get(model)
         if found is None or found.removed:
             known = ", ".join(sorted(self.models)) or "none yet"
-            raise NotFound(f"there is no model {model!r}", hint=f"models: {known}")
+            raise NotFound(f"there is no model {model[:80]!r}; there are: {known}")
         if found.live is not None:
             return found.live
         if found.wanted is not None and found.wanted.champion is not None:

@@ -260,8 +260,8 @@ def _pinned(live: Live, pinned: str) -> Route:
             return Route(pin.number, variant, 1.0, table.version)
     known = ", ".join(str(number) for number in sorted(live.lanes))
     raise NotFound(
-        f"version {pinned!r} of model {live.spec.name!r} takes no traffic",
-        hint=f"versions: {known}; leave model_version empty to be routed",
+        f"version {pinned[:20]!r} of model {live.spec.name!r} takes no traffic; these do: {known}",
+        hint="leave model_version empty to be routed",
     )
 
 

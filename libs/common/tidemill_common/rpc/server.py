@@ -154,12 +154,12 @@ def _server(engine: Engine, limits: Limits, handlers: Mapping[str, Any]) -> Any:
         server: Any = grpc.aio.server(options=limits.options())
     else:
         try:
-            from pygrpc_native import aio
+            import pygrpc_native.aio
         except ImportError as error:
             raise Misconfigured("engine native needs pygrpc-native", hint=_NATIVE) from error
         # It cannot close connections by age; callers reach a new process by its readiness.
         options = [pair for pair in limits.options() if "connection_age" not in pair[0]]
-        server = aio.server(options=options)
+        server = pygrpc_native.aio.server(options=options)
         by_service: dict[str, dict[str, Any]] = {}
         for method, handler in handlers.items():
             _, service, name = method.split("/")

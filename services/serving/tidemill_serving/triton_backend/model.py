@@ -41,8 +41,8 @@ class TritonPythonModel:
         feed = {}
         for name in self.inputs:
             tensor = pb_utils.get_input_tensor_by_name(request, name)
-            if tensor is not None:
-                feed[name] = tensor.as_numpy()
+            # A graph without categories may still name the input: it has no columns then.
+            feed[name] = tensor.as_numpy() if tensor else np.zeros((rows(feed), 0), np.int64)
         try:
             (result,) = self.session.run([self.output], feed)
         except onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException as error:
@@ -58,3 +58,8 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(
             output_tensors=[], error=pb_utils.TritonError(message[:500])
         )
+
+
+def rows(feed: dict) -> int:
+    """Return how many rows the tensors found so far have."""
+    return len(next(iter(feed.values()), ()))
