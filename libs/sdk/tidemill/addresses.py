@@ -23,13 +23,13 @@ class Addresses:
     origin: str
 
     def of(self, service: str) -> str:
-        """Return one address; Misconfigured says how to state it."""
+        """Return one address; Unavailable says how to state it."""
         try:
             return self.services[service]
         except KeyError:
             message = f"no address of {service} in {self.origin}"
-            hint = f"start a stack with `tidemill up`, or set TIDEMILL_{service.upper()}=host:port"
-            raise Misconfigured(message, hint=hint) from None
+            hint = f"start a stack with `tidemill up`, or set {variable(service)}=host:port"
+            raise Unavailable(message, hint=hint) from None
 
 
 def variable(service: str) -> str:
@@ -46,8 +46,8 @@ def find(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> 
     given = {name: environ[key] for name in SERVICES if (key := variable(name)) in environ}
     path = stack_file(start, environ)
     if path is None:
-        return Addresses(given, "the environment")
-    return Addresses({**_read(path), **given}, str(path))
+        return Addresses(given, f"the environment, and no {STACK_FILE} here or in a folder above")
+    return Addresses({**_read(path), **given}, f"{path}")
 
 
 def stack_file(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tidemill import addresses
 from tidemill.addresses import Addresses
 from tidemill.definitions.v1 import project_pb2
+from tidemill.errors import Unavailable
 from tidemill.events import Event, to_proto, to_timestamp
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
@@ -133,9 +134,8 @@ class AsyncClient:
     ) -> features_pb.TrainingSet:
         """Build a point-in-time training set; returns when it is stored."""
         stub = FeatureServiceStub(self._channel("features"))
-        replies = stub.BuildTrainingSet(request, timeout=LONG_TIMEOUT)
         result = features_pb.TrainingSet()
-        async for reply in stream(replies, "features"):
+        async for reply in stream(stub.BuildTrainingSet, request, LONG_TIMEOUT, "features"):
             if reply.WhichOneof("step") == "result":
                 result = reply.result
         return result
@@ -280,11 +280,21 @@ class AsyncClient:
         return (await call(stub.GetRun, request, TIMEOUT, "training")).run
 
     async def watch_run(self, run_id: str) -> AsyncIterator[training_pb.Run]:
-        """Follow a run until it ends."""
+        """Follow a run until it ends, also over a connection that is renewed."""
         stub = TrainingServiceStub(self._channel("training"))
-        replies = stub.WatchRun(training_pb.WatchRunRequest(run_id=run_id))
-        async for reply in stream(replies, "training"):
-            yield reply.run
+        request = training_pb.WatchRunRequest(run_id=run_id)
+        heard = True
+        while heard:
+            heard = False
+            try:
+                async for reply in stream(stub.WatchRun, request, None, "training"):
+                    heard = True
+                    yield reply.run
+            except Unavailable:
+                if not heard:
+                    raise
+            else:
+                return
 
     async def cancel_run(self, run_id: str) -> training_pb.Run:
         """End a run."""

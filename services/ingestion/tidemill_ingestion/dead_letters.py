@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tidemill.errors import Invalid
+from tidemill.errors import Invalid, NotFound
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill_common import events, topics
 from tidemill_common.kafka import Broker, Producer, TopicPartition, administering
@@ -96,7 +96,8 @@ class DeadLetters:
         first, end = await self._span(topic)
         missing = [position for position in positions if not first <= position < end]
         if missing:
-            raise Invalid(f"{topic}.dlq holds offsets {first} to {end - 1}, not {missing}")
+            held = f"offsets {first} to {end - 1}" if end > first else "nothing"
+            raise NotFound(f"{topic}.dlq holds {held}, not {missing}")
         found: list[letters.DeadLetter] = []
         at = min(positions) if positions else first
         while at < end:
@@ -111,7 +112,10 @@ class DeadLetters:
     async def _span(self, topic: str) -> tuple[int, int]:
         tp = TopicPartition(topics.dead_letters(topic).name, 0)
         async with administering(self.broker) as admin:
-            if tp.topic not in await admin.topics():
+            known = await admin.topics()
+            if tp.topic not in known:
+                if topic not in known:
+                    raise NotFound(f"no stream or topic {topic.removeprefix('events.')!r}")
                 return 0, 0
             first = (await admin.start_offsets([tp]))[tp]
             return first, (await admin.end_offsets([tp]))[tp]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from tidemill.cli import events, models, operations, project, stack
 from tidemill.errors import Invalid, Misconfigured, TidemillError, Transient
 
-REJECTED, USAGE, RETRY = 1, 2, 3
+REFUSED, USAGE, RETRY = 1, 2, 3
 """Exit codes: the input or the state is wrong; the call is wrong; try again later."""
 
 app = typer.Typer(
@@ -28,18 +27,26 @@ for commands in (stack, project, events, models, operations):
 def main() -> None:
     """Run one command; a user's mistake is one message, never a stack trace."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(USAGE)
-    except (click.Abort, KeyboardInterrupt):
+        app()
+    except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
     except TidemillError as error:
         _say(error)
-        sys.exit(RETRY if isinstance(error, (Transient, Misconfigured)) else REJECTED)
-    sys.exit(code or 0)
+        sys.exit(code_of(error))
+    except OSError as error:  # a file of the user's that cannot be read or written
+        sys.stderr.write(f"error: {error.filename or ''}: {error.strerror or error}\n")
+        sys.exit(REFUSED)
+
+
+def code_of(error: TidemillError) -> int:
+    """Say by the exit code whether to repair the input, the settings, or to try again."""
+    match error:
+        case Transient():
+            return RETRY
+        case Misconfigured():
+            return USAGE
+        case _:
+            return REFUSED
 
 
 def _say(error: TidemillError) -> None:
@@ -48,4 +55,6 @@ def _say(error: TidemillError) -> None:
         lines = ["error:", *(f"  {violation}" for violation in error.violations)]
     if error.hint:
         lines.append(f"hint: {error.hint}")
-    print("\n".join(lines), file=sys.stderr)  # noqa: T201 - this is the command line
+    if isinstance(error, Transient) and error.retry_after is not None:
+        lines.append(f"try again in {error.retry_after:.0f} s")
+    sys.stderr.write("\n".join(lines) + "\n")

@@ -12,7 +12,7 @@ from tidemill.errors import Invalid
 
 At = Annotated[str | None, typer.Option(help="As of this time (ISO 8601; UTC without a zone).")]
 ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
-Number = Annotated[int, typer.Argument(help="Number of the version.")]
+Number = Annotated[int, typer.Argument(metavar="VERSION", help="Number of the version.")]
 Reason = Annotated[str, typer.Option(help="Why; goes into the audit.")]
 
 

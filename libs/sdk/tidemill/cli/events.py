@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 import orjson
+import pyarrow as pa
 import typer
+from google.protobuf.message import DecodeError
 
 from tidemill.cli.arguments import At, instant, pairs
 from tidemill.cli.output import (
     Json,
+    number,
     print_fields,
     print_json,
-    print_messages,
     print_table,
+    short,
     to_dict,
     when,
 )
+from tidemill.cli.publishing import Publishing
 from tidemill.client import Client, connect
-from tidemill.errors import Invalid, NotFound, Unavailable
-from tidemill.events import Event, from_timestamp, merge, token_text
+from tidemill.errors import FailedPrecondition, Invalid, NotFound
+from tidemill.events import merge, token_text
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 
-BATCH = 500
+MAX_SHOWN = 20
+"""Refusals, and rows of a dead letter, that are printed."""
 
 features_app = typer.Typer(no_args_is_help=True, help="Read features.")
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, replay.")
@@ -55,39 +60,32 @@ def publish(
     id_field: Annotated[str, typer.Option(help="Field that holds the event's id.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Publish events from a file of JSON lines; prints each refusal and the position token."""
-    counts = dict.fromkeys(("accepted", "rejected", "unknown", "unavailable"), 0)
-    refused: list[dict[str, Any]] = []
-    tokens: list[pb.PositionToken] = []
+    """Publish events from a file of JSON lines.
+
+    Prints each refusal and the position token. Good lines are not held up by bad ones. Exit code 1
+    if a line was refused, 3 if one did not get through.
+    """
+    done = Publishing(stream, source, id_field)
     with connect(author="cli") as client:
-        for first, events in _batches(_lines(file), stream, source, id_field):
-            reply = client.publish(events)
-            tokens.append(reply.token)
-            for line, result in enumerate(reply.results, start=first):
-                outcome = pb.Outcome.Name(result.outcome).removeprefix("OUTCOME_").lower()
-                counts[outcome] += 1
-                if outcome != "accepted":
-                    refused.append(
-                        {
-                            "line": line,
-                            "outcome": outcome,
-                            "field": result.field,
-                            "reason": result.reason,
-                        }
-                    )
-    token = token_text(merge(tokens))
+        done.run(client, _lines(file))
+    token = token_text(merge(done.tokens))
     if as_json:
-        print_json({**counts, "refused": refused, "token": token})
+        print_json({**done.counts, "refused": done.refused, "token": token})
     else:
-        for one in refused:
-            typer.echo(
-                f"{file}:{one['line']}: {one['outcome']}: {one['field']}: {one['reason']}", err=True
-            )
-        print_fields({**counts, "token": token})
-    if counts["rejected"]:
+        _print_refused(file, sorted(done.refused, key=lambda one: one["line"]))
+        print_fields({**done.counts, "token": token or "-"})
+    if done.counts["rejected"]:
         raise typer.Exit(1)
-    if refused:
+    if done.refused:
         raise typer.Exit(3)
+
+
+def _print_refused(file: Path, refused: Sequence[dict[str, Any]]) -> None:
+    for one in refused[:MAX_SHOWN]:
+        field = f"{one['field']}: " if one["field"] else ""
+        typer.echo(f"{file}:{one['line']}: {one['outcome']}: {field}{one['reason']}", err=True)
+    if len(refused) > MAX_SHOWN:
+        typer.echo(f"… and {len(refused) - MAX_SHOWN} more (--json lists all)", err=True)
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -95,30 +93,9 @@ def _lines(file: Path) -> Iterator[bytes]:
         yield from sys.stdin.buffer
         return
     if not file.is_file():
-        raise Invalid(f"no file {file}")
+        raise NotFound(f"no file {file}")
     with file.open("rb") as lines:
         yield from lines
-
-
-def _batches(
-    lines: Iterator[bytes], stream: str, source: str, id_field: str
-) -> Iterator[tuple[int, list[Event]]]:
-    batch: list[Event] = []
-    number = 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            data = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise Invalid(f"line {number} is not JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise Invalid(f"line {number} is not a JSON object")
-        event_id = str(data[id_field]) if id_field in data else str(uuid4())
-        batch.append(Event(stream, data, id=event_id, source=source))
-        if len(batch) == BATCH:
-            yield number - BATCH + 1, batch
-            batch = []
-    if batch:
-        yield number - len(batch) + 1, batch
 
 
 def get(
@@ -129,26 +106,29 @@ def get(
     token: Annotated[str, typer.Option(help="Wait for the events of a publish call.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Read all features of one entity: value, status, event time, freshness."""
+    """Read all features of one entity: value, status, event time, freshness.
+
+    A status says why there is no value: null (the window holds none), not_found (no such entity in
+    the longest window), expired; stale warns that the value's log is silent. Times are UTC.
+    """
     with connect(author="cli") as client:
         reply = client.get_features(view, [pairs(entity)], at=instant(at), token=_token(token))
     if as_json:
         print_json(to_dict(reply))
         return
     values = reply.entities[0]
-    names = features_pb.ValueStatus.Name
+    found = zip(reply.features, values.values, values.statuses, strict=True)
     print_table(
         ["feature", "value", "status"],
         [
-            (name, value, names(status).removeprefix("VALUE_STATUS_").lower())
-            for name, value, status in zip(
-                reply.features, values.values, values.statuses, strict=True
-            )
+            (name, number(value), short(features_pb.ValueStatus.Name(status), "VALUE_STATUS_"))
+            for name, value, status in found
         ],
     )
+    typer.echo()
     print_fields(
         {
-            "at": from_timestamp(reply.at).isoformat(),
+            "as of": when(reply.at),
             "newest event": when(values.event_time),
             "freshness": f"{reply.freshness.ToMilliseconds()} ms",
         }
@@ -160,7 +140,7 @@ def _token(text: str) -> pb.PositionToken | None:
         return None
     try:
         return pb.PositionToken.FromString(base64.urlsafe_b64decode(text))
-    except ValueError as error:
+    except (binascii.Error, DecodeError, ValueError) as error:
         raise Invalid("the token is not one that `publish` printed") from error
 
 
@@ -179,15 +159,18 @@ def list_letters(
             when(one.time),
             one.headers["stage"],
             one.headers["error"],
-            one.headers["message"][:80],
-            "replayed" if one.replayed else "",
+            "replayed" if one.replayed else "-",
+            one.headers["message"],
         )
         for one in reply.dead_letters
     ]
-    columns = ["offset", "time", "stage", "error", "message", ""]
-    print_messages(reply.dead_letters, columns, rows, as_json=as_json)
-    if not as_json:
-        typer.echo(f"{reply.total} in all")
+    columns = ["offset", "time", "stage", "error", "replay", "message"]
+    if as_json:
+        print_json({"total": reply.total, **to_dict(reply)})
+        return
+    print_table(columns, rows)
+    if reply.total > len(rows):
+        typer.echo(f"{len(rows)} of {reply.total}; --limit shows more")
 
 
 def show_letter(
@@ -202,9 +185,23 @@ def show_letter(
     if as_json:
         print_json(to_dict(letter))
         return
-    print_fields({"topic": letter.topic, "time": when(letter.time), **dict(letter.headers)})
-    typer.echo(f"value ({len(letter.value)} bytes, base64):")
+    known = {name: value for name, value in sorted(letter.headers.items()) if value}
+    replayed = "yes" if letter.replayed else "no"
+    print_fields({"topic": letter.topic, "time": when(letter.time), "replayed": replayed, **known})
+    typer.echo(f"\nvalue ({len(letter.value)} bytes, base64)")
     typer.echo(base64.b64encode(letter.value).decode())
+    for row in _rows(letter.value):
+        typer.echo(f"row  {orjson.dumps(row, option=orjson.OPT_UTC_Z, default=str).decode()}")
+
+
+def _rows(value: bytes) -> list[dict[str, Any]]:
+    """Return the first rows of a record of events; none if its bytes are not one."""
+    try:
+        with pa.ipc.open_stream(value) as reader:
+            rows: list[dict[str, Any]] = reader.read_all().slice(0, MAX_SHOWN).to_pylist()
+    except (pa.ArrowException, OSError, ValueError):
+        return []
+    return rows
 
 
 def _letter(client: Client, stream: str, offset: int) -> pb.DeadLetter:
@@ -212,7 +209,8 @@ def _letter(client: Client, stream: str, offset: int) -> pb.DeadLetter:
     for letter in reply.dead_letters:
         if letter.offset == offset:
             return letter
-    raise NotFound(f"no dead letter of {stream} at offset {offset}")
+    hint = f"tidemill dlq list {stream}"
+    raise NotFound(f"no dead letter of {stream} at offset {offset}", hint=hint)
 
 
 def replay(
@@ -239,4 +237,4 @@ def replay(
         for reason in reply.reasons:
             typer.echo(reason, err=True)
     if reply.refused:
-        raise Unavailable(f"{reply.refused} were not replayed", hint="see the reasons above")
+        raise FailedPrecondition(f"{reply.refused} were not replayed", hint="see the reasons above")

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from tidemill.cli.arguments import At, ModelName, Number, Reason, instant, pairs
-from tidemill.cli.output import Json, print_fields, print_json, print_messages, short, to_dict, when
+from tidemill.cli.output import (
+    Json,
+    number,
+    print_fields,
+    print_json,
+    print_messages,
+    short,
+    to_dict,
+    when,
+)
 from tidemill.client import connect
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill.training.v1 import training_service_pb2 as training_pb
@@ -51,7 +60,7 @@ def predict(
         return
     print_fields(
         {
-            "score": prediction.score,
+            "score": number(prediction.score),
             "version": f"{prediction.version} ({prediction.variant})",
             "freshness": f"{prediction.freshness_ms:.1f} ms",
             "prediction": prediction.prediction_id,
@@ -59,16 +68,15 @@ def predict(
     )
 
 
-RUN_COLUMNS = ["run", "model", "state", "attempt", "stage", "version", "created", "error"]
+RUN_COLUMNS = ["run", "model", "state", "version", "created", "error"]
 
 
 def _run_row(run: training_pb.Run) -> tuple[object, ...]:
     state = short(training_pb.RunState.Name(run.state), "RUN_STATE_")
-    version = run.version or "-"
-    return (
-        *(run.run_id, run.spec.model, state, run.attempt, run.stage),
-        *(version, when(run.created_time), run.error[:60]),
-    )
+    if run.state == training_pb.RUN_STATE_RUNNING:
+        state = f"{run.stage or state} {run.progress:.0%}"
+    created = when(run.created_time)
+    return (run.run_id, run.spec.model, state, run.version or "-", created, run.error)
 
 
 def list_runs(
@@ -93,7 +101,9 @@ def show_run(
         print_json(to_dict(run))
         return
     print_fields(dict(zip(RUN_COLUMNS, _run_row(run), strict=True)))
-    print_fields({"causes": ", ".join(run.causes), **dict(sorted(run.metrics.items()))})
+    metrics = {name: number(value) for name, value in sorted(run.metrics.items())}
+    causes = ", ".join(run.causes) or "-"
+    print_fields({"attempt": run.attempt, "stage": run.stage, "causes": causes, **metrics})
 
 
 def submit(
@@ -177,10 +187,10 @@ def list_versions(
     print_messages(versions, VERSION_COLUMNS, map(_version_row, versions), as_json=as_json)
 
 
-def show_version(model: ModelName, number: Number, *, as_json: Json = False) -> None:
+def show_version(model: ModelName, chosen: Number, *, as_json: Json = False) -> None:
     """Show one version: its gates with their reasons, and where it comes from."""
     with connect(author="cli") as client:
-        version = client.version(model, number)
+        version = client.version(model, chosen)
     if as_json:
         print_json(to_dict(version))
         return
@@ -216,10 +226,10 @@ def _rollout_row(row: registry_pb.RolloutRow) -> tuple[object, ...]:
     )
 
 
-def promote(model: ModelName, number: Number, *, reason: Reason, as_json: Json = False) -> None:
+def promote(model: ModelName, chosen: Number, *, reason: Reason, as_json: Json = False) -> None:
     """Make a version that passed its gates champion at once."""
     with connect(author="cli") as client:
-        row = client.promote(model, number, reason=reason)
+        row = client.promote(model, chosen, reason=reason)
     print_messages([row], ROLLOUT_COLUMNS, [_rollout_row(row)], as_json=as_json)
 
 
@@ -254,7 +264,7 @@ def list_audit(
     with connect(author="cli") as client:
         entries = client.audit(after=after, limit=limit)
     rows = [
-        (one.sequence, when(one.time), one.author, one.action, one.subject, one.details[:80])
+        (one.sequence, when(one.time), one.author, one.action, one.subject, one.details)
         for one in entries
     ]
     columns = ["sequence", "time", "author", "action", "subject", "details"]

@@ -1,10 +1,15 @@
-"""Print results: a table for people, JSON for programs."""
+"""Print results: tables that fit the terminal for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -12,6 +17,10 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+GAP: Final = "  "
+INDENT: Final = "    "
+_UNBOUNDED: Final = 10_000
 
 
 def to_dict(message: Message) -> dict[str, Any]:
@@ -40,27 +49,69 @@ def print_messages(
         print_table(columns, rows)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print aligned columns; without rows only the head."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str = "none"
+) -> None:
+    """Print aligned columns; where they do not fit, the last one goes below its row.
+
+    Without rows it prints `none`. Piped output has one line per row, for grep and awk.
+    """
     texts = [[str(cell) for cell in row] for row in rows]
-    widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(columns)]
-    for cells in (list(columns), *texts):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        typer.echo(line.rstrip())
+    if not texts:
+        typer.echo(none)
+        return
+    widths = [max(len(name), *(len(row[i]) for row in texts)) for i, name in enumerate(columns)]
+    width = terminal_width()
+    below = sum(widths) + len(GAP) * (len(widths) - 1) > width
+    shown = len(columns) - 1 if below else len(columns)
+    typer.echo(_line(columns[:shown], widths))
+    for cells in texts:
+        typer.echo(_line(cells[:shown], widths))
+        if below and cells[-1]:
+            typer.echo(indented(cells[-1], width))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=False))
+    return GAP.join(padded).rstrip()
+
+
+def indented(text: str, width: int) -> str:
+    """Wrap a text below its row; what has no space to break at stays whole."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=INDENT,
+        subsequent_indent=INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, COLUMNS if it is set; a pipe has no width."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return _UNBOUNDED
 
 
 def print_fields(values: Mapping[str, object]) -> None:
     """Print names and values, one a line."""
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
-        typer.echo(f"{name.ljust(width)}  {value}")
+        typer.echo(f"{name.ljust(width)}  {value}".rstrip())
 
 
 def when(stamp: Timestamp) -> str:
-    """Show a time in seconds, or a dash for none."""
+    """Show a time in seconds (UTC), or a dash for none."""
     if not (stamp.seconds or stamp.nanos):
         return "-"
     return stamp.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float) -> str:
+    """Show a number with the digits that matter; a dash where there is none."""
+    return "-" if math.isnan(value) else f"{value:.6g}"
 
 
 def short(enum_name: str, prefix: str) -> str:

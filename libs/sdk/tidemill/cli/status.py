@@ -1,0 +1,223 @@
+"""status: one look at what runs, what the features hold, what is served, what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tidemill import addresses
+from tidemill.cli.output import Json, print_json, print_table, short, when
+from tidemill.client import Client, connect
+from tidemill.errors import Misconfigured, NotFound, TidemillError, Unavailable
+from tidemill.features.v1 import feature_service_pb2 as features_pb
+from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
+from tidemill.serving.v1 import serving_service_pb2 as serving_pb
+from tidemill.training.v1 import training_service_pb2 as training_pb
+
+AWAY = 3
+Rows = list[dict[str, Any]]
+DONE = ("ready", "up")
+
+
+def status(
+    *,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="List every process, also when all is well.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what runs, what the features hold, what is served, and what is wrong.
+
+    Exit code 3 if a part is away.
+    """
+    path = addresses.stack_file()
+    stack = _stack(path) if path else {}
+    if stack.get("state") == "stopped":
+        if as_json:
+            print_json({"stack": stack})
+        raise Unavailable(f"the stack of {path} is stopped", hint="start it: tidemill up")
+    with connect(author="cli") as client:
+        answers = {name: _asked(ask) for name, ask in _questions(client).items()}
+    if as_json:
+        print_json({"stack": stack, **answers})
+    else:
+        if stack:
+            _print_stack(stack, every=processes)
+        _print_answers(answers)
+    away = any(_away(rows) for rows in answers.values())
+    if away or any(one["state"] not in DONE for one in stack.get("processes", ())):
+        raise typer.Exit(AWAY)
+
+
+def _stack(path: Path) -> dict[str, Any]:
+    try:
+        stack: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise Unavailable(f"no stack file {path}", hint="start a stack: tidemill up") from error
+    except ValueError as error:
+        raise Misconfigured(f"{path} is not a stack file: {error}") from error
+    if not isinstance(stack, dict) or not {"state", "processes", "environment"} <= stack.keys():
+        raise Misconfigured(f"{path} is not a stack file")
+    return stack
+
+
+def _questions(client: Client) -> dict[str, Callable[[], Rows]]:
+    return {
+        "project": lambda: _project(client),
+        "views": lambda: [_view(state) for state in client.describe_views().views],
+        "models": lambda: _models(client),
+        "runs": lambda: [_run(run) for run in client.runs(limit=3)],
+        "alerts": lambda: [_alert(alert) for alert in client.alerts(open_only=True)],
+    }
+
+
+def _away(rows: Rows) -> str:
+    """Return why a service did not answer, empty if it did."""
+    return next((str(row["error"]) for row in rows if set(row) == {"error"}), "")
+
+
+def _asked(ask: Callable[[], Rows]) -> Rows:
+    """Ask one service; when it is away its error is the answer, and the others are still asked."""
+    try:
+        return ask()
+    except TidemillError as error:
+        return [{"error": error.message}]
+
+
+def _project(client: Client) -> Rows:
+    try:
+        reply = client.project()
+    except NotFound:
+        return [{"project": "none yet (tidemill apply)", "generation": ""}]
+    return [{"project": reply.project.name, "generation": reply.generation}]
+
+
+def _view(state: features_pb.ViewState) -> dict[str, Any]:
+    return {
+        "view": state.view,
+        "stream": state.stream,
+        "partition": state.partition,
+        "position": state.position,
+        "lag": max(0, state.source_end - state.position),
+        "entities": state.entities,
+        "rows": state.rows,
+        "ready": state.ready,
+        "newest": when(state.newest_available),
+    }
+
+
+def _models(client: Client) -> Rows:
+    """Return every declared model with each of its versions that is loaded; one at least."""
+    routed = {model.model: model for model in client.routing().models}
+    try:
+        declared = [model.name for model in client.project().project.models]
+    except NotFound:
+        declared = []
+    rows: Rows = []
+    for name in dict.fromkeys([*declared, *routed]):
+        versions = routed[name].versions if name in routed else ()
+        rows += [_version(name, version) for version in versions]
+        if not versions:
+            rows.append({"model": name, "version": None, "state": "no version yet"})
+    return rows
+
+
+def _version(model: str, version: serving_pb.RoutedVersion) -> dict[str, Any]:
+    return {
+        "model": model,
+        "version": version.number,
+        "variant": version.variant,
+        "share": version.share,
+        "state": version.state,
+        "requests": version.requests,
+        "errors": version.errors,
+    }
+
+
+def _run(run: training_pb.Run) -> dict[str, Any]:
+    return {
+        "run": run.run_id,
+        "model": run.spec.model,
+        "state": short(training_pb.RunState.Name(run.state), "RUN_STATE_"),
+        "version": run.version or None,
+        "created": when(run.created_time),
+        "error": run.error,
+    }
+
+
+def _alert(alert: monitoring_pb.Alert) -> dict[str, Any]:
+    return {
+        "alert": alert.alert_id,
+        "severity": alert.severity,
+        "subject": alert.subject,
+        "opened": when(alert.opened_stream_time),
+        "summary": alert.summary,
+    }
+
+
+def _print_stack(stack: dict[str, Any], *, every: bool) -> None:
+    parts = stack["processes"]
+    running = [one for one in parts if one["state"] in DONE]
+    typer.echo(f"stack    {stack['state']}, {len(running)} of {len(parts)} processes")
+    if zipkin := stack["environment"].get("TIDEMILL_ZIPKIN"):
+        typer.echo(f"traces   {zipkin}/zipkin/")
+    shown = parts if every else [one for one in parts if one not in running]
+    if shown:
+        typer.echo()
+        rows = [
+            (one["name"], one["state"], one.get("pid") or "-", one.get("message", ""))
+            for one in shown
+        ]
+        print_table(["process", "state", "pid", "message"], rows)
+
+
+def _print_answers(answers: dict[str, Rows]) -> None:
+    for row in answers["project"]:
+        said = row.get("error") or f"{row['project']}  {row['generation'][:12]}"
+        typer.echo(f"project  {said}")
+    _section("views", answers["views"], ["view", "stream", "entities", "rows", "lag"], _by_view)
+    columns = ["model", "version", "variant", "share", "requests", "errors", "state"]
+    _section("models", answers["models"], columns)
+    _section("newest runs", answers["runs"], ["run", "model", "state", "version", "error"])
+    _section("open alerts", answers["alerts"], ["alert", "severity", "subject", "summary"])
+
+
+def _section(
+    title: str,
+    rows: Rows,
+    columns: Sequence[str],
+    summed: Callable[[Rows], Rows] = lambda rows: rows,
+) -> None:
+    """Print one answer under its title; an error takes the place of the table."""
+    typer.echo(f"\n{title}")
+    if error := _away(rows):
+        typer.echo(f"  error: {error}")
+        return
+    cells = [[_cell(row.get(name)) for name in columns] for row in summed(rows)]
+    indented = [[f"  {row[0]}", *row[1:]] for row in cells]
+    print_table([f"  {columns[0]}", *columns[1:]], indented, none="  none")
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _by_view(rows: Iterable[dict[str, Any]]) -> Rows:
+    """Add the partitions of a view and stream up; one that is not ready says so in its name."""
+    summed: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        known = summed.setdefault(
+            (row["view"], row["stream"]),
+            {**row, "entities": 0, "rows": 0, "lag": 0, "ready": True},
+        )
+        for name in ("entities", "rows", "lag"):
+            known[name] += row[name]
+        known["ready"] = known["ready"] and row["ready"]
+    return [
+        {**row, "lag": row["lag"] if row["ready"] else f"{row['lag']}, not ready"}
+        for row in summed.values()
+    ]
