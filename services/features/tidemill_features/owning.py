@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OPENING_SHARE: Final = 0.75
-"""Of a session; past that the broker may have given the partitions away already."""
+OPENING_SECONDS: Final = 60.0
+"""Past that something is stuck, and the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Owned:
 
 
 class Owned:
-    """The partitions of this worker; the runtime calls it, tasks run in `tasks`."""
+    """The partitions of this worker; the runtime calls it, `failed` takes the first error."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class Owned:
         standby: Standby,
         admin: Admin,
         settings: Settings,
-        tasks: asyncio.TaskGroup,
+        failed: asyncio.Future[None],
     ) -> None:
         self._opener = opener
         self._standby = standby
         self._admin = admin
         self._settings = settings
-        self._tasks = tasks
+        self._failed = failed
         self._owned: dict[TopicPartition, _Owned] = {}
         self.opened = asyncio.Event()
 
@@ -56,14 +56,16 @@ class Owned:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Close what was lost, open what is new, go on with what was kept.
 
-        Everything opens at once, well within a session: no heartbeat is sent meanwhile.
+        No heartbeat is sent meanwhile. Should it take longer than the session, the group expels us
+        and assigns anew; what is open by then stays open, so each attempt gets further, and if
+        another worker was faster, its fence ends this process before anything is written twice.
         """
         lost = self._owned.keys() - partitions
         new = partitions - self._owned.keys()
         logger.info("partitions.assigned", extra={"new": len(new), "lost": len(lost)})
         for tp in sorted(lost):
             await self._close(tp)
-        async with asyncio.timeout(OPENING_SHARE * self._settings.session_seconds):
+        async with asyncio.timeout(OPENING_SECONDS):
             await asyncio.gather(*(self._open(tp) for tp in sorted(new)))
         for one in self._owned.values():
             one.partition.go_on()
@@ -90,8 +92,15 @@ class Owned:
             raise
         partition = Partition(state, producer, self._admin, self._settings)
         name = f"partition {tp.topic}/{tp.partition}"
-        task = self._tasks.create_task(partition.run(), name=name)
+        task = asyncio.create_task(partition.run(), name=name)
+        task.add_done_callback(self._ended)
         self._owned[tp] = _Owned(partition, task, stack)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A partition that ends by an error ends the process."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     async def _close(self, tp: TopicPartition, *, follow: bool = True) -> None:
         owned = self._owned.pop(tp)

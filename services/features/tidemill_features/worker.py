@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from tidemill_common import rpc
+from tidemill_common.app import CRASHED
+from tidemill_common.beside import beside
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
 from tidemill_features.definitions import Work, work_of
@@ -26,7 +28,7 @@ from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tidemill_common.kafka import Admin
     from tidemill_features.settings import Settings
@@ -45,6 +47,16 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     if again:
         logger.info("worker.next_generation")
         os.execv(sys.executable, [sys.executable, "-m", "tidemill_features", "worker"])  # noqa: S606 (ourselves)
+
+
+@contextlib.contextmanager
+def ending_the_process() -> Iterator[None]:
+    """Let a failure end the process at once: faust's threads would keep it alive, and silent."""
+    try:
+        yield
+    except BaseException:
+        logger.exception("worker.crashed")
+        os._exit(CRASHED)
 
 
 async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Health) -> bool:
@@ -75,18 +87,20 @@ async def _own(
 ) -> bool:
     """Own partitions until told to stop (False) or a newer generation is applied (True)."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with standing_by(broker, current) as standby, asyncio.TaskGroup() as tasks:
+    async with standing_by(broker, current) as standby:
         await standby.caught_up()
         opener = Opener(broker, admin, standby, current)
         await opener.build_ahead()
-        owned = Owned(opener, standby, admin, settings, tasks)
-        app = feature_app(settings, [one.topic for one in current.streams.values()], owned, failed)
-        await app.start()
-        tasks.create_task(_ready(owned, health), name="ready")
-        renewed = await _until_done(failed, source, stop)
-        health.set(False)
-        await owned.close()
-        await app.stop()
+        owned = Owned(opener, standby, admin, settings, failed)
+        topics = [one.topic for one in current.streams.values()]
+        with ending_the_process():
+            app = feature_app(settings, topics, owned, failed)
+            await app.start()
+            async with beside(_ready(owned, health), "ready"):
+                renewed = await _until_done(failed, source, stop)
+            health.set(False)
+            await owned.close()
+            await app.stop()
         return renewed
 
 
