@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from tidemill.errors import Corrupt, Misconfigured
+from tidemill_tiles.kernels import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ MAGIC: Final = b"TMFL"
 FORMAT: Final = 1
 MAX_RECORD_BYTES: Final = 512 * 1024
 MAX_SLOTS: Final = 1 << 27
-MAX_KEY_BYTES: Final = 4_096
+MAX_KEY_BYTES: Final = layout.KEY_ROOM
 MAX_GENERATION_BYTES: Final = 64
 LAST: Final = 1
 HEADER: Final = struct.Struct("<4sHBBIIqqqQ12sI64s")

@@ -36,18 +36,36 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.time_us)
 
-    def arrays(self, mask: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[Any], ...]:
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
         """Return the arrays in the order in which kernels take them."""
         return (
             self.keys.hashes,
             self.keys.data,
             self.keys.offsets,
+            np.arange(len(self), dtype=np.int64),
             self.time_us,
             self.tie,
             self.values,
             self.valid,
             self.filters,
-            self.keep if mask is None else self.keep & mask,
+        )
+
+    def grouped(self, mask: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[Any], ...]:
+        """Return the kept rows only, entity by entity."""
+        keep = self.keep if mask is None else self.keep & mask
+        order = np.argsort(self.keys.hashes[:, 0]).astype(np.int64, copy=False)
+        if not keep.all():
+            order = order[keep[order]]
+        return (
+            np.take(self.keys.hashes, order, axis=0),
+            self.keys.data,
+            self.keys.offsets,
+            order,
+            np.take(self.time_us, order),
+            np.take(self.tie, order),
+            np.take(self.values, order, axis=1),
+            np.take(self.valid, order, axis=1),
+            np.take(self.filters, order, axis=1),
         )
 
 

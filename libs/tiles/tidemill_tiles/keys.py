@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from tidemill.errors import Invalid
-from tidemill_tiles.kernels import hashing
+from tidemill_tiles.kernels import hashing, layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SEPARATOR: Final = "\x1f"
-MAX_KEY_BYTES: Final = 4_096
+MAX_KEY_BYTES: Final = layout.KEY_ROOM
 
 
 @dataclass(slots=True, eq=False)

@@ -127,15 +127,14 @@ class _Sweep:
                 (plan.levels, plan.sources, plan.template),
                 plan_arrays(plan),
                 events,
-                visible,
+                (visible, batch.keep),
                 self.labels,
                 self.found,
                 output,
                 (event, self.next_label, until, int(more), ttl),
             )
             if why == sweep.NO_ROOM:
-                start, end = batch.keys.offsets[event : event + 2]
-                table.store.make_room(key_bytes=int(end - start))
+                table.store.make_room()
             elif self.next_label:
                 self._evict(self.next_label)
 

@@ -18,7 +18,7 @@ T = TypeVar("T", bound=np.generic)
 FIRST_ENTITIES: Final = 64
 FIRST_ROWS: Final = 64
 FIRST_BUCKETS: Final = 256
-FIRST_KEY_BYTES: Final = 4_096
+FIRST_KEY_BYTES: Final = 2 * layout.KEY_ROOM
 FIRST_WORDS: Final = 64
 FAR_FUTURE_TILE: Final = 2**62
 
@@ -98,7 +98,7 @@ class Store:
         entities: int = 1,
         slots: int = 0,
         rows: int = 0,
-        key_bytes: int = 0,
+        key_bytes: int = layout.KEY_ROOM,
         words: int = 0,
     ) -> None:
         """Let that much more fit; what fits already is left as it is."""

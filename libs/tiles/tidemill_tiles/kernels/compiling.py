@@ -49,8 +49,8 @@ RT2: Final = read_only(types.bool_[:, ::1])
 
 TABLE: Final = types.Tuple((I1, I2, S1, B1, I2, S2, S1, I2, S1, S1, U1))
 """The arrays of a table, in the order of `tidemill_tiles.store.Store.arrays`."""
-EVENTS: Final = types.Tuple((RU2, RB1, RI1, RI1, RU1, RI2, RT2, RT2, RT1))
-"""hashes, key bytes, key offsets, times, ties, values, valid, filters, keep"""
+EVENTS: Final = types.Tuple((RU2, RB1, RI1, RI1, RI1, RU1, RI2, RT2, RT2))
+"""hashes, key bytes, key offsets, row of each event's key, times, ties, values, valid, filters"""
 
 
 def _cache_folder() -> str:

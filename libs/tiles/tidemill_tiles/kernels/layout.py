@@ -29,6 +29,8 @@ ENTITY_TILES: Final = 5
 ENTITY_ANNOUNCED: Final = 6
 ENTITY_HEAD: Final = 7
 
+KEY_ROOM: Final = 4_096  # bytes of the longest key
+
 # Counters of a table.
 META_ENTITIES: Final = 0
 META_TILES: Final = 1

@@ -20,7 +20,7 @@ from tidemill_tiles.kernels.sets import give_block
 
 
 @helper
-def room_for(state: Any, levels: Any, key_bytes: Any) -> Any:
+def room_for(state: Any, levels: Any) -> Any:
     """Tell whether one more event, with a new entity and new tiles, fits without growing."""
     meta, entity, keys, buckets, dirty, pool = (
         state[0],
@@ -36,7 +36,7 @@ def room_for(state: Any, levels: Any, key_bytes: Any) -> Any:
         and meta[at.META_DIRTY] + levels <= len(dirty)
         and (meta[at.META_BUCKETS] + levels) * 2 <= len(buckets)
         and meta[at.META_POOL] + meta[at.META_POOL_NEED] <= len(pool)
-        and meta[at.META_KEYS] + key_bytes <= len(keys)
+        and meta[at.META_KEYS] + at.KEY_ROOM <= len(keys)
     )
 
 

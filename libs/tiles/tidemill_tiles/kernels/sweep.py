@@ -15,6 +15,7 @@ from tidemill_tiles.kernels.compiling import (
     I2,
     INT,
     RI1,
+    RT1,
     RU2,
     TABLE,
     kernel,
@@ -34,6 +35,8 @@ LAYOUT = types.Tuple((I2, I2, I1))
 """levels, sources, row template"""
 LABELS = types.Tuple((RU2, RI1, RI1))
 """hashes, times, order in which to answer"""
+SEEN = types.Tuple((RI1, RT1))
+"""when each event becomes visible, whether it is kept"""
 OUTPUT = types.Tuple((I2, types.float64[::1], F2, B2, I1))
 """outputs, scales, values, statuses, event times"""
 NO_ROOM, NO_EVENTS, DONE = range(3)
@@ -45,7 +48,7 @@ NO_ROOM, NO_EVENTS, DONE = range(3)
     LAYOUT,
     PLAN,
     EVENTS,
-    RI1,
+    SEEN,
     LABELS,
     INTERMEDIATE,
     OUTPUT,
@@ -56,7 +59,7 @@ def sweep(
     laid: Any,
     plan: Any,
     events: Any,
-    visible: Any,
+    seen: Any,
     labels: Any,
     found: Any,
     output: Any,
@@ -72,13 +75,13 @@ def sweep(
     levels, sources, template = laid
     hashes, times, order = labels
     outputs, scales, values, status, event_times = output
-    offsets, keep = events[2], events[8]
+    visible, keep = seen
     while label < until:
         row = order[label]
         time = times[row]
         while event < len(keep) and visible[event] <= time:
             if keep[event]:
-                if not room_for(state, len(levels), offsets[event + 1] - offsets[event]):
+                if not room_for(state, len(levels)):
                     return NO_ROOM, event, label
                 apply_event(state, levels, sources, template, events, event)
             event += 1

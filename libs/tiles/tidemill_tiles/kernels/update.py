@@ -92,30 +92,18 @@ def update_row(
 
 
 @helper
-def slot_for(state: Any, first: Any, second: Any, data: Any, start: Any, end: Any) -> Any:
-    """Return the slot of an entity, letting it live if it is new."""
-    slot = find_entity(state[2], state[1], first, second)
-    if slot < 0:
-        slot = new_slot(state)
-        make_entity(state, slot, first, second, data, start, end)
-    return slot
-
-
-@helper
 def apply_event(
     state: Any, levels: Any, sources: Any, template: Any, events: Any, event: Any
 ) -> None:
     """Add one event to its tile of every level; there is room for it."""
-    hashes, data, offsets, times, ties, values, valid, filters, _ = events
+    hashes, data, offsets, origins, times, ties, values, valid, filters = events
     meta, rows, pool = state[0], state[4], state[10]
-    slot = slot_for(
-        state,
-        np.int64(hashes[event, 0]),
-        np.int64(hashes[event, 1]),
-        data,
-        offsets[event],
-        offsets[event + 1],
-    )
+    first, second = np.int64(hashes[event, 0]), np.int64(hashes[event, 1])
+    slot = find_entity(state[2], state[1], first, second)
+    if slot < 0:
+        slot = new_slot(state)
+        origin = origins[event]
+        make_entity(state, slot, first, second, data, offsets[origin], offsets[origin + 1])
     time, tie = times[event], np.int64(ties[event])
     for level in range(len(levels)):
         tile = tile_of(time, levels[level, at.LEVEL_HOP])
@@ -134,19 +122,17 @@ def apply_event(
             update_row(meta, rows, pool, row, source, value, time, tie)
 
 
-@kernel(INT, TABLE, I2, I2, I1, EVENTS, I1, INT)
+@kernel(INT, TABLE, I2, I2, I1, EVENTS, INT)
 def apply_events(
-    state: Any, levels: Any, sources: Any, template: Any, events: Any, order: Any, start: Any
+    state: Any, levels: Any, sources: Any, template: Any, events: Any, start: Any
 ) -> Any:
-    """Add events in an order, from place `start` on; return the first place without room."""
-    offsets, keep = events[2], events[8]
-    for place in range(start, len(order)):
-        event = order[place]
-        if keep[event]:
-            if not room_for(state, len(levels), offsets[event + 1] - offsets[event]):
-                return place
-            apply_event(state, levels, sources, template, events, event)
-    return len(order)
+    """Add events from `start` on; return the first one for which there was no room."""
+    count = len(events[4])
+    for event in range(start, count):
+        if not room_for(state, len(levels)):
+            return event
+        apply_event(state, levels, sources, template, events, event)
+    return count
 
 
 @helper
