@@ -18,10 +18,12 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from tidemill.errors import Corrupt, Invalid
+from tidemill.errors import Corrupt, FailedPrecondition, Invalid
 from tidemill_common import model_package, preprocessing, reference
 from tidemill_common.artifacts import Artifacts
-from tidemill_training import checkpoint, gang, package, stages, trainer
+from tidemill_training import checkpoint, gang, graph, package, stages, trainer
+from tidemill_training.calibration import Platt
+from tidemill_training.encoding import Arrays
 from tidemill_training.job import Champion, Job, Result, job_from_dict, job_to_dict
 from tidemill_training.tabular import CLIP, Tabular
 from tidemill_training.testing import MINUTE_US, START_US, a_job, a_model, a_table
@@ -271,3 +273,37 @@ def test_a_job_survives_the_way_to_its_process(artifacts: Artifacts) -> None:
     job = a_job(artifacts, bad_labels=((1, 2),), champion=Champion(3, "a", "b"))
     sent = orjson.loads(orjson.dumps(job_to_dict(job)))
     assert job_from_dict(sent) == job
+
+
+def test_an_architecture_is_exported_once_and_its_weights_are_put_in_by_name() -> None:
+    arrays = Arrays(np.ones((4, 2), np.float32), np.zeros((4, 1), np.int64))
+    shape = trainer.Shape("binary", np.ones(2, np.float32), np.ones(2, np.float32), (3,), (0,))
+    maker, answers = Tabular(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        network = maker.network(shape, maker.defaults())
+        torch.nn.init.normal_(network.get_parameter("members.0.leave.weight"))
+        served = graph.Served(network, Platt(0.9, 0.1), "binary")
+        scorer = graph.scorer(graph.export(served, "binary", arrays))
+        assert graph.parity(served, scorer, arrays) < graph.TOLERANCE
+        answers.append(scorer.score(arrays)[0])
+    assert answers[0] != answers[1]
+
+
+def test_a_graph_that_differs_from_torch_is_refused() -> None:
+    arrays = Arrays(np.ones((4, 2), np.float32), np.zeros((4, 1), np.int64))
+    shape = trainer.Shape("binary", np.ones(2, np.float32), np.ones(2, np.float32), (3,), (0,))
+    network = Tabular().network(shape, Tabular().defaults())
+    scorer = graph.scorer(graph.export(graph.Served(network, Platt(), "binary"), "binary", arrays))
+    other = graph.Served(network, Platt(1.0, 0.5), "binary").eval()
+    with pytest.raises(FailedPrecondition, match="differs from torch"):
+        graph.parity(other, scorer, arrays)
+
+
+def test_a_graph_says_nothing_about_the_machine_it_was_made_on(
+    finished: tuple[Artifacts, Job, Result],
+) -> None:
+    artifacts, _, result = finished
+    onnx = file(result, model_package.MODEL, artifacts)
+    assert b".py" not in onnx
+    assert str(Path(stages.__file__).parent).encode() not in onnx

@@ -109,6 +109,17 @@ def _category(spec: InputSpec, table: pa.Table) -> Category:
     return Category(spec.name, tuple(text for text, _ in frequent[: spec.max_vocabulary]))
 
 
+def capacity(category: Category, spec: InputSpec) -> int:
+    """Return the rows of an embedding: the next power of two, so that its shape seldom changes.
+
+    A vocabulary that grows by a value then leaves the architecture as it is.
+    """
+    if category.buckets:
+        return category.size
+    room: int = 1 << (category.size - 1).bit_length()
+    return max(category.size, min(room, spec.max_vocabulary + 1))
+
+
 def encode(preprocessing: Preprocessing, table: pa.Table) -> Arrays:
     """Return the tensors of every row of `table`."""
     features = np.full((table.num_rows, len(preprocessing.numeric)), np.nan, dtype=np.float32)

@@ -208,13 +208,13 @@ def shape_of(data: Data) -> Shape:
     location = filled.sum(axis=0) / count
     spread = np.sqrt((np.where(present, numbers - location, 0.0) ** 2).sum(axis=0) / count)
     rate = float(np.clip(data.rows.label[data.split.train].mean(), _FLOOR, 1 - _FLOOR))
-    widths = {spec.name: spec.embedding for spec in data.specs}
+    specs = {spec.name: spec for spec in data.specs}
     return Shape(
         data.task,
         location.astype(np.float32),
         np.where(spread > _FLOOR, spread, 1.0).astype(np.float32),
-        tuple(category.size for category in data.preprocessing.categories),
-        tuple(widths[category.name] for category in data.preprocessing.categories),
+        tuple(encoding.capacity(one, specs[one.name]) for one in data.preprocessing.categories),
+        tuple(specs[one.name].embedding for one in data.preprocessing.categories),
         prior=float(np.log(rate / (1 - rate))) if data.task == "binary" else 0.0,
     )
 
