@@ -227,6 +227,7 @@ class _Meters:
         topic = f"events.{stream}"
         self._lag = metrics.gauge("tidemill_consumer_lag_seconds", topic=topic, group=GROUP)
         self._topic = topic
+        self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
 
     def flushed(self, flush: Flush, records: list[Record], seconds: float) -> None:
         """Record one committed flush."""
@@ -235,8 +236,11 @@ class _Meters:
         self._duplicates.inc(flush.counts.duplicate)
         self._flushes.inc()
         self._seconds.observe(seconds)
-        oldest = records[0].timestamp_ms / _MS if records else time.time()
-        self._lag.set(max(0.0, time.time() - oldest))
+        now = time.time()
+        oldest = records[0].timestamp_ms / _MS if records else now
+        self._lag.set(max(0.0, now - oldest))
+        if records:
+            self._e2e.observe(max(0.0, now - oldest))
         for dead in flush.dead:
             metrics.counter(
                 "tidemill_dead_letters_total",

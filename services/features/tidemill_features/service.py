@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
-from tidemill_common import rpc
+from tidemill_common import metrics, rpc
+from tidemill_common.app import until
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tidemill_features.settings import Settings
 
 logger = logging.getLogger(__name__)
+REPORT_SECONDS: Final = 5.0
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -50,6 +52,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         following = tasks.create_task(
             _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
         )
+        tasks.create_task(_report(replica, stop), name="report")
         await builder.warm()
         await stop.wait()
         following.cancel()
@@ -73,3 +76,17 @@ async def _follow_projects(
 async def _adopt(replica: FeatureReplica, applied: Applied) -> None:
     await replica.adopt(applied.project, applied.generation)
     await replica.caught_up()
+
+
+async def _report(replica: FeatureReplica, stop: asyncio.Event) -> None:
+    """Say in metrics how far the logs are and how many rows are held."""
+    while not await until(stop, REPORT_SECONDS):
+        rows: dict[str, int] = {}
+        for one in replica.describe():
+            topic = replica.spec(one.view).log(one.stream).name
+            metrics.gauge(
+                "tidemill_feature_log_position_records", topic=topic, partition=str(one.partition)
+            ).set(one.position)
+            rows[one.view] = rows.get(one.view, 0) + one.tiles
+        for view, count in rows.items():
+            metrics.gauge("tidemill_feature_state_rows", view=view).set(count)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from tidemill.errors import FailedPrecondition
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceServicer
@@ -11,11 +13,12 @@ from tidemill_common import metrics, rpc
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
 from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.reads import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tidemill_common.feature_replica import FeatureReplica
+    from tidemill_common.feature_replica import FeatureReplica, ReadResult
     from tidemill_common.kafka import Admin
     from tidemill_features.handlers import Sets
 
@@ -28,7 +31,6 @@ METHODS: Final = rpc.rules(
         "DescribeViews": rpc.Rule("features.read"),
     },
 )
-_NS: Final = 1_000
 
 
 class FeatureServicer(FeatureServiceServicer):
@@ -57,9 +59,7 @@ class FeatureServicer(FeatureServiceServicer):
                 f"{request.view} has already applied events that were not known at that time",
                 hint="ask without strict, or build a training set for exact answers about the past",
             )
-        metrics.counter("tidemill_feature_reads_total", view=request.view, status="ok").inc(
-            len(entities)
-        )
+        _count(request.view, result)
         return from_reading(result, columns)
 
     async def BuildTrainingSet(
@@ -92,3 +92,11 @@ class FeatureServicer(FeatureServiceServicer):
                 for one in states
             ]
         )
+
+
+def _count(view: str, result: ReadResult) -> None:
+    """Count entities by the status of their first feature."""
+    for code, count in enumerate(np.bincount(result.status[:, 0], minlength=len(Status)).tolist()):
+        if count:
+            name = Status(code).name.lower()
+            metrics.counter("tidemill_feature_reads_total", view=view, status=name).inc(count)
