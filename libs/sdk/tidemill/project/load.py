@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 # What a user's module raises by mistake; anything else is shown as it is.
 MISTAKES = (
     ArithmeticError,
+    AssertionError,
     AttributeError,
     ImportError,
     LookupError,
     NameError,
     OSError,
+    RuntimeError,
     SyntaxError,
+    SystemExit,
     TypeError,
     ValueError,
 )

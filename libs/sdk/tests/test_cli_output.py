@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tidemill.cli.output import number, print_fields, print_table, when
+
+ROWS = [("1", "short", "a text that is much longer than what is left of the line"), ("2", "b", "")]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def test_a_table_that_fits_has_one_line_per_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    print_table(["n", "word", "text"], ROWS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "n  word   text"
+    assert lines[2] == "2  b"
+    assert len(lines) == 3
+
+
+def test_what_does_not_fit_goes_below_its_row(
+    narrow: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_table(["n", "word", "text"], ROWS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["n  word", "1  short", "    a text that is much longer than what"]
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_pipe_gets_whole_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_table(["n", "word", "text"], [("1", "w", "long " * 100)])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_no_rows_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["n"], [])
+    assert capsys.readouterr().out == "none\n"
+
+
+def test_names_and_values_stand_in_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_fields({"a": 1, "longer": 2})
+    assert capsys.readouterr().out == "a       1\nlonger  2\n"
+
+
+def test_numbers_and_times_that_are_not_there_are_a_dash() -> None:
+    assert (number(math.nan), when(Timestamp())) == ("-", "-")
+    assert (number(0.12345678), number(3.0)) == ("0.123457", "3")
+    assert when(Timestamp(seconds=86_400)) == "1970-01-02 00:00:00"
