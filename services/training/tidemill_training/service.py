@@ -10,6 +10,7 @@ from tidemill.errors import Transient
 from tidemill.training.v1.training_service_pb2_grpc import add_TrainingServiceServicer_to_server
 from tidemill_common import metrics, rpc, topics
 from tidemill_common.app import until
+from tidemill_common.clock import SystemClock
 from tidemill_common.kafka import Broker, administering, consume, producing
 from tidemill_common.postgres import connected, migrate, relay
 from tidemill_common.project_source import projects
@@ -17,6 +18,7 @@ from tidemill_training.changes import Changes
 from tidemill_training.handlers import LABELS, Policies, generation
 from tidemill_training.servicer import METHODS, TrainingServicer
 from tidemill_training.store.runs import Runs
+from tidemill_training.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +48,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await admin.ensure([*own, *(topics.dead_letters(topic.name) for topic in own[1:])])
         runs = Runs(pool, settings.lease_s, settings.attempts)
         policies, changes = Policies(pool), Changes()
-        servicer = TrainingServicer(runs, policies, changes, stop)
+        workers = Workers(SystemClock(), settings.lease_s)
+        servicer = TrainingServicer(runs, policies, workers, changes, stop)
         service = rpc.Service(add_TrainingServiceServicer_to_server, servicer)
         policing = _Policing(settings.registry, broker, admin, producer, policies, changes)
         tasks.create_task(relay(pool, producer, stop), name="outbox")
         tasks.create_task(policing.run(stop), name="policies")
-        tasks.create_task(_sweep(runs, changes, stop), name="leases")
+        tasks.create_task(_sweep(runs, workers, changes, stop), name="leases")
         tasks.create_task(rpc.serve([service], METHODS, settings.listen, stop), name="rpc")
 
 
@@ -119,10 +122,11 @@ class _Policing:
         self._changes.notify()
 
 
-async def _sweep(runs: Runs, changes: Changes, stop: asyncio.Event) -> None:
-    """Take runs from silent workers, and say how many are open."""
+async def _sweep(runs: Runs, workers: Workers, changes: Changes, stop: asyncio.Event) -> None:
+    """Take runs from silent workers, and say how many are open and how many workers there are."""
     seen: set[str] = set()
     while not await until(stop, runs.lease_s / _SWEEPS_PER_LEASE):
+        metrics.gauge("tidemill_workers_alive").set(workers.alive())
         try:
             for run in await runs.expire():
                 logger.warning(

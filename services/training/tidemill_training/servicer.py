@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidemill_training.changes import Changes
     from tidemill_training.handlers import Policies
     from tidemill_training.store.runs import Runs
+    from tidemill_training.workers import Workers
 
 SERVICE: Final = "tidemill.training.v1.TrainingService"
 METHODS: Final = rpc.rules(
@@ -51,8 +52,14 @@ class TrainingServicer(TrainingServiceServicer):
     """Every RPC of training."""
 
     def __init__(
-        self, runs: Runs, policies: Policies, changes: Changes, stop: asyncio.Event
+        self,
+        runs: Runs,
+        policies: Policies,
+        workers: Workers,
+        changes: Changes,
+        stop: asyncio.Event,
     ) -> None:
+        self._workers = workers
         self._runs = runs
         self._policies = policies
         self._changes = changes
@@ -114,6 +121,7 @@ class TrainingServicer(TrainingServiceServicer):
         until = time.monotonic() + min(_LEASE_WAIT, rpc.remaining() - _MARGIN)
         while True:
             run = await self._runs.lease(request.worker, request.gpus, request.memory_mb)
+            self._workers.asked(request.worker, run.run_id if run else "")
             if run is not None:
                 self._changes.notify()
                 return pb.LeaseRunResponse(run=run, lease=self._lease)
@@ -128,6 +136,7 @@ class TrainingServicer(TrainingServiceServicer):
         cancelled = await self._runs.renew(
             request.run_id, request.fence, stage, request.progress, request.metrics
         )
+        self._workers.beat(request.run_id)
         self._changes.notify()
         return pb.HeartbeatResponse(lease=self._lease, cancelled=cancelled)
 
