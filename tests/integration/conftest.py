@@ -45,13 +45,13 @@ class FirstVersion:
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Everything, with the shop applied; tests leave it healthy."""
-    with (
-        LocalStack(tmp_path_factory.mktemp("platform")) as stack,
-        connect(addresses(stack), author="test") as client,
-    ):
-        shared = Platform(stack, client)
-        shared.apply()
-        yield shared
+    folder = tmp_path_factory.mktemp("platform")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TIDEMILL_TRACE_RATIO", "1")
+        with LocalStack(folder) as stack, connect(addresses(stack), author="test") as client:
+            shared = Platform(stack, client)
+            shared.apply()
+            yield shared
 
 
 @pytest.fixture(scope="session")

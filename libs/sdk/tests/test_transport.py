@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from tidemill import errors
-from tidemill.transport import call, channel, stream, to_error, trace_metadata
+from tidemill.transport import Streaming, call, channel, stream, to_error, trace_metadata
 from tidemill_common.rpc.status import CODES, to_status
 
 DETAILS = "grpc-status-details-bin"
@@ -122,7 +122,7 @@ async def silent() -> AsyncIterator[int]:
         await context.abort(grpc.StatusCode.NOT_FOUND, "no more")
 
     server = grpc.aio.server()
-    handlers = {
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Sleep": grpc.unary_unary_rpc_method_handler(sleep),
         "Once": grpc.unary_stream_rpc_method_handler(once),
     }
@@ -143,6 +143,7 @@ async def test_what_a_stream_gave_before_it_failed_is_received(silent: int) -> N
     received = []
     async with channel(f"127.0.0.1:{silent}") as opened:
         with pytest.raises(errors.NotFound, match="no more"):
-            async for reply in stream(opened.unary_stream("/t.T/Once"), b"", 5.0, "training"):
+            method: Streaming[bytes] = opened.unary_stream("/t.T/Once")
+            async for reply in stream(method, b"", 5.0, "training"):
                 received.append(reply)  # noqa: PERF401 - what came before the error counts
     assert received == [b"one"]

@@ -170,13 +170,14 @@ def _encoded(piece: Slice) -> Iterator[tuple[Slice, bytes]]:
 
 
 def _span(schema: StreamSchema, taken: Sequence[_Waiting]) -> AbstractContextManager[Span]:
-    """One span for the records: child of the oldest publish call, linked to the others."""
-    links = [telemetry.link_to(waiting.headers) for waiting in taken[1 : MAX_LINKS + 1]]
+    """One span for the records: child of the oldest call that is traced, linked to all such."""
+    traced = [item for item in taken if telemetry.link_to(item.headers)][: MAX_LINKS + 1]
+    oldest = traced[0] if traced else taken[0]
     return telemetry.span(
         f"send {schema.topic}",
         kind=SpanKind.PRODUCER,
-        parent=telemetry.from_headers(taken[0].headers),
-        links=[link for link in links if link is not None],
+        parent=telemetry.from_headers(oldest.headers),
+        links=[telemetry.link_to(item.headers) for item in traced[1:]],
         attributes={
             "messaging.destination.name": schema.topic,
             "messaging.batch.message_count": len(taken),
