@@ -100,7 +100,10 @@ class Controller:
                 self._runners[key] = asyncio.create_task(self._watch(canary, rules))
 
     async def _stop_runners(self, keep: set[tuple[str, int]]) -> None:
-        gone = [self._runners.pop(key) for key in set(self._runners) - keep]
+        over = set(self._runners) - keep
+        for model, _ in over:
+            metrics.gauge("tidemill_rollout_state", model=model).set(0)
+        gone = [self._runners.pop(key) for key in over]
         for task in gone:
             task.cancel()
         await asyncio.gather(*gone, return_exceptions=True)

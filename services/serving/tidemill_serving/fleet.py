@@ -17,6 +17,7 @@ from tidemill_common import metrics, telemetry
 from tidemill_common.verdict import Backoff
 from tidemill_serving import routing
 from tidemill_serving.held import Held, State
+from tidemill_serving.repository import served_name
 from tidemill_serving.trip import TripWire
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Fleet:
         self._on_trip = on_trip
         self.models: dict[str, Model] = {}
         self.held: dict[Key, Held] = {}
+        self.arriving: set[str] = set()
         self.kick = asyncio.Event()
         self._news: dict[str, Table] = {}
         self._loading: dict[Key, asyncio.Lock] = {}
@@ -107,6 +109,11 @@ class Fleet:
             model.live is not None or model.wanted is None or model.wanted.champion is None
             for model in self.models.values()
         )
+
+    @property
+    def has_champion(self) -> bool:
+        """Whether any model has a version that answers."""
+        return any(model.live is not None for model in self.models.values())
 
     def record(self, live: Live, variant: routing.Variant, *, failed: bool) -> None:
         """Take one answer of a challenger into account; may trip it for this table version."""
@@ -156,8 +163,13 @@ class Fleet:
             if held is not None and held.package.digest == pin.digest:
                 held.state = State.READY if held.ready.is_set() else State.LOADING
                 return held
-            with telemetry.span("model.load", attributes={"tidemill.model.name": model}):
-                package = await self._loader.load(model, pin.number, pin.digest)
+            name = served_name(model, pin.number, pin.digest)
+            self.arriving.add(name)
+            try:
+                with telemetry.span("model.load", attributes={"tidemill.model.name": model}):
+                    package = await self._loader.load(model, pin.number, pin.digest)
+            finally:
+                self.arriving.discard(name)
             held = Held(package, self.kick.set)
             held.found()
             self.held[key] = held

@@ -158,6 +158,8 @@ class Predictions:
 
     async def _through(self, live: Live, route: Route, question: Question) -> Answer:
         outcome = OK
+        inflight = metrics.gauge("tidemill_inflight_requests", service="serving")
+        inflight.inc()
         try:
             answer = await self.score(live, route, question)
         except TidemillError as error:
@@ -165,6 +167,7 @@ class Predictions:
             self._fleet.record(live, route.variant, failed=is_failure(error))
             raise
         finally:
+            inflight.dec()
             metrics.counter(
                 "tidemill_inference_requests_total",
                 model=live.spec.name,

@@ -99,6 +99,7 @@ class PredictionLog:
         self._queue: deque[tuple[str, Entry]] = deque()
         self._counts: dict[str, Counts] = {}
         self._more = asyncio.Event()
+        self._bytes = 0
         self._sending: set[asyncio.Future[Any]] = set()
 
     def counts(self, model: str) -> Counts:
@@ -166,10 +167,9 @@ class PredictionLog:
 
     def _send(self, model: str, topic: str, partition: int, rows: list[Entry]) -> None:
         headers = [("content-type", events.CONTENT_TYPE.encode()), *telemetry.to_headers()]
+        record = to_record(rows)
         try:
-            future = self._producer.enqueue(
-                topic, to_record(rows), partition=partition, headers=headers
-            )
+            future = self._producer.enqueue(topic, record, partition=partition, headers=headers)
         except TooLarge as error:
             if len(rows) == 1:
                 self._failed(model, 1, error)
@@ -181,10 +181,16 @@ class PredictionLog:
             self._failed(model, len(rows), error)
         else:
             self._sending.add(future)
-            future.add_done_callback(partial(self._sent, model, len(rows)))
+            self._waits(len(record))
+            future.add_done_callback(partial(self._sent, model, len(rows), len(record)))
 
-    def _sent(self, model: str, rows: int, future: asyncio.Future[Any]) -> None:
+    def _waits(self, size: int) -> None:
+        self._bytes += size
+        metrics.gauge("tidemill_prediction_log_queue_bytes").set(self._bytes)
+
+    def _sent(self, model: str, rows: int, size: int, future: asyncio.Future[Any]) -> None:
         self._sending.discard(future)
+        self._waits(-size)
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or error is not None:
             self._failed(model, rows, error)

@@ -33,9 +33,9 @@ async def watch(fleet: Fleet, loader: Loader, server: ModelServer, stop: asyncio
 
 async def forget_leftovers(fleet: Fleet, server: ModelServer, loader: Loader) -> None:
     """Unload what an earlier life of this process left behind and nothing wants any more."""
-    held = {one.name for one in fleet.held.values()}
     for name in sorted(await server.loaded()):
-        if is_ours(name) and name not in held:
+        known = {one.name for one in fleet.held.values()} | fleet.arriving
+        if is_ours(name) and name not in known:
             await loader.unload(name)
             logger.info("model.leftover_unloaded", extra={"served": name})
 

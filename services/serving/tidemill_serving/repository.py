@@ -7,6 +7,7 @@ version's manifest before it is written.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from tidemill.errors import Corrupt
+from tidemill.errors import Corrupt, Unavailable
 from tidemill_common import model_package, preprocessing
 
 if TYPE_CHECKING:
@@ -86,7 +87,29 @@ class Repository:
         self._platform = platform
 
     def write(self, package: Package, artifacts: Artifacts) -> None:
-        """Write a version's folder in one step; what lay there before is replaced. Blocking."""
+        """Write a version's folder in one step, unless it is there as it should be. Blocking.
+
+        Unavailable when the disk does not take it.
+        """
+        try:
+            if not self._is_written(package):
+                self._write(package, artifacts)
+        except OSError as error:
+            raise Unavailable(f"the model repository cannot be written: {error}") from error
+
+    def _is_written(self, package: Package) -> bool:
+        target = self._root / package.name
+        try:
+            graph = hashlib.sha256((target / "1" / "model.onnx").read_bytes()).hexdigest()
+            said = (target / "config.pbtxt").read_text()
+            ours = self._platform != "python" or (
+                (target / "1" / "model.py").read_bytes() == BACKEND_FILE.read_bytes()
+            )
+        except FileNotFoundError:
+            return False
+        return graph == package.graph and said == configuration(package, self._platform) and ours
+
+    def _write(self, package: Package, artifacts: Artifacts) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".writing-", dir=self._root))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
@@ -73,17 +74,14 @@ class RouteSource:
             reply = await rpc.call(
                 self._stub.GetRollout, registry_service_pb2.GetRolloutRequest(), timeout=5.0
             )
-            for row in reply.rollouts:
-                await self._take(row)
         except TidemillError as error:
             logger.warning("routes.registry_away", extra={"error": repr(error)})
             return False
+        for row in reply.rollouts:
+            self.rows[row.model] = row
+            self._want(await self._with_previous(row))
         self.loaded.set()
         return True
-
-    async def _take(self, row: registry_service_pb2.RolloutRow) -> None:
-        self.rows[row.model] = row
-        self._want(await self._with_previous(row))
 
     async def _with_previous(self, row: registry_service_pb2.RolloutRow) -> Table:
         """Add the version that a rollback returns to; the row has no digest of it."""
@@ -94,17 +92,13 @@ class RouteSource:
         key = (row.model, number)
         if key not in self._digests:
             request = registry_service_pb2.GetVersionRequest(model=row.model, number=number)
-            reply = await rpc.call(self._stub.GetVersion, request, timeout=5.0)
+            try:
+                reply = await rpc.call(self._stub.GetVersion, request, timeout=5.0)
+            except TidemillError as error:
+                logger.warning("routes.no_way_back", extra={"error": repr(error)})
+                return table
             self._digests[key] = reply.version.digest
-        return Table(
-            table.model,
-            table.version,
-            table.salt,
-            table.champion,
-            table.challenger,
-            Pin(number, self._digests[key]),
-            table.limit,
-        )
+        return replace(table, previous=Pin(number, self._digests[key]))
 
     def _announced(self, _: TopicPartition, records: Sequence[Record]) -> None:
         for record in records:

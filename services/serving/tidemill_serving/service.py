@@ -8,7 +8,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from tidemill.errors import TidemillError
+from tidemill.errors import TidemillError, Transient
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill.serving.v1.serving_service_pb2_grpc import add_ServingServiceServicer_to_server
 from tidemill_common import rpc, topics
@@ -18,7 +18,7 @@ from tidemill_common.clock import SystemClock
 from tidemill_common.feature_replica import replicating
 from tidemill_common.kafka import Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
-from tidemill_common.project_source import projects
+from tidemill_common.project_source import Applied, projects
 from tidemill_serving import inference, servicer, triton
 from tidemill_serving.controller import Controller
 from tidemill_serving.definitions import model_specs
@@ -32,6 +32,7 @@ from tidemill_serving.repository import Repository
 from tidemill_serving.routes import RouteSource
 from tidemill_serving.shadow import Shadowing
 from tidemill_serving.store import Store
+from tidemill_serving.trip_reports import Trips
 from tidemill_serving.versions import Loader
 from tidemill_tiles.kernels import warm_up
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from tidemill_serving.definitions import ModelSpec
     from tidemill_serving.held import Held
     from tidemill_serving.predictor import ModelServer
-    from tidemill_serving.routing import Table
     from tidemill_serving.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     tasks.create_task(routes.run(broker, stop), name="routes")
                     tasks.create_task(watch(fleet, loader, server, stop), name="recovery")
                     tasks.create_task(_tidy(fleet, server, loader, stop), name="tidy")
-                    tasks.create_task(_readiness(fleet, routes, health, stop), name="readiness")
+                    tasks.create_task(
+                        _readiness(fleet, replica, routes, health, stop), name="readiness"
+                    )
                     tasks.create_task(shadow.run(predictions, stop), name="shadow")
                     tasks.create_task(trips.run(stop), name="trips")
                     controller = Controller(store, stub, broker, fleet, routes.rows)
@@ -145,25 +147,51 @@ async def _projects(
 ) -> None:
     """Take up every generation: log topics, then the views, then the models that read them."""
     async for applied in projects(registry, broker, stop):
-        async with administering(broker) as admin:
-            await admin.ensure(topics.predictions(model.name) for model in applied.project.models)
-        specs = model_specs(applied.project, applied.generation)
-        await replica.adopt(applied.project, applied.generation)
-        fleet.define(specs)
-        logger.info(
-            "project.adopted", extra={"generation": applied.generation, "models": sorted(specs)}
-        )
+        adopting = asyncio.create_task(_adopt(applied, broker, replica, fleet))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({adopting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not adopting.done():
+            adopting.cancel()
+            return
+        await adopting
+
+
+async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, fleet: Fleet) -> None:
+    """Take up one generation; a broker that is away only delays."""
+    specs = model_specs(applied.project, applied.generation)
+    while True:
+        try:
+            async with administering(broker) as admin:
+                await admin.ensure(
+                    topics.predictions(model.name) for model in applied.project.models
+                )
+            await replica.adopt(applied.project, applied.generation)
+        except Transient as error:
+            logger.warning("project.waits", extra={"error": repr(error)})
+            await asyncio.sleep(1.0)
+        else:
+            break
+    fleet.define(specs)
+    logger.info(
+        "project.adopted", extra={"generation": applied.generation, "models": sorted(specs)}
+    )
 
 
 async def _readiness(
-    fleet: Fleet, routes: RouteSource, health: rpc.Health, stop: asyncio.Event
+    fleet: Fleet,
+    replica: FeatureReplica,
+    routes: RouteSource,
+    health: rpc.Health,
+    stop: asyncio.Event,
 ) -> None:
     """Serve when the tables are known and every champion can answer (or there is none yet)."""
     await _first(routes.loaded, stop)
     while not stop.is_set():
-        if health.ready != fleet.ready:
-            health.set(fleet.ready)
-            logger.info("serving.ready" if fleet.ready else "serving.not_ready")
+        ready = fleet.ready and (replica.ready or not fleet.has_champion)
+        if health.ready != ready:
+            health.set(ready)
+            logger.info("serving.ready" if ready else "serving.not_ready")
         await until(stop, REPLICA_SECONDS)
 
 
@@ -175,35 +203,6 @@ async def _tidy(fleet: Fleet, server: ModelServer, loader: Loader, stop: asyncio
         await forget_leftovers(fleet, server, loader)
     except TidemillError as error:
         logger.warning("serving.not_tidied", extra={"error": repr(error)})
-
-
-class Trips:
-    """Tells the database, until it knows, that this replica stopped routing to a challenger."""
-
-    def __init__(self, store: Store) -> None:
-        """Report to `store`."""
-        self._store = store
-        self._waiting: asyncio.Queue[Table] = asyncio.Queue(maxsize=1_000)
-
-    def report(self, table: Table) -> None:
-        """Take a trip; never waits."""
-        if not self._waiting.full():
-            self._waiting.put_nowait(table)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Write until told to stop."""
-        while not stop.is_set():
-            try:
-                async with asyncio.timeout(REPLICA_SECONDS):
-                    table = await self._waiting.get()
-            except TimeoutError:
-                continue
-            try:
-                await self._store.report_trip(table.model, table.version, table.tripped)
-            except TidemillError as error:
-                logger.warning("trip.not_reported", extra={"error": repr(error)})
-                self.report(table)
-                await until(stop, 1.0)
 
 
 async def _first(*events: asyncio.Event) -> None:
