@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from tidemill_common.reference import numeric_bins
-from tidemill_monitoring import codec, fieldwatch
+from tidemill_monitoring import codec, fieldstate, fieldwatch
 from tidemill_monitoring.alerts import Alert, Judgement, Kind, Moment, State, apply
 from tidemill_monitoring.fields import DAY_US, HOUR_US, Segment
-from tidemill_monitoring.fieldwatch import FieldState, Sighting, Watched
+from tidemill_monitoring.fieldstate import FieldState, Sighting, Watched
 from tidemill_monitoring.findings import data_finding
 
 WATCHED = Watched("arrived", ("delay",), ("carrier", "airport"))
@@ -36,6 +36,7 @@ def a_stream(days: int, seed: int = 1) -> pl.DataFrame:
             "_partition": np.zeros(n, dtype=np.int32),
             "_offset": np.arange(n, dtype=np.int64),
             "_row": np.zeros(n, dtype=np.int32),
+            "_identity": np.arange(n, dtype=np.int64),
             "delay": delay,
             "carrier": [CARRIERS[i] for i in generator.integers(0, 6, n)],
             "airport": [("EWR", "JFK")[i] for i in generator.integers(0, 2, n)],
@@ -73,12 +74,12 @@ def watch(
     watched: Watched = WATCHED,
 ) -> Seen:
     """Feed rows in steps of stream time, as the service does."""
-    state, alert = fieldwatch.empty(watched), None
+    state, alert = fieldstate.empty(watched), None
     seen = Seen([], [])
     for _, part in rows.with_columns(_step=pl.col("_clock") // every_us).group_by(
         "_step", maintain_order=True
     ):
-        state = fieldwatch.append(state, part.drop("_step"))
+        state = fieldstate.append(state, part.drop("_step"))
         now = int(part["_clock"][-1])
         if restart:
             state = stored_and_read(state, watched)
@@ -92,7 +93,7 @@ def watch(
             if change.announced and alert is not None:
                 seen.changes.append((now, alert.machine.state, alert))
             if alert is not None and not alert.machine.open:
-                alert, state = None, fieldwatch.close(state, sighting.field)
+                alert, state = None, fieldstate.close(state, sighting.field)
     return seen
 
 
@@ -193,7 +194,7 @@ def test_nothing_is_judged_before_two_days_are_known_unless_a_champion_has_a_pro
     rows = with_delay(a_stream(2), between(1, 2), pl.col("delay") * 60)
     assert watch(rows).sightings == []
     profile = {"delay": numeric_bins("delay", a_stream(5, seed=9)["delay"].to_numpy())}
-    state = fieldwatch.append(fieldwatch.empty(WATCHED), rows)
+    state = fieldstate.append(fieldstate.empty(WATCHED), rows)
     _, found = fieldwatch.judge(WATCHED, state, 2 * DAY_US, profile)
     assert [sighting.field for sighting in found] == ["delay"]
     assert found[0].odd is not None
@@ -210,10 +211,10 @@ def test_findings_of_a_certain_look_fire_at_once() -> None:
 
 
 def test_rows_that_nothing_needs_are_let_go() -> None:
-    state = fieldwatch.empty(WATCHED)
+    state = fieldstate.empty(WATCHED)
     for day in range(1, 9):
         part = a_stream(8).filter(between(day - 1, day))
-        state = fieldwatch.append(state, part)
+        state = fieldstate.append(state, part)
         state, _ = fieldwatch.judge(WATCHED, state, day * DAY_US, {})
     assert state.rows["_time"].min() > 4 * DAY_US  # type: ignore[operator]
     assert state.pasts["delay"].ready
@@ -228,3 +229,25 @@ def test_a_text_field_with_many_values_names_no_segment() -> None:
     bad = between(4, 5)
     found = watch(with_delay(rows, bad, pl.col("delay") * 60)).sightings
     assert found[0][1].segment == Segment()
+
+
+def test_a_duplicate_counts_once() -> None:
+    rows = a_stream(1)
+    once = fieldstate.append(fieldstate.empty(WATCHED), rows)
+    again = fieldstate.append(once, rows)
+    both = fieldstate.append(fieldstate.empty(WATCHED), pl.concat([rows, rows]))
+    assert again.rows.equals(once.rows)
+    assert both.rows.equals(once.rows)
+
+
+def test_rows_of_a_fault_that_is_over_open_no_second_alert() -> None:
+    bad = between(4, 5.4) & (pl.col("carrier") == "UA")
+    seen = watch(with_delay(a_stream(8), bad, pl.col("delay") * 60))
+    assert [state for _, state, _ in seen.changes].count(State.OK) == 1
+    assert len({at for at, state, _ in seen.changes if state is State.FIRING}) == 1
+
+
+def test_a_calm_in_which_every_value_is_nothing_is_no_other_unit() -> None:
+    rows = with_delay(a_stream(8), pl.lit(value=True), pl.col("delay").abs() + 10)
+    calm = with_delay(rows, between(5, 5.5), pl.lit(0.0))
+    assert watch(calm).sightings == []

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tidemill_monitoring import fieldwatch
+from tidemill_monitoring import fieldstate, fieldwatch
 from tidemill_monitoring.alerts import Alert, Moment, State, apply
 from tidemill_monitoring.fields import HOUR_US
-from tidemill_monitoring.fieldwatch import Watched
+from tidemill_monitoring.fieldstate import Watched
 from tidemill_monitoring.findings import data_finding
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,7 @@ def placed(frame: pl.DataFrame, watched: Watched) -> pl.DataFrame:
         pl.Series("_partition", np.zeros(n, dtype=np.int32)),
         pl.Series("_offset", np.arange(n, dtype=np.int64)),
         pl.Series("_row", np.zeros(n, dtype=np.int32)),
+        pl.Series("_identity", np.arange(n, dtype=np.int64)),
     ]
     numbers = [frame[name].cast(pl.Float64) for name in watched.numeric]
     return pl.DataFrame([*places, *numbers, *(frame[name] for name in watched.strings)])
@@ -69,10 +70,10 @@ def weather() -> pl.DataFrame:
 
 
 def changes(rows: pl.DataFrame, watched: Watched) -> list[tuple[int, Alert]]:
-    state, alerts, seen = fieldwatch.empty(watched), {}, []
+    state, alerts, seen = fieldstate.empty(watched), {}, []
     steps = rows.with_columns(_step=pl.col("_clock") // STEP_US)
     for _, part in steps.group_by("_step", maintain_order=True):
-        state = fieldwatch.append(state, part.drop("_step"))
+        state = fieldstate.append(state, part.drop("_step"))
         now = int(part["_clock"][-1])
         state, found = fieldwatch.judge(watched, state, now, {})
         for sighting in found:
@@ -85,7 +86,7 @@ def changes(rows: pl.DataFrame, watched: Watched) -> list[tuple[int, Alert]]:
                 seen.append((now, change.alert))
             if not change.alert.machine.open:
                 alerts.pop(sighting.field)
-                state = fieldwatch.close(state, sighting.field)
+                state = fieldstate.close(state, sighting.field)
     return seen
 
 

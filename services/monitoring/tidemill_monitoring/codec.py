@@ -16,7 +16,7 @@ import polars as pl
 from tidemill_monitoring import signedlog
 from tidemill_monitoring.alerts import Alert, Cause, FirstBad, Kind, Machine, State, Subject
 from tidemill_monitoring.fields import Past, Segment
-from tidemill_monitoring.fieldwatch import SEQUENCE, FieldState, Span, Watched, empty, schema
+from tidemill_monitoring.fieldstate import SEQUENCE, FieldState, Span, Watched, empty, schema
 from tidemill_monitoring.quality import Cohort
 
 Array = npt.NDArray[Any]

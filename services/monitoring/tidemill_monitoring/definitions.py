@@ -9,7 +9,7 @@ from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project.inputs import model_inputs
 from tidemill_common import topics
 from tidemill_common.events import Column
-from tidemill_monitoring.fieldwatch import Watched
+from tidemill_monitoring.fieldstate import Watched
 from tidemill_monitoring.quality import Task
 from tidemill_tiles.expressions import Expression, compile_expression
 from tidemill_tiles.fieldtypes import FieldType

@@ -36,9 +36,11 @@ MIN_FAR_ROWS = 10
 MIN_FAR = 3
 FAR_SHARE = 0.15
 MIN_MANY_ROWS = 30
+MIN_GONE_ROWS = 50
 SMALL_SHARE = 0.8
 MISSING_EXCESS = 0.5
 USUAL_SMALL = 0.3
+USUAL_MODE = 0.5
 USUAL_MISSING = 0.05
 SMALLER = 16.0
 SIGNIFICANT = 1e-6
@@ -95,6 +97,7 @@ class Usual:
     far_rate: float
     small_rate: float
     missing_rate: float
+    mode: float
 
 
 def usual(past: Past, profile: NumericBins | None = None) -> Usual | None:
@@ -122,6 +125,7 @@ def usual(past: Past, profile: NumericBins | None = None) -> Usual | None:
         far_rate=max(1.0 - far, 1.0 / (rows + 1.0), 1e-4),
         small_rate=max(_share(counts, -small, small), 1.0 / (rows + 1.0)),
         missing_rate=max(missing / (rows + missing), 1.0 / (rows + 1.0)),
+        mode=float(counts.max() / rows) if rows else 1.0,
     )
 
 
@@ -203,10 +207,11 @@ def oddity(known: Usual, rows: int, far: int, small: int, missing: int) -> Oddit
     present = rows - missing
     if present >= MIN_FAR_ROWS and far >= max(MIN_FAR, FAR_SHARE * present):
         found.append(_odd("far", known.far_rate, present, far))
-    usually_large = known.small > 0 and known.small_rate <= USUAL_SMALL
+    # A field that hardly ever varies (visibility) has no scale that could be seen to change.
+    usually_large = known.small_rate <= USUAL_SMALL and known.mode <= USUAL_MODE
     if usually_large and present >= MIN_MANY_ROWS and small >= SMALL_SHARE * present:
         found.append(_odd("small", known.small_rate, present, small))
-    usually_there = known.missing_rate <= USUAL_MISSING and rows >= MIN_MANY_ROWS
+    usually_there = known.missing_rate <= USUAL_MISSING and rows >= MIN_GONE_ROWS
     if usually_there and missing >= (known.missing_rate + MISSING_EXCESS) * rows:
         found.append(_odd("missing", known.missing_rate, rows, missing))
     significant = [odd for odd in found if odd.p_value < SIGNIFICANT]
@@ -260,6 +265,8 @@ UNIT_FACTORS = (
     (60, "minutes given as seconds"),
     (24, "days given as hours"),
 )
+FITS = 0.6
+FITS_SMALL = 0.35
 MULTIPLES_SHARE = 0.9
 MIN_MULTIPLES = 6
 AGREES = 6.0  # a unit's factor is taken when the estimate lies within this multiple of it
@@ -272,7 +279,7 @@ def shape(odd: Oddity, values: Floats, known: Usual) -> Shape:
     finite = values[np.isfinite(values)]
     factor, before, left = signedlog.best_scale(known.counts, signedlog.count(finite))
     unit = _unit_factor(finite, factor)
-    fits = max(factor, 1.0 / factor) >= SCALE_FACTOR and left <= 0.6 * before
+    fits = max(factor, 1.0 / factor) >= SCALE_FACTOR and left <= FITS * before
     if unit or fits:
         return Shape("scale", unit or factor, _scale_text(unit or factor))
     if odd.share < 0.5:
@@ -280,6 +287,13 @@ def shape(odd: Oddity, values: Floats, known: Usual) -> Shape:
         return Shape("spike", 0.0, text)
     middle = signedlog.quantile(known.counts, 0.5)
     return Shape("shift", 0.0, f"median {middle:.4g} -> {float(np.median(finite)):.4g}")
+
+
+def is_scaled_down(values: Floats, known: Usual) -> bool:
+    """Say whether small values look like the usual ones in a larger unit, and not like a calm."""
+    finite = values[np.isfinite(values)]
+    factor, before, left = signedlog.best_scale(known.counts, signedlog.count(finite))
+    return factor <= 1.0 / SCALE_FACTOR and left <= FITS_SMALL * before
 
 
 def _unit_factor(values: Floats, estimate: float) -> float:

@@ -9,130 +9,37 @@ Steps of `judge`, at most once per hour of stream time or thousand rows:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from tidemill_common.reference import NumericBins
 from tidemill_monitoring import fields
-from tidemill_monitoring.fields import (
-    DAY_US,
-    HOUR_US,
-    Candidate,
-    Oddity,
-    Past,
-    Segment,
-    Shape,
-    Usual,
+from tidemill_monitoring.fields import HOUR_US, Candidate, Oddity, Past, Segment, Usual
+from tidemill_monitoring.fieldstate import (
+    CLOCK,
+    OFFSET,
+    PARTITION,
+    ROW,
+    SEQUENCE,
+    TIME,
+    FieldState,
+    Place,
+    Sighting,
+    Span,
+    Watched,
+    inside,
+    learn,
+    values_of,
 )
 from tidemill_monitoring.signedlog import Floats
 
 LOOK_US = HOUR_US
 LOOK_ROWS = 1_000
 SPAN_US = 6 * HOUR_US
-QUARANTINE_US = DAY_US
-KEEP_US = 3 * DAY_US
-KEEP_ROWS = 50_000
 MAX_SEGMENT_VALUES = 64
 FRESH_ROWS = 10
-CLOCK, TIME, PARTITION, OFFSET, ROW, SEQUENCE = (
-    "_clock",
-    "_time",
-    "_partition",
-    "_offset",
-    "_row",
-    "_seq",
-)
-PLACE = {CLOCK: pl.Int64, TIME: pl.Int64, PARTITION: pl.Int32, OFFSET: pl.Int64, ROW: pl.Int32}
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What of a stream is judged: numeric fields, and the string fields that may name a segment."""
-
-    stream: str
-    numeric: tuple[str, ...]
-    strings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Rows of a field that are bad: of one segment, from one event time to another (None: open).
-
-    `level` is the share of odd values when it was found, `factor` that of a change of unit.
-    """
-
-    field: str
-    segment: Segment
-    from_us: int
-    to_us: int | None
-    since: int
-    kind: str
-    level: float
-    factor: float
-    last_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a row is: enough to find it again."""
-
-    partition: int
-    offset: int
-    row: int
-    event_us: int
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What a look at one field says; `shape` and `first` only when something new was found."""
-
-    field: str
-    segment: Segment
-    odd: Oddity | None
-    shape: Shape | None = None
-    first: Place | None = None
-    others: tuple[Candidate, ...] = ()
-    bad_from_us: int | None = None
-    bad_to_us: int | None = None
-    level: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class FieldState:
-    """Everything that the watch remembers of one stream."""
-
-    rows: pl.DataFrame
-    pasts: Mapping[str, Past] = field(default_factory=dict)
-    spans: tuple[Span, ...] = ()
-    next_seq: int = 0
-    looked_seq: int = 0
-    looked_us: int = 0
-    learnt_seq: int = 0
-
-
-def empty(watched: Watched) -> FieldState:
-    """Give the state before any row."""
-    return FieldState(rows=pl.DataFrame(schema=schema(watched)))
-
-
-def schema(watched: Watched) -> dict[str, type[pl.DataType]]:
-    """Give the columns of the rows that are kept."""
-    return {
-        **PLACE,
-        **dict.fromkeys(watched.numeric, pl.Float64),
-        **dict.fromkeys(watched.strings, pl.String),
-        SEQUENCE: pl.Int64,
-    }
-
-
-def append(state: FieldState, rows: pl.DataFrame) -> FieldState:
-    """Add rows (columns of `schema` without the sequence) in the order of their arrival."""
-    end = state.next_seq + rows.height
-    sequence = pl.Series(SEQUENCE, np.arange(state.next_seq, end), dtype=pl.Int64)
-    return replace(state, rows=state.rows.vstack(rows.hstack([sequence])), next_seq=end)
 
 
 def is_due(state: FieldState, now_us: int) -> bool:
@@ -169,7 +76,7 @@ def judge(
         last = max(span.last_us, again.bad_to_us or 0)
         spans[spans.index(span)] = replace(span, since=state.next_seq, last_us=last)
     looked = replace(state, spans=tuple(spans), looked_seq=state.next_seq, looked_us=now_us)
-    return _learn(watched, looked, now_us), sightings
+    return learn(watched, looked, now_us), sightings
 
 
 def _span_of(sighting: Sighting, since: int) -> Span:
@@ -186,17 +93,6 @@ def _span_of(sighting: Sighting, since: int) -> Span:
     )
 
 
-def close(state: FieldState, name: str) -> FieldState:
-    """End the open span of a field: its alert is over. Rows after the last bad one are good."""
-    spans = tuple(
-        replace(span, to_us=max(span.from_us, span.last_us))
-        if span.field == name and span.to_us is None
-        else span
-        for span in state.spans
-    )
-    return replace(state, spans=spans)
-
-
 def _search(
     watched: Watched,
     rows: pl.DataFrame,
@@ -205,32 +101,36 @@ def _search(
     now_us: int,
 ) -> list[Sighting]:
     """Find fields with too many odd values, and in which segment they are."""
-    frame = _flagged(rows, known)
+    frame = _flagged(rows, known, state.spans)
     segments = [name for name in watched.strings if rows[name].n_unique() <= MAX_SEGMENT_VALUES]
     candidates: dict[str, list[Candidate]] = {}
     for segment in ("", *segments):
         for name, found in _candidates(frame, segment, known, state, now_us):
             candidates.setdefault(name, []).append(found)
-    return [
+    sightings = [
         _diagnose(rows, name, fields.choose(found), known[name])
         for name, found in candidates.items()
     ]
+    return [sighting for sighting in sightings if sighting is not None]
 
 
-def _flagged(rows: pl.DataFrame, known: Mapping[str, Usual]) -> pl.DataFrame:
+def _flagged(
+    rows: pl.DataFrame, known: Mapping[str, Usual], spans: tuple[Span, ...]
+) -> pl.DataFrame:
+    """Say of each value what is odd about it; rows of a span that is over were judged already."""
     columns = []
     for name, usual in known.items():
-        odd = fields.flags(_values(rows, name), usual)
+        odd = fields.flags(values_of(rows, name), usual)
+        told = np.zeros(rows.height, dtype=np.bool_)
+        for span in spans:
+            if span.field == name and span.to_us is not None:
+                told |= rows.select(inside(span)).to_series().to_numpy()
         columns += [
-            pl.Series(f"{name}:far", odd.far),
-            pl.Series(f"{name}:small", odd.small),
-            pl.Series(f"{name}:missing", odd.missing),
+            pl.Series(f"{name}:far", odd.far & ~told),
+            pl.Series(f"{name}:small", odd.small & ~told),
+            pl.Series(f"{name}:missing", odd.missing & ~told),
         ]
     return rows.with_columns(columns)
-
-
-def _values(rows: pl.DataFrame, name: str) -> Floats:
-    return rows[name].fill_null(np.nan).to_numpy()
 
 
 def _candidates(
@@ -287,14 +187,21 @@ def _of(rows: pl.DataFrame, segment: Segment) -> pl.DataFrame:
     return rows.filter(pl.col(segment.name) == segment.value) if segment.name else rows
 
 
-def _diagnose(rows: pl.DataFrame, name: str, ranked: list[Candidate], known: Usual) -> Sighting:
-    """Find the first bad row of the segment that explains it best, and what happened there."""
+def _diagnose(
+    rows: pl.DataFrame, name: str, ranked: list[Candidate], known: Usual
+) -> Sighting | None:
+    """Find the first bad row of the segment that explains it best, and what happened there.
+
+    None when values are small in a way that no other unit explains.
+    """
     best = ranked[0]
     mine = _of(rows, best.segment).sort(CLOCK, SEQUENCE, maintain_order=True)
-    values = _values(mine, name)
+    values = values_of(mine, name)
     mask = fields.mask_of(best.odd, values, known)
     start = fields.onset(mask, best.odd.usual_rate)
     shape = fields.shape(best.odd, values[start:], known)
+    if best.odd.kind == "small" and not fields.is_scaled_down(values[start:], known):
+        return None
     level = float(mask[start:].mean())
     start -= fields.while_multiples(values[:start][::-1], shape.factor)
     first = mine.row(start, named=True)
@@ -323,7 +230,7 @@ def _again(rows: pl.DataFrame, span: Span, known: Usual) -> Sighting | None:
     if fresh.height < FRESH_ROWS:
         return None
     fresh = fresh.sort(CLOCK, SEQUENCE, maintain_order=True)
-    values = _values(fresh, span.field)
+    values = values_of(fresh, span.field)
     rate = {"far": known.far_rate, "small": known.small_rate}.get(span.kind, known.missing_rate)
     seen = Oddity(span.kind, 0.0, rate, 1.0)
     mask = fields.mask_of(seen, values, known)
@@ -348,38 +255,3 @@ def _last_bad(
     start = int(marked[-1]) + 1 if marked.size and (bad or factor == 0.0) else 0
     end = start + fields.while_multiples(values[start:], factor)
     return int(rows[TIME].to_numpy()[:end].max()) if end else None
-
-
-def _learn(watched: Watched, state: FieldState, now_us: int) -> FieldState:
-    """Let old rows become part of the past, and forget those that nothing needs any more."""
-    rows = state.rows
-    if not rows.height:
-        return state
-    clock = np.maximum.accumulate(rows[CLOCK].to_numpy())
-    old = int(np.searchsorted(clock, now_us - QUARANTINE_US, side="right"))
-    forced = max(0, rows.height - KEEP_ROWS)
-    ready = rows[: max(old, forced)].filter(pl.col(SEQUENCE) >= state.learnt_seq)
-    pasts = dict(state.pasts)
-    if ready.height:
-        newest = int(ready[CLOCK].to_numpy().max())
-        for name in watched.numeric:
-            good = _good(ready, name, state.spans)
-            pasts[name] = pasts.get(name, Past()).add(_values(good, name), newest)
-    gone = max(int(np.searchsorted(clock, now_us - KEEP_US, side="right")), forced)
-    learnt = int(ready[SEQUENCE][-1]) + 1 if ready.height else state.learnt_seq
-    keep = tuple(s for s in state.spans if s.to_us is None or s.to_us > now_us - 2 * KEEP_US)
-    return replace(state, rows=rows[gone:].rechunk(), pasts=pasts, learnt_seq=learnt, spans=keep)
-
-
-def _good(rows: pl.DataFrame, name: str, spans: tuple[Span, ...]) -> pl.DataFrame:
-    """Leave out the rows that lie in a bad span of the field."""
-    for span in spans:
-        if span.field != name:
-            continue
-        inside = pl.col(TIME) >= span.from_us
-        if span.to_us is not None:
-            inside &= pl.col(TIME) <= span.to_us
-        if span.segment.name:
-            inside &= (pl.col(span.segment.name) == span.segment.value).fill_null(value=False)
-        rows = rows.filter(~inside)
-    return rows

@@ -15,7 +15,7 @@ from tidemill_monitoring.alerts import Cause, Finding, FirstBad, Judgement, Kind
 if TYPE_CHECKING:
     from tidemill_monitoring.definitions import ModelDefinition
     from tidemill_monitoring.drift import Judged
-    from tidemill_monitoring.fieldwatch import Sighting
+    from tidemill_monitoring.fieldstate import Sighting
     from tidemill_monitoring.quality import Cohort
 
 MAX_CAUSES = 5

@@ -10,7 +10,7 @@ import polars as pl
 from tidemill_common.reference import PREDICTIONS, Bins, NumericBins
 from tidemill_monitoring import rows
 from tidemill_monitoring.driftcount import Layout
-from tidemill_monitoring.fieldwatch import CLOCK, TIME, Watched
+from tidemill_monitoring.fieldstate import CLOCK, TIME, Watched
 from tidemill_monitoring.signedlog import Floats
 
 REFERENCE_ROWS = 2_000

@@ -15,17 +15,18 @@ import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from tidemill_common import prediction_rows
 from tidemill_common.preprocessing import category_text
 from tidemill_common.topics import KEY_SEPARATOR
-from tidemill_monitoring import fieldwatch
+from tidemill_monitoring import fieldstate
 from tidemill_tiles.fieldtypes import FieldType
 
 if TYPE_CHECKING:
     from tidemill_monitoring.decoding import Events
     from tidemill_monitoring.definitions import ModelDefinition
-    from tidemill_monitoring.fieldwatch import Watched
+    from tidemill_monitoring.fieldstate import Watched
 
 SKEW_US = 300_000_000
 MICROSECONDS = pa.timestamp("us", "UTC")
@@ -91,15 +92,26 @@ def label_rows(model: ModelDefinition, found: Events) -> pa.Table:
 def watched_rows(watched: Watched, found: Events) -> pl.DataFrame:
     """Give the watched fields of a batch with the place of each row."""
     columns = [
-        pl.Series(fieldwatch.CLOCK, found.clock_us),
-        pl.Series(fieldwatch.TIME, micros(found.table["_time"])),
-        pl.Series(fieldwatch.PARTITION, found.partition.astype(np.int32)),
-        pl.Series(fieldwatch.OFFSET, found.offset),
-        pl.Series(fieldwatch.ROW, found.row.astype(np.int32)),
+        pl.Series(fieldstate.CLOCK, found.clock_us),
+        pl.Series(fieldstate.TIME, micros(found.table["_time"])),
+        pl.Series(fieldstate.PARTITION, found.partition.astype(np.int32)),
+        pl.Series(fieldstate.OFFSET, found.offset),
+        pl.Series(fieldstate.ROW, found.row.astype(np.int32)),
+        pl.Series(fieldstate.IDENTITY, identities(found.table)),
     ]
     columns += [pl.Series(n, found.table[n].cast(pa.float64())) for n in watched.numeric]
     columns += [pl.Series(n, found.table[n]) for n in watched.strings]
     return pl.DataFrame(columns)
+
+
+def identities(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Give a number for each event's identity: source, id, and what it is a replay of."""
+    parts = (table[name].to_pylist() for name in ("_source", "_id", "_replay_of"))
+    hashes = [
+        xxhash.xxh3_64_intdigest(f"{source}\x1f{id_}\x1f{replayed or ''}".encode())
+        for source, id_, replayed in zip(*parts, strict=True)
+    ]
+    return np.asarray(hashes, dtype=np.uint64).view(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tidemill_common.postgres import Connection, Pool, announce, queries
 from tidemill_monitoring import codec
 from tidemill_monitoring.alerts import Alert
 from tidemill_monitoring.driftcount import WindowCounts
-from tidemill_monitoring.fieldwatch import SEQUENCE, FieldState, Watched
+from tidemill_monitoring.fieldstate import SEQUENCE, FieldState, Watched
 from tidemill_monitoring.quality import Cohort
 
 SQL = queries("tidemill_monitoring.sql.queries")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tidemill_common.kafka import Record
 from tidemill_common.telemetry import link_to
-from tidemill_monitoring import fieldwatch, findings, reportrows, rows
-from tidemill_monitoring.fieldwatch import FieldState
+from tidemill_monitoring import fieldstate, fieldwatch, findings, reportrows, rows
+from tidemill_monitoring.fieldstate import FieldState, Sighting
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link
@@ -38,7 +38,7 @@ class FieldWatches:
         for stream in watch.streams.values():
             if stream.watched.numeric:
                 found = await store.fields(stream.watched)
-                states[stream.name] = found or fieldwatch.empty(stream.watched)
+                states[stream.name] = found or fieldstate.empty(stream.watched)
         return FieldWatches(watch, states)
 
     async def step(
@@ -64,7 +64,7 @@ class FieldWatches:
         profiles: Mapping[str, Mapping[str, NumericBins]],
     ) -> None:
         before = self._states[stream.name]
-        state = fieldwatch.append(before, rows.watched_rows(stream.watched, found))
+        state = fieldstate.append(before, rows.watched_rows(stream.watched, found))
         await step.add_field_rows(stream.name, state.rows[before.rows.height :])
         if fieldwatch.is_due(state, at.stream_us):
             known = _profiles_of(stream.name, profiles)
@@ -82,7 +82,7 @@ class FieldWatches:
         step: Step,
         stream: StreamDefinition,
         state: FieldState,
-        sighting: fieldwatch.Sighting,
+        sighting: Sighting,
         announcer: Announcer,
         at: Moment,
         links: list[Link],
@@ -99,7 +99,7 @@ class FieldWatches:
             await self._keep(step, stream, state, announcer.firing(finding.subject))
         if any(announcer.is_open(finding.subject) for finding in told):
             return state
-        return fieldwatch.close(state, sighting.field)
+        return fieldstate.close(state, sighting.field)
 
     async def _keep(
         self, step: Step, stream: StreamDefinition, state: FieldState, alert: Alert | None
