@@ -12,7 +12,7 @@ import typer
 from tidemill import addresses
 from tidemill.cli.output import Json, print_json, print_table, short, when
 from tidemill.client import Client, connect
-from tidemill.errors import Misconfigured, NotFound, TidemillError, Unavailable
+from tidemill.errors import FailedPrecondition, Misconfigured, NotFound, TidemillError, Unavailable
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.serving.v1 import serving_service_pb2 as serving_pb
@@ -81,9 +81,14 @@ def _away(rows: Rows) -> str:
 
 
 def _asked(ask: Callable[[], Rows]) -> Rows:
-    """Ask one service; when it is away its error is the answer, and the others are still asked."""
+    """Ask one service; when it is away its error is the answer, and the others are still asked.
+
+    Without a project there is nothing yet, and nothing wrong.
+    """
     try:
         return ask()
+    except (FailedPrecondition, NotFound):
+        return []
     except TidemillError as error:
         return [{"error": error.message}]
 

@@ -1,0 +1,177 @@
+"""A user's first ten minutes: the installed `tidemill`, an empty folder, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(420)]
+
+COMMAND = Path(sys.executable).with_name("tidemill")
+PATIENCE_S = 60.0
+AT = "2026-01-05T10:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Read what it printed."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """A terminal of 80 columns in one folder."""
+
+    folder: Path
+
+    def run(self, *words: str, code: int = 0, seconds: float = 60.0) -> Done:
+        """Run `tidemill …` and expect its exit code."""
+        done = self.attempt(*words, seconds=seconds)
+        assert done.code == code, (words, done.out, done.err)
+        return done
+
+    def attempt(self, *words: str, seconds: float = 60.0) -> Done:
+        """Run `tidemill …`; a stack trace is never right."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")
+        }
+        if parts := os.environ.get("TIDEMILL_PARTS"):
+            environment["TIDEMILL_PARTS"] = parts
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=self.folder,
+            env={**environment, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def eventually(self, ask: Callable[[], bool], what: str) -> None:
+        """Ask until it is so."""
+        end = time.monotonic() + PATIENCE_S
+        while not ask():
+            assert time.monotonic() < end, f"{what}: not within {PATIENCE_S:.0f} s"
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in a new project's folder; a stack that is left behind is stopped."""
+    Shell(tmp_path).run("init", "shop")
+    opened = Shell(tmp_path / "shop")
+    yield opened
+    if (opened.folder / ".tidemill").exists():
+        opened.run("down", seconds=120)
+
+
+def test_from_an_empty_folder_to_features_and_back(shell: Shell) -> None:
+    assert "tidemill.yaml is good" in shell.run("check").out
+    away = shell.run("status", code=3)
+    assert "tidemill up" in away.out + away.err
+
+    up = shell.run("up", "--detach", seconds=240)
+    assert "traces: http://127.0.0.1:" in up.out
+    assert "none yet (tidemill apply)" in shell.run("status").out
+    assert "no stream" in shell.run("publish", "order_placed", "orders.jsonl", code=1).err
+
+    plan = shell.run("apply", "--plan").out
+    assert "added    view customer_orders" in plan
+    assert "plan only: generation" in plan
+    assert shell.run("apply", "--json").json()["applied"] is True
+    assert "already applied" in shell.run("apply").out
+    shell.eventually(lambda: publishes(shell), "ingestion takes the project up")
+
+    published = shell.run("publish", "order_placed", "orders.jsonl", "--json").json()
+    assert (published["accepted"], published["refused"]) == (3, [])
+    assert_features(shell, published["token"])
+    assert_mistakes_are_told(shell)
+    assert_everything_can_be_listed(shell)
+
+    shell.run("down", seconds=120)
+    stopped = shell.run("status", code=3)
+    assert "is stopped" in stopped.err
+    assert "tidemill up" in shell.run("runs", "list", code=3).err
+
+
+def publishes(shell: Shell) -> bool:
+    """Tell whether views and streams are there; orders have ids, so a repeat counts once."""
+    views = shell.run("status", "--json").json()["views"]
+    if not views or not all(view.get("ready") for view in views):
+        return False
+    return shell.attempt("publish", "order_placed", "orders.jsonl").code == 0
+
+
+def assert_features(shell: Shell, token: str) -> None:
+    """Read your writes: the orders count, once each, as of the time asked for."""
+    entity = ("customer_orders", "customer=ada", "--at", AT, "--token", token)
+    table = shell.run("features", "get", *entity).out
+    assert "count_1d        2       present" in table
+    assert "mean_amount_1d  129.95  present" in table
+    reply = shell.run("features", "get", *entity, "--json").json()
+    named = dict(zip(reply["features"], reply["entities"][0]["values"], strict=True))
+    assert (named["count_7d"], named["max_amount_7d"]) == (2.0, 240.0)
+    assert "not_found" in shell.run("features", "get", "customer_orders", "customer=nobody").out
+
+
+def assert_mistakes_are_told(shell: Shell) -> None:
+    """Each mistake of a user has its message and its exit code."""
+    refused = shell.run("predict", "chargeback", "customer=ada", "amount=30", "country=NL", code=1)
+    assert "has no version yet" in refused.err
+    assert "there is no model 'nope'" in shell.run("predict", "nope", "a=1", code=1).err
+    wrong = shell.run("features", "get", "customer_orders", "user=ada", code=1)
+    assert "customer" in wrong.err
+    assert "no feature view" in shell.run("features", "get", "nope", "a=1", code=1).err
+    assert "no version chargeback/7" in shell.run("models", "show", "chargeback", "7", code=1).err
+    shell.run("promote", "chargeback", "7", "--reason", "a try", code=1)
+    shell.run("rollback", "chargeback", "--reason", "a try", code=1)
+    shell.run("runs", "show", "nope", code=1)
+    shell.run("alerts", "report", "nope", code=1)
+    assert "no stream" in shell.run("dlq", "list", "nope", code=1).err
+    shell.run("dlq", "replay", "order_placed", "7", code=1)
+    (shell.folder / "bad.jsonl").write_text('{"order_id": "o-8"}\n{nonsense\n')
+    bad = shell.run("publish", "order_placed", "bad.jsonl", code=1)
+    assert "bad.jsonl:1: rejected: " in bad.err
+    assert "bad.jsonl:2: rejected: not JSON" in bad.err
+    project = shell.folder / "tidemill.yaml"
+    (shell.folder / "broken.yaml").write_text(
+        project.read_text().replace("function: max", "f: max")
+    )
+    assert "broken.yaml:" in shell.run("apply", "broken.yaml", code=1).err
+
+
+def assert_everything_can_be_listed(shell: Shell) -> None:
+    """Every list answers, in words and in JSON."""
+    for words in (("runs", "list"), ("alerts", "list"), ("models", "list", "chargeback")):
+        assert shell.run(*words).out
+        assert shell.run(*words, "--json").json() == []
+    assert shell.run("dlq", "list", "order_placed", "--json").json()["total"] == 0
+    assert shell.run("runs", "decisions").out
+    assert "intact" in shell.run("audit", "verify").out
+    assert shell.run("audit", "verify", "--json").json()["intact"] is True
+    assert "project.applied" in shell.run("audit", "list").out
+    status = shell.run("status", "--json").json()
+    assert status["stack"]["state"] == "ready"
+    assert status["project"][0]["project"] == "shop"
+    assert {view["view"] for view in status["views"]} == {"customer_orders"}
+    shown = shell.run("status").out
+    assert "chargeback" in shown
+    assert max(map(len, shown.splitlines())) <= 80
