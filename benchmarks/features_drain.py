@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from benchmarks.harness import write
@@ -66,6 +67,7 @@ class Drained:
 
     events: int
     seconds: float
+    cpu_seconds: float
 
 
 def record(schema: pa.Schema, rng: np.random.Generator, first: int, now_us: int) -> bytes:
@@ -104,19 +106,25 @@ async def fill(broker: Broker, spec: StreamSpec, total: int) -> None:
         await producer.flush(60.0)
 
 
-async def drained(admin: Admin, spec: StreamSpec) -> Drained:
+async def drained(admin: Admin, spec: StreamSpec, worker: psutil.Process) -> Drained:
     """Watch the group's offsets from the first flush to the last."""
     tps = [TopicPartition(spec.topic.name, number) for number in range(spec.partitions)]
     total = sum((await admin.end_offsets(tps)).values())
-    begun, first = 0.0, 0
+    begun, busy, first = 0.0, 0.0, 0
     async with asyncio.timeout(LIMIT_S):
         while True:
             at, now = await position(admin, tps), time.perf_counter()
             if at and not begun:
-                begun, first = now, at
+                begun, busy, first = now, cpu(worker), at
             if at == total:
-                return Drained((total - first) * RECORD, now - begun)
+                return Drained((total - first) * RECORD, now - begun, cpu(worker) - busy)
             await asyncio.sleep(POLL_S)
+
+
+def cpu(process: psutil.Process) -> float:
+    """Return the processor seconds that a process has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def position(admin: Admin, tps: list[TopicPartition]) -> int:
@@ -152,7 +160,7 @@ async def measure(kafka: str, folder: Path, total: int) -> dict[str, object]:
                 sys.executable, "-m", "tidemill_features", "worker", env=environment, stderr=log
             )
             try:
-                found = await drained(admin, spec)
+                found = await drained(admin, spec, psutil.Process(worker.pid))
             finally:
                 worker.terminate()
                 await worker.wait()
@@ -161,6 +169,8 @@ async def measure(kafka: str, folder: Path, total: int) -> dict[str, object]:
         "events": found.events,
         "seconds": round(found.seconds, 3),
         "events_per_second": round(found.events / found.seconds),
+        "cpu_seconds": round(found.cpu_seconds, 3),
+        "events_per_cpu_second": round(found.events / found.cpu_seconds),
         "log_records": records,
         "entities": ACCOUNTS,
         "events_per_record": RECORD,

@@ -69,6 +69,7 @@ class Partition:
             )
             for view in state.work.views
         }
+        self._snapshots: set[str] = set()
         self._meters = _Meters(state.work.name)
 
     @property
@@ -174,15 +175,20 @@ class Partition:
             owner = self.state.owners[name]
             if not owner.snapshotting and ledger.is_due(owner.state_bytes, now):
                 owner.begin_snapshot()
+                self._snapshots.add(name)
 
     async def _wrote(self, flush: Flush, tx: Transaction) -> None:
         """Count what a committed flush wrote; trim a log whose snapshot is complete."""
         for (view, value), sent in zip(flush.log, tx.sent, strict=False):
             ledger = self._ledgers[view.name]
             ledger.wrote(len(value))
-            if value_kind(value) is Kind.SNAPSHOT_BEGIN:
+            if view.name not in self._snapshots:
+                continue
+            kind = decode_header(value).kind
+            if kind is Kind.SNAPSHOT_BEGIN:
                 ledger.began(sent.offset, time.monotonic())
-            elif value_kind(value) is Kind.SNAPSHOT_END and ledger.begin is not None:
+            elif kind is Kind.SNAPSHOT_END:
+                self._snapshots.discard(view.name)
                 await self._trim(view, ledger.ended())
 
     async def _trim(self, view: ViewSpec, before: int | None) -> None:
@@ -208,11 +214,6 @@ def _tracing(topic: str, records: Sequence[Record]) -> Iterator[None]:
     kind = telemetry.SpanKind.CONSUMER
     with telemetry.span(f"process {topic}", kind=kind, parent=parent, links=links):
         yield
-
-
-def value_kind(record: bytes) -> Kind:
-    """Return the kind of a record of the feature log."""
-    return decode_header(record).kind
 
 
 class _Meters:
