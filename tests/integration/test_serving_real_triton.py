@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tritonclient.utils import InferenceServerException
 from tests.integration.driver import addresses, eventually
 from tidemill import Event
 from tidemill.client import Client, connect
+from tidemill.errors import TidemillError
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.project import Loaded, loads, model_inputs, normalise
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
@@ -87,7 +89,7 @@ class Gateway:
     def address(self) -> str:
         return addresses(self.stack).of("serving")
 
-    def register(self, constant: float | None = None) -> int:
+    def register(self, constant: float | None = None, *, brittle: bool = False) -> int:
         """Store and register a version; its number."""
         loaded: Loaded = loads(PROJECT)
         inputs = model_inputs(normalise(loaded.project), MODEL)
@@ -97,6 +99,7 @@ class Gateway:
             [one.name for one in inputs.numeric],
             [Category("country", ("NL", "DE"))],
             constant=constant,
+            brittle=brittle,
         )
         self.runs += 1
         request = registry_pb.RegisterVersionRequest(model=MODEL, manifest_digest=digest, fence=1)
@@ -139,7 +142,7 @@ def gateway(
         ):
             made = Gateway(request.param, stack, client)
             with triton.InferenceServerClient(made.address) as before:
-                assert before.is_server_ready(), "a stack without a version must be ready"
+                eventually(before.is_server_ready, "a stack without a version is ready", 20)
                 made.generation = client.apply(normalise(loads(PROJECT).project)).generation
                 refused = eventually(lambda: no_version(before), "the model is known")
             assert (refused.status(), "no version yet" in refused.message()) == (
@@ -396,6 +399,45 @@ async def test_after_triton_was_killed_the_gateway_loads_everything_again(
     assert set(seen.failures) <= {"StatusCode.UNAVAILABLE"}
     assert seen.answers[-1][1] > seen.answers[0][1] + 1.0
     assert gateway.stack.pid("serving") == pid
+
+
+def test_a_good_canary_is_promoted_from_the_log_alone_and_a_failing_one_is_dropped(
+    gateway: Gateway,
+) -> None:
+    text = PROJECT.replace("canary: 0", "canary: 0.5, min_requests: 40, latency_slo_ms: 30000")
+    gateway.generation = gateway.client.apply(normalise(loads(text).project)).generation
+    rows = [{**{k: str(v) for k, v in ROW.items()}, "visit_id": f"c{n}"} for n in range(100)]
+    good = gateway.register(0.9)
+    eventually(lambda: rollout(gateway).challenger == good, "a canary")
+    eventually(lambda: variants(gateway, rows) == {"champion", "challenger"}, "both answer")
+    first = {p.variant for p in gateway.client.predict(MODEL, rows[:1])}
+    assert {p.variant for _ in range(3) for p in gateway.client.predict(MODEL, rows[:1])} == first
+    eventually(lambda: ask_and(gateway, rows, champion=good), "promoted", 60)
+    assert "without shown harm" in rollout(gateway).reason
+    bad = gateway.register(brittle=True)
+    eventually(lambda: rollout(gateway).challenger == bad, "a second canary")
+    failing = [{**row, "country": "DE"} for row in rows]
+    eventually(lambda: ask_and(gateway, failing, challenger=0), "dropped", 60)
+    assert rollout(gateway).champion == good
+    assert "stopped routing" in rollout(gateway).reason
+    assert len(gateway.client.predict(MODEL, failing)) == len(failing)
+
+
+def rollout(gateway: Gateway) -> registry_pb.RolloutRow:
+    (row,) = gateway.client.rollouts(MODEL)
+    return row
+
+
+def variants(gateway: Gateway, rows: list[dict[str, str]]) -> set[str]:
+    return {one.variant for one in gateway.client.predict(MODEL, rows)}
+
+
+def ask_and(gateway: Gateway, rows: list[dict[str, str]], **wanted: int) -> bool:
+    """Ask for every row, one call each; whether the rollout is as wanted by now."""
+    for row in rows:
+        with contextlib.suppress(TidemillError):
+            gateway.client.predict(MODEL, [row])
+    return all(getattr(rollout(gateway), name) == value for name, value in wanted.items())
 
 
 def test_served_answers_are_logged_dropped_or_waiting_and_none_is_missing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from tidemill.definitions.v1 import project_pb2
@@ -42,7 +42,7 @@ async def load_project(registry: str, generation: str = "") -> Applied:
 
 async def projects(
     registry: str, broker: Broker, stop: asyncio.Event, *, every: float = RECONCILE_SECONDS
-) -> AsyncIterator[Applied]:
+) -> AsyncGenerator[Applied]:
     """Give the current generation as soon as there is one, then each later one, until `stop`.
 
     Generations in between may be left out. The event on registry.events makes it quick, the

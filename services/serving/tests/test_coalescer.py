@@ -141,7 +141,7 @@ async def test_too_much_waiting_is_refused_at_once() -> None:
     assert refused.value.retry_after is not None
     upstream.held = False
     upstream.let_go(0)
-    assert await asyncio.gather(first, waiting) == ["first", "waiting"]
+    assert [await first, await waiting] == ["first", "waiting"]
     assert coalescer.waiting == 0
 
 

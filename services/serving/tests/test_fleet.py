@@ -25,7 +25,7 @@ from tidemill_serving.held import Held
 from tidemill_serving.hydration import Hydrator
 from tidemill_serving.lane import Lane
 from tidemill_serving.prediction_log import PredictionLog
-from tidemill_serving.predictor import Tensors
+from tidemill_serving.predictor import ModelFailed, Tensors
 from tidemill_serving.recovery import watch
 from tidemill_serving.repository import Repository
 from tidemill_serving.routing import Pin, Table, limit_of
@@ -77,7 +77,7 @@ class Server:
             raise Unavailable(f"{name} is not loaded")
         self.asked.append((name, tensors.rows))
         if name in self.fails:
-            raise Corrupt("the graph failed")
+            raise ModelFailed("the graph failed")
         await asyncio.sleep(0)
         features = np.frombuffer(tensors.features, dtype="<f4").reshape(tensors.rows, -1)
         categories = np.frombuffer(tensors.categories, dtype="<i8").reshape(tensors.rows, -1)
@@ -284,7 +284,7 @@ async def test_a_challenger_that_fails_is_tripped_and_stays_so_for_its_table(
     await world.route(a_table(1, champion, challenger))
     world.server.fails = {name for name in world.server.names if "__v2_" in name}
     for _ in range(5):
-        with pytest.raises(Corrupt):
+        with pytest.raises(ModelFailed):
             await world.ask()
     assert (await world.ask()).route.number == 1
     assert [table.tripped for table in world.trips] == ["5 failures in a row"]

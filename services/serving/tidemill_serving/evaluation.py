@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Invalid, Violation
 from tidemill_common.ids import is_digest
+from tidemill_serving.predictor import ModelFailed
 from tidemill_serving.routing import Pin
 
 if TYPE_CHECKING:
@@ -32,18 +33,25 @@ class Evaluation:
 
 
 async def evaluate(fleet: Fleet, loader: Loader, model: str, pin: Pin, requests: int) -> Evaluation:
-    """Load (unless it is), compare with the golden answers, measure, let go."""
+    """Load (unless it is), compare with the golden answers, measure, let go.
+
+    Rejected when the version itself is at fault, Transient when the model server is.
+    """
     if not is_digest(pin.digest) or pin.number < 1:
         raise Invalid(violations=[Violation("digest", "number and digest of a version are wanted")])
     wanted = min(requests or DEFAULT_REQUESTS, MAX_REQUESTS)
-    held = await fleet.hold(model, pin)
-    held.borrowed += 1
     try:
-        parity = await loader.parity(held.package)
-        latencies = await loader.latencies(held.package, wanted)
-    finally:
-        held.borrowed -= 1
-        fleet.release_later(model)
+        held = await fleet.hold(model, pin)
+        held.borrowed += 1
+        try:
+            parity = await loader.parity(held.package)
+            latencies = await loader.latencies(held.package, wanted)
+        finally:
+            held.borrowed -= 1
+            fleet.release_later(model)
+    except ModelFailed as error:
+        # It says something about the version, for ever: not an outage to wait for.
+        raise Invalid(f"version {pin.number} of {model!r}: {error.message}") from error
     return Evaluation(
         parity.rows,
         parity.max_difference,

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LIMIT_ROWS: Final = 100_000
 BATCH_ROWS: Final = 500
-LINGER_SECONDS: Final = 0.03
+LINGER_SECONDS: Final = 0.05
 DRAIN_SECONDS: Final = 5.0
 INFLIGHT: Final = 32
 

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from tidemill.errors import TidemillError
+
+
+class ModelFailed(TidemillError):
+    """The server has the model and it cannot do it: not the caller's fault, and not passing."""
+
+    reason: ClassVar[str] = "MODEL_FAILED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class ModelServer(Protocol):
     """A server of models that are loaded under unique names.
 
     Every method raises Unavailable when the server is away or does not have the model (yet, or any
-    more), DeadlineExceeded when the time ran out, and Rejected when the model itself cannot do it.
+    more), DeadlineExceeded when the time ran out, and ModelFailed when the model itself cannot do it.
     """
 
     async def live(self) -> bool:

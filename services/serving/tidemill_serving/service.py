@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -146,15 +147,16 @@ async def _projects(
     registry: str, broker: Broker, replica: FeatureReplica, fleet: Fleet, stop: asyncio.Event
 ) -> None:
     """Take up every generation: log topics, then the views, then the models that read them."""
-    async for applied in projects(registry, broker, stop):
-        adopting = asyncio.create_task(_adopt(applied, broker, replica, fleet))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({adopting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not adopting.done():
-            adopting.cancel()
-            return
-        await adopting
+    async with contextlib.aclosing(projects(registry, broker, stop)) as generations:
+        async for applied in generations:
+            adopting = asyncio.create_task(_adopt(applied, broker, replica, fleet))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({adopting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not adopting.done():
+                adopting.cancel()
+                return
+            await adopting
 
 
 async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, fleet: Fleet) -> None:

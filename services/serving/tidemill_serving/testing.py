@@ -38,16 +38,18 @@ def put_package(
     *,
     constant: float | None = None,
     golden_shift: float = 0.0,
+    brittle: bool = False,
 ) -> tuple[Digest, dict[str, File]]:
     """Store a package whose graph gives sigmoid(sum of features + sum of categories).
 
     With `constant` it gives that number instead, which tells versions apart. `golden_shift` makes
-    its golden answers wrong by so much.
+    its golden answers wrong by so much. A `brittle` graph fails on every category index above 1,
+    which no golden row has.
     """
     made = preprocessing.Preprocessing(model, "binary", tuple(numeric), tuple(categories))
     golden = _golden(made, constant, golden_shift)
     contents = {
-        MODEL: graph(made, constant),
+        MODEL: graph(made, constant, brittle=brittle),
         PREPROCESSING: preprocessing.to_json(made),
         GOLDEN: golden_to_json(golden),
     }
@@ -55,7 +57,7 @@ def put_package(
     return artifacts.put(manifest_to_json(Manifest(model, files))), files
 
 
-def graph(made: Preprocessing, constant: float | None) -> bytes:
+def graph(made: Preprocessing, constant: float | None, *, brittle: bool = False) -> bytes:
     """Build the ONNX graph."""
     from onnx import TensorProto, checker, helper
 
@@ -73,13 +75,18 @@ def graph(made: Preprocessing, constant: float | None) -> bytes:
     if made.categories:
         inputs.append(value("categories", TensorProto.INT64, len(made.categories)))
         nodes += [
-            helper.make_node("Cast", ["categories"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", ["known_kinds", "categories"], ["looked_up"])
+            if brittle
+            else helper.make_node("Identity", ["categories"], ["looked_up"]),
+            helper.make_node("Cast", ["looked_up"], ["cast"], to=TensorProto.FLOAT),
             helper.make_node("ReduceSum", ["cast", "axes"], ["kinds"], keepdims=1),
             helper.make_node("Add", ["numbers", "kinds"], ["sum"]),
         ]
     else:
         nodes.append(helper.make_node("Identity", ["numbers"], ["sum"]))
     initializers = [zero, axes]
+    if brittle:
+        initializers.append(helper.make_tensor("known_kinds", TensorProto.INT64, [2], [0, 1]))
     if constant is None:
         nodes.append(helper.make_node("Sigmoid", ["sum"], [made.output]))
     else:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tidemill.errors import DeadlineExceeded, Invalid, TidemillError, Unavailable
+from tidemill.errors import DeadlineExceeded, TidemillError, Unavailable
 from tidemill_common import telemetry
+from tidemill_serving.predictor import ModelFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SECRET_NAME: Final = "triton-grpc-protocol-tidemill"  # noqa: S105 (the name, not the secret)
 CONTROL_SECONDS: Final = 5.0
 FLOAT_BYTES: Final = 4
+MAX_DETAILS: Final = 300
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", 64 << 20),
     ("grpc.max_receive_message_length", 64 << 20),
@@ -120,8 +122,8 @@ def _output(reply: Any, name: str, output: str, rows: int) -> bytes:
         if tensor.name == output and tensor.datatype == "FP32":
             if len(raw) == rows * FLOAT_BYTES:
                 return bytes(raw)
-            raise Invalid(f"{name} gave {len(raw)} bytes of {output!r} for {rows} rows")
-    raise Invalid(f"{name} gave no FP32 output {output!r}")
+            raise ModelFailed(f"{name} gave {len(raw)} bytes of {output!r} for {rows} rows")
+    raise ModelFailed(f"{name} gave no FP32 output {output!r}")
 
 
 async def _call(call: Awaitable[Any]) -> Any:
@@ -137,4 +139,4 @@ def _translated(error: grpc.aio.AioRpcError) -> TidemillError:
         return Unavailable(f"the model server is away: {details}")
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("the model server took too long")
-    return Invalid(f"the model server refused the call: {details}")
+    return ModelFailed(f"the model server could not run the model: {details[:MAX_DETAILS]}")
