@@ -26,6 +26,7 @@ streams:
     fields:
       user: {type: string, required: true}
       country: {type: string}
+      home: {type: string}
       wanted_at: {type: timestamp}
       amount: {type: float64, resolution: 0.01}
   orders:
@@ -58,6 +59,7 @@ models:
     inputs:
       - {view: users}
       - {view: countries}
+      - {view: countries, entity: {country: home}, alias: home}
       - {on_demand: share}
       - {field: amount}
       - {field: country, categorical: {max_vocabulary: 8}}

@@ -109,6 +109,7 @@ def encode() -> Callable[..., bytes]:
                     "wanted_at": round(wanted * SECOND),
                     "user": row["user"],
                     "country": row.get("country"),
+                    "home": row.get("home"),
                     "amount": row.get("amount", 1.0),
                     "paid": row.get("paid"),
                 }
@@ -245,8 +246,23 @@ def test_columns_are_the_models_inputs_in_their_frozen_order(
     assert past.build(project).table.column_names == [
         *("_spine_id", "_spine_key", "_time", "_label", "_label_time"),
         *("users__count_10m", "users__count_1h", "users__sum_amount_1h"),
-        *("countries__mean_amount_1h", "share", "amount", "country"),
+        *("countries__mean_amount_1h", "home__mean_amount_1h", "share", "amount", "country"),
     ]
+
+
+def test_a_view_is_read_for_another_entity_under_its_alias(
+    past: Past, project: project_pb2.Project, encode: Callable[..., bytes]
+) -> None:
+    rows = [
+        a_visit(1, 1_000.0, country="NL", amount=2.0, wanted=9_000.0),
+        a_visit(2, 1_000.0, country="DE", amount=8.0, wanted=9_000.0),
+        a_visit(3, 1_000.0, country="NL", home="DE", amount=4.0, wanted=1_500.0),
+    ]
+    past.add("visits", [rows], encode)
+    past.add("orders", [[an_order(1, 2_000.0)]], encode)
+    (row,) = past.build(project).table.to_pylist()
+    assert row["countries__mean_amount_1h"] == 3.0
+    assert row["home__mean_amount_1h"] == 8.0
 
 
 def test_the_profile_leaves_out_what_is_excluded(

@@ -50,11 +50,16 @@ class Live:
     ) -> dict[str, Any]:
         """Return what serving logs: the numeric inputs in order, the request, the positions."""
         values = {}
-        for view, key in (("users", user), ("countries", country)):
+        home = "NL"
+        for alias, view, key in (
+            ("users", "users", user),
+            ("countries", "countries", country),
+            ("home", "countries", home),
+        ):
             spec = next(one for one in self.work.views if one.name == view)
             tables = [state.owners[view].table for state in self.states]
             found = read(spec.plan, tables, hash_keys([(key or "").encode()]), round(at_s * 1e6))
-            values[view] = (
+            values[alias] = (
                 found.values[0] if key is not None else np.full(found.values.shape[1], np.nan)
             )
         count_10m, count_1h, amount = values["users"].tolist()
@@ -63,8 +68,16 @@ class Live:
         return {
             "_prediction_id": f"p{number}",
             "_time": round(at_s * 1e6),
-            "_vector": [count_10m, count_1h, amount, values["countries"][0], share, 1.5],
-            "_request": json.dumps({"user": user, "country": country, "amount": 1.5}),
+            "_vector": [
+                count_10m,
+                count_1h,
+                amount,
+                values["countries"][0],
+                values["home"][0],
+                share,
+                1.5,
+            ],
+            "_request": json.dumps({"user": user, "country": country, "home": home, "amount": 1.5}),
             "_positions": json.dumps(
                 {view.log("visits").name: positions for view in self.work.views}
             ),
@@ -123,7 +136,7 @@ def test_what_was_served_is_recomputed_bit_for_bit(
 ) -> None:
     live, predictions = some_traffic(visits, make_record, seed)
     found = checked(live, project, predictions)
-    assert (found.vectors, found.values) == (60, 360)
+    assert (found.vectors, found.values) == (60, 420)
     assert (found.mismatches, found.examples) == (0, [])
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Unavailable
+from tidemill_common import topics
 from tidemill_common.app import until
 from tidemill_common.kafka import administering
 
@@ -19,12 +20,12 @@ AGAIN_SECONDS: Final = 0.5
 
 
 async def reachable(broker: Broker, stop: asyncio.Event) -> bool:
-    """Return True when the broker answers, False when told to stop before."""
+    """Return True when the broker answers, with the registry's topic; False when told to stop."""
     told = False
     while not stop.is_set():
         try:
             async with administering(broker) as admin:
-                await admin.topics()
+                await admin.ensure([topics.REGISTRY_EVENTS])
         except Unavailable as error:
             if not told:
                 logger.warning("broker.away", extra={"error": error.message})
