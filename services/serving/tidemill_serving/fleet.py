@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import FailedPrecondition, NotFound, TidemillError, Transient
+from tidemill.errors import FailedPrecondition, NotFound, TidemillError, Transient, Unavailable
 from tidemill_common import metrics, telemetry
 from tidemill_common.verdict import Backoff
 from tidemill_serving import routing
@@ -86,6 +86,8 @@ class Fleet:
 
     def live(self, model: str) -> Live:
         """Return what answers requests of `model` now; NotFound, or FailedPrecondition."""
+        if not self.models:
+            raise Unavailable("no project has been taken up yet", retry_after=0.5)
         found = self.models.get(model)
         if found is None or found.removed:
             known = ", ".join(sorted(self.models)) or "none yet"

@@ -29,7 +29,7 @@ class ModelServer(Protocol):
     """A server of models that are loaded under unique names.
 
     Every method raises Unavailable when the server is away or does not have the model (yet, or any
-    more), DeadlineExceeded when the time ran out, and ModelFailed when the model itself cannot do it.
+    more), DeadlineExceeded when the time ran out, and ModelFailed when the model cannot do it.
     """
 
     async def live(self) -> bool:
