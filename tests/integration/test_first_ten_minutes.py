@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.integration.conftest import FirstVersion
+from tests.integration.driver import MODEL
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(420)]
 
@@ -39,6 +42,7 @@ class Shell:
     """A terminal of 80 columns in one folder."""
 
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *words: str, code: int = 0, seconds: float = 60.0) -> Done:
         """Run `tidemill …` and expect its exit code."""
@@ -56,7 +60,7 @@ class Shell:
         done = subprocess.run(
             [COMMAND, *words],
             cwd=self.folder,
-            env={**environment, "COLUMNS": "80"},
+            env={**environment, **self.environment, "COLUMNS": "80"},
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -175,3 +179,39 @@ def assert_everything_can_be_listed(shell: Shell) -> None:
     shown = shell.run("status").out
     assert "chargeback" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_platform_that_serves_can_be_read_at_80_columns(
+    first_version: FirstVersion, tmp_path: Path
+) -> None:
+    platform, number = first_version.platform, str(first_version.number)
+    stack = platform.stack.data / "stack.json"
+    shell = Shell(tmp_path, {"TIDEMILL_STACK": str(stack)})
+    run_id = platform.client.version(MODEL, first_version.number).lineage.run_id
+    reads = [
+        ("status",),
+        ("runs", "list"),
+        ("runs", "show", run_id),
+        ("runs", "decisions", MODEL, "--limit", "3"),
+        ("models", "list", MODEL),
+        ("models", "show", MODEL, number),
+        ("audit", "list", "--limit", "5"),
+        ("alerts", "list"),
+        ("dlq", "list", "visit"),
+        ("predict", MODEL, "user=u1", "amount=5", "country=NL"),
+        ("features", "get", "user_visits", "user=u1"),
+    ]
+    for words in reads:
+        done = shell.run(*words)
+        broad = [line for line in done.out.splitlines() if len(line) > 80 and " " in line.strip()]
+        assert broad == [], words
+        assert shell.run(*words, "--json").json() is not None
+    assert number in shell.run("models", "list", MODEL).out
+    gates = shell.run("models", "show", MODEL, number).out
+    assert all(name in gates for name in ("inputs", "floor", "champion", "server", "passed"))
+    answer = shell.run("predict", MODEL, "user=u1", "amount=5", "country=NL", "--json").json()
+    assert 0.0 < answer["score"] < 1.0
+    wrong = shell.run("predict", MODEL, "user=u1", "amount=many", "country=NL", code=1)
+    assert "amount" in wrong.err
+    unknown = shell.run("predict", MODEL, "user=u1", "amount=5", "contry=NL", code=1)
+    assert "contry" in unknown.err

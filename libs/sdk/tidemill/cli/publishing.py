@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import orjson
 
-from tidemill.client import Client
 from tidemill.errors import Invalid
 from tidemill.events import Event
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
@@ -22,6 +21,13 @@ AGAIN: Final = ("unknown", "unavailable")
 OUTCOMES: Final = ("accepted", "rejected", *AGAIN)
 
 
+class Publisher(Protocol):
+    """Whatever takes events; the client does."""
+
+    def publish(self, events: Iterable[Event]) -> pb.PublishResponse:
+        """Publish, and say of each event what became of it."""
+
+
 @dataclass(slots=True)
 class Publishing:
     """Sends batches; what did not get through is sent again with the same id, some times."""
@@ -29,11 +35,12 @@ class Publishing:
     stream: str
     source: str
     id_field: str = ""
+    pause_s: float = PAUSE_S
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     refused: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[pb.PositionToken] = field(default_factory=list)
 
-    def run(self, client: Client, lines: Iterable[bytes]) -> None:
+    def run(self, client: Publisher, lines: Iterable[bytes]) -> None:
         """Publish every line."""
         batch: list[tuple[int, Event]] = []
         for number, line in enumerate(lines, start=1):
@@ -62,7 +69,7 @@ class Publishing:
         event_id = str(data[self.id_field]) if self.id_field else str(uuid4())
         return Event(self.stream, data, id=event_id, source=self.source)
 
-    def _send(self, client: Client, batch: Sequence[tuple[int, Event]]) -> None:
+    def _send(self, client: Publisher, batch: Sequence[tuple[int, Event]]) -> None:
         waiting = list(batch)
         for attempt in range(1, ATTEMPTS + 1):
             reply = client.publish([event for _, event in waiting])
@@ -77,7 +84,7 @@ class Publishing:
             waiting = again
             if not waiting:
                 return
-            time.sleep(PAUSE_S)
+            time.sleep(self.pause_s)
 
     def _note(self, line: int, outcome: str, reason: str = "", name: str = "") -> None:
         self.counts[outcome] += 1

@@ -40,7 +40,11 @@ def status(
         if as_json:
             print_json({"stack": stack})
         raise Unavailable(f"the stack of {path} is stopped", hint="start it: tidemill up")
-    with connect(author="cli") as client:
+    where = addresses.find()
+    if not where.services:
+        message = f"no stack runs here: no address of a service in {where.origin}"
+        raise Unavailable(message, hint="start a stack: tidemill up")
+    with connect(where, author="cli") as client:
         answers = {name: _asked(ask) for name, ask in _questions(client).items()}
     if as_json:
         print_json({"stack": stack, **answers})
