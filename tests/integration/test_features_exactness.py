@@ -38,7 +38,8 @@ from tidemill_common.kafka import (
     producing,
 )
 from tidemill_common.kafka.ranges import stretch
-from tidemill_features.testing import OneProject, one_project
+from tidemill_features.testing import one_project
+from tidemill_local.library import LocalStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
 
@@ -77,6 +78,8 @@ USERS, SHOPS = 200, 20
 RECORD_ROWS = 40
 LOAD_SECONDS = 13.0
 KILL_EVERY = 2.5
+MIN_KILLS = 5
+MIN_DUPLICATES = 1_000
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
 
 
@@ -199,7 +202,7 @@ async def publish(load: Load, producer: Producer, topic: str) -> None:
         for partition in (0, 1):
             producer.enqueue(topic, load.record(partition), partition=partition)
         await asyncio.sleep(2 * RECORD_ROWS / 4_000)
-    assert await producer.flush(30.0) == 0
+    assert await producer.flush(60.0) == 0
 
 
 async def torment(worker: Worker) -> int:
@@ -210,6 +213,16 @@ async def torment(worker: Worker) -> int:
         worker.kill()
         kills += 1
     return kills
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What runs while events are published."""
+
+    kafka: Broker
+    spec: StreamSpec
+    replica: FeatureReplica
+    worker: Worker
 
 
 @dataclass
@@ -272,38 +285,32 @@ def assert_equal(replica: FeatureReplica, view: str, sums: dict[str, list[int]])
     assert cents == [sums[key][1] for key in keys]
 
 
-@pytest.fixture
-async def project(kafka: Broker) -> AsyncIterator[tuple[str, OneProject]]:
-    """A registry with the project, and its topics."""
-    async with one_project(normalise(loads(PROJECT).project)) as served:
+@contextlib.asynccontextmanager
+async def platform(kafka: Broker, folder: Path) -> AsyncIterator[Platform]:
+    """A registry, a worker and a replica that has read everything there is."""
+    async with one_project(normalise(loads(PROJECT).project)) as (registry, servicer):
+        spec = stream_spec(servicer.project, STREAM)
         async with administering(kafka) as admin:
-            await admin.ensure(
-                [topics.REGISTRY_EVENTS, stream_spec(served[1].project, STREAM).topic]
-            )
-        yield served
+            await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
+        async with (
+            replicating(kafka) as replica,
+            working(kafka, registry, folder) as worker,
+        ):
+            await replica.adopt(servicer.project, servicer.current)
+            async with asyncio.timeout(60.0):
+                await replica.caught_up()
+            yield Platform(kafka, spec, replica, worker)
 
 
-async def test_counts_and_sums_are_exact_although_the_worker_is_killed_again_and_again(
-    kafka: Broker, project: tuple[str, OneProject], tmp_path: Path
-) -> None:
-    registry, servicer = project
-    spec = stream_spec(servicer.project, STREAM)
-    load = Load(spec)
-    async with (
-        administering(kafka) as admin,
-        producing(kafka) as producer,
-        replicating(kafka) as replica,
-        working(kafka, registry, tmp_path) as worker,
-    ):
-        await replica.adopt(servicer.project, servicer.current)
-        async with asyncio.timeout(60.0):
-            await replica.caught_up()
-        _, kills = await asyncio.gather(publish(load, producer, spec.topic.name), torment(worker))
+async def assert_exact(platform: Platform, load: Load) -> Expected:
+    """Wait until everything is decided, and compare all of it with the recomputation."""
+    kafka, spec, replica = platform.kafka, platform.spec, platform.replica
+    async with administering(kafka) as admin:
         ends = await admin.end_offsets(await admin.partitions(spec.topic.name))
         await replica.wait_for(
             [
-                Position(stream=STREAM, partition=tp.partition, next_offset=at)
-                for tp, at in ends.items()
+                Position(stream=STREAM, partition=tp.partition, next_offset=end)
+                for tp, end in ends.items()
             ],
             timeout=60.0,
         )
@@ -311,15 +318,41 @@ async def test_counts_and_sums_are_exact_although_the_worker_is_killed_again_and
         for partition in (0, 1):
             records = await raw(kafka, admin, spec.topic.name, partition)
             recompute(records, load.schema, expected)
-
-        assert kills >= 5
-        assert worker.starts > kills
-        assert expected.duplicates > 1_000
-        assert expected.late
         assert_equal(replica, "exact_users", expected.users)
         assert_equal(replica, "exact_shops", expected.shops)
         await assert_late_rows_are_on_the_late_topic_once(kafka, admin, spec, expected)
         await assert_poison_is_in_the_dead_letters_once(kafka, spec, load.schema, expected)
+    return expected
+
+
+async def test_counts_and_sums_are_exact_although_the_worker_is_killed_again_and_again(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    async with platform(kafka, tmp_path) as running, producing(kafka) as producer:
+        load = Load(running.spec)
+        _, kills = await asyncio.gather(
+            publish(load, producer, running.spec.topic.name), torment(running.worker)
+        )
+        expected = await assert_exact(running, load)
+        assert kills >= MIN_KILLS
+        assert running.worker.starts > kills
+        assert expected.duplicates > MIN_DUPLICATES
+        assert expected.late
+
+
+async def test_counts_and_sums_are_exact_although_the_broker_is_killed(tmp_path: Path) -> None:
+    async with LocalStack(tmp_path / "stack", services=[], parts=["kafka"]) as stack:
+        kafka = Broker(stack.address("kafka"), "test")
+        async with platform(kafka, tmp_path) as running, producing(kafka) as producer:
+            load = Load(running.spec)
+            publishing = asyncio.create_task(publish(load, producer, running.spec.topic.name))
+            for _ in range(2):
+                await asyncio.sleep(LOAD_SECONDS / 3)
+                await asyncio.to_thread(stack.kill, "kafka")
+                await asyncio.to_thread(stack.wait_ready, "kafka")
+            await publishing
+            expected = await assert_exact(running, load)
+            assert expected.applied
 
 
 async def assert_late_rows_are_on_the_late_topic_once(
