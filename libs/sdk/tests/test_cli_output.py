@@ -5,7 +5,8 @@ import math
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tidemill.cli.output import number, print_fields, print_table, when
+from tidemill.cli.output import number, print_fields, print_table, to_dict, when
+from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 
 ROWS = [("1", "short", "a text that is much longer than what is left of the line"), ("2", "b", "")]
 
@@ -57,3 +58,13 @@ def test_numbers_and_times_that_are_not_there_are_a_dash() -> None:
     assert (number(math.nan), when(Timestamp())) == ("-", "-")
     assert (number(0.12345678), number(3.0)) == ("0.123457", "3")
     assert when(Timestamp(seconds=86_400)) == "1970-01-02 00:00:00"
+
+
+def test_json_has_every_field_and_numbers_are_numbers() -> None:
+    letter = pb.DeadLetter(topic="t", offset=7, headers={"a": "1"}, value=b"x")
+    found = to_dict(pb.ListDeadLettersResponse(dead_letters=[letter], total=3))
+    assert found["total"] == 3
+    [shown] = found["dead_letters"]
+    assert (shown["offset"], shown["partition"], shown["replayed"]) == (7, 0, False)
+    assert shown["headers"] == {"a": "1"}
+    assert shown["value"] == "eA=="

@@ -166,7 +166,7 @@ def list_letters(
     ]
     columns = ["offset", "time", "stage", "error", "replay", "message"]
     if as_json:
-        print_json({"total": reply.total, **to_dict(reply)})
+        print_json(to_dict(reply))
         return
     print_table(columns, rows)
     if reply.total > len(rows):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import typer
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,13 +22,28 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 GAP: Final = "  "
 INDENT: Final = "    "
 _UNBOUNDED: Final = 10_000
+_INT64: Final = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """Return a message with its proto field names, defaults included."""
-    return MessageToDict(
+    """Return a message with its proto field names, defaults included, and numbers as numbers."""
+    found: dict[str, Any] = MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
+    _as_numbers(found, message.DESCRIPTOR)
+    return found
+
+
+def _as_numbers(found: dict[str, Any], descriptor: Any) -> None:
+    """Turn the text that JSON has for 64-bit integers into numbers: ours are below 2**53."""
+    for field in descriptor.fields:
+        value, inner = found.get(field.name), field.message_type
+        if field.cpp_type in _INT64 and value is not None:
+            found[field.name] = [int(v) for v in value] if isinstance(value, list) else int(value)
+        elif inner is not None and not inner.GetOptions().map_entry:
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, dict):
+                    _as_numbers(each, inner)
 
 
 def print_json(value: object) -> None:
