@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from tidemill.project.inputs import model_inputs
 from tidemill_common.feature_views import stream_of
-from tidemill_common.on_demand import OnDemand
+from tidemill_common.on_demand import OnDemand, feature_array, field_array
 from tidemill_serving.fields import RequestFields
 from tidemill_serving.rollout import Rules
 
@@ -88,6 +90,13 @@ def model_spec(project: pb.Project, model: pb.Model, generation: str) -> ModelSp
         vector_sample=sampled,
         shadow=rollout.shadow,
     )
+
+
+def warm_up(spec: ModelSpec) -> None:
+    """Evaluate the expressions once: the first time costs seconds that no request shall wait."""
+    known = {one.name: feature_array(np.array([np.nan])) for one in spec.inputs.features}
+    known.update({one.name: field_array(one, [None]) for one in spec.inputs.fields})
+    spec.on_demand.compute(known)
 
 
 def _declared(spine: pb.Stream, time: str, inputs: ModelInputs) -> list[pb.Field]:

@@ -77,6 +77,7 @@ class Fleet:
         self.models: dict[str, Model] = {}
         self.held: dict[Key, Held] = {}
         self.arriving: set[str] = set()
+        self.defined = False
         self.kick = asyncio.Event()
         self._news: dict[str, Table] = {}
         self._loading: dict[Key, asyncio.Lock] = {}
@@ -86,7 +87,7 @@ class Fleet:
 
     def live(self, model: str) -> Live:
         """Return what answers requests of `model` now; NotFound, or FailedPrecondition."""
-        if not self.models:
+        if not self.defined:
             raise Unavailable("no project has been taken up yet", retry_after=0.5)
         found = self.models.get(model)
         if found is None or found.removed:
@@ -96,9 +97,8 @@ class Fleet:
             return found.live
         if found.wanted is not None and found.wanted.champion is not None:
             problem = found.problem or "it is being loaded"
-            raise FailedPrecondition(
-                f"version {found.wanted.champion.number} of {model!r}: {problem}"
-            )
+            number = found.wanted.champion.number
+            raise Unavailable(f"version {number} of {model!r}: {problem}", retry_after=0.5)
         raise FailedPrecondition(
             f"model {model!r} has no version yet",
             hint="a first version is served when one has been trained and has passed its gates",
@@ -106,11 +106,12 @@ class Fleet:
 
     @property
     def ready(self) -> bool:
-        """Whether every model that has a champion can answer."""
-        return all(
-            model.live is not None or model.wanted is None or model.wanted.champion is None
-            for model in self.models.values()
-        )
+        """Whether every model with a champion can answer; before the first project none can."""
+        routed = {name for name, table in self._news.items() if table.champion is not None}
+        if not self.defined:
+            return not routed
+        models = (self.models[name] for name in routed & set(self.models))
+        return all(model.removed or model.live is not None for model in models)
 
     @property
     def has_champion(self) -> bool:
@@ -131,6 +132,7 @@ class Fleet:
 
     def define(self, specs: Mapping[str, ModelSpec]) -> None:
         """Adopt the models of a new generation of the project."""
+        self.defined = True
         for name, spec in specs.items():
             if name not in self.models:
                 self.models[name] = Model(name, spec, wanted=self._news.get(name))

@@ -23,6 +23,7 @@ from tidemill_common.project_source import Applied, projects
 from tidemill_serving import inference, servicer, triton
 from tidemill_serving.controller import Controller
 from tidemill_serving.definitions import model_specs
+from tidemill_serving.definitions import warm_up as warm_up_model
 from tidemill_serving.fleet import Fleet
 from tidemill_serving.handlers import Predictions
 from tidemill_serving.hydration import Hydrator
@@ -162,6 +163,8 @@ async def _projects(
 async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, fleet: Fleet) -> None:
     """Take up one generation; a broker that is away only delays."""
     specs = model_specs(applied.project, applied.generation)
+    for spec in specs.values():
+        await asyncio.to_thread(warm_up_model, spec)
     while True:
         try:
             async with administering(broker) as admin:
