@@ -166,11 +166,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_labels_count_once_despite_duplicates_and_kills(run: Run) -> None:
-    def all_known() -> pl.DataFrame | None:
-        found = labels(run.stack)
-        return found if found["_spine_id"].n_unique() >= len(run.flights) else None
+    def all_known() -> bool:
+        return labels(run.stack)["_spine_id"].n_unique() >= len(run.flights)
 
-    found = eventually(all_known, "every label", 120)
+    eventually(all_known, "every label", 120)
+    found = labels(run.stack)
     assert found["_spine_id"].n_unique() == len(run.flights)
     # A repeat is the same row: whoever counts by _spine_id counts once.
     assert found.unique().height == len(run.flights)

@@ -79,12 +79,18 @@ def watch(
     for _, part in rows.with_columns(_step=pl.col("_clock") // every_us).group_by(
         "_step", maintain_order=True
     ):
-        state = fieldstate.append(state, part.drop("_step"))
-        now = int(part["_clock"][-1])
+        state, _ = fieldstate.append(state, part.drop("_step"))
+        frontier = int(part["_clock"].max())  # type: ignore[call-overload]
         if restart:
             state = stored_and_read(state, watched)
-        if not fieldwatch.is_due(state, now):
-            continue
+        state, alert = look(watched, state, frontier, alert, seen)
+    return seen
+
+
+def look(
+    watched: Watched, state: FieldState, frontier: int, alert: Alert | None, seen: Seen
+) -> tuple[FieldState, Alert | None]:
+    while (now := fieldwatch.next_look(state, frontier)) is not None:
         state, found = fieldwatch.judge(watched, state, now, {})
         for sighting in found:
             seen.sightings.append((now, sighting))
@@ -94,7 +100,7 @@ def watch(
                 seen.changes.append((now, alert.machine.state, alert))
             if alert is not None and not alert.machine.open:
                 alert, state = None, fieldstate.close(state, sighting.field)
-    return seen
+    return state, alert
 
 
 def stored_and_read(state: FieldState, watched: Watched) -> FieldState:
@@ -194,7 +200,7 @@ def test_nothing_is_judged_before_two_days_are_known_unless_a_champion_has_a_pro
     rows = with_delay(a_stream(2), between(1, 2), pl.col("delay") * 60)
     assert watch(rows).sightings == []
     profile = {"delay": numeric_bins("delay", a_stream(5, seed=9)["delay"].to_numpy())}
-    state = fieldstate.append(fieldstate.empty(WATCHED), rows)
+    state, _ = fieldstate.append(fieldstate.empty(WATCHED), rows)
     _, found = fieldwatch.judge(WATCHED, state, 2 * DAY_US, profile)
     assert [sighting.field for sighting in found] == ["delay"]
     assert found[0].odd is not None
@@ -214,7 +220,7 @@ def test_rows_that_nothing_needs_are_let_go() -> None:
     state = fieldstate.empty(WATCHED)
     for day in range(1, 9):
         part = a_stream(8).filter(between(day - 1, day))
-        state = fieldstate.append(state, part)
+        state, _ = fieldstate.append(state, part)
         state, _ = fieldwatch.judge(WATCHED, state, day * DAY_US, {})
     assert state.rows["_time"].min() > 4 * DAY_US  # type: ignore[operator]
     assert state.pasts["delay"].ready
@@ -233,9 +239,10 @@ def test_a_text_field_with_many_values_names_no_segment() -> None:
 
 def test_a_duplicate_counts_once() -> None:
     rows = a_stream(1)
-    once = fieldstate.append(fieldstate.empty(WATCHED), rows)
-    again = fieldstate.append(once, rows)
-    both = fieldstate.append(fieldstate.empty(WATCHED), pl.concat([rows, rows]))
+    once, _ = fieldstate.append(fieldstate.empty(WATCHED), rows)
+    again, new = fieldstate.append(once, rows)
+    both, _ = fieldstate.append(fieldstate.empty(WATCHED), pl.concat([rows, rows]))
+    assert new.height == 0
     assert again.rows.equals(once.rows)
     assert both.rows.equals(once.rows)
 
@@ -251,3 +258,17 @@ def test_a_calm_in_which_every_value_is_nothing_is_no_other_unit() -> None:
     rows = with_delay(a_stream(8), pl.lit(value=True), pl.col("delay").abs() + 10)
     calm = with_delay(rows, between(5, 5.5), pl.lit(0.0))
     assert watch(calm).sightings == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_week_that_comes_at_once_and_out_of_order_is_judged_as_if_it_came_hour_by_hour(
+    seed: int,
+) -> None:
+    bad = between(4, 6) & (pl.col("carrier") == "UA")
+    rows = with_delay(a_stream(8, seed), bad, pl.col("delay") * 60)
+    live, late = (
+        watch(rows, HOUR_US),
+        watch(rows.sample(fraction=1, shuffle=True, seed=seed), 9 * DAY_US),
+    )
+    assert late.changes == live.changes
+    assert State.FIRING in [state for _, state, _ in late.changes]

@@ -73,7 +73,7 @@ def changes(rows: pl.DataFrame, watched: Watched) -> list[tuple[int, Alert]]:
     state, alerts, seen = fieldstate.empty(watched), {}, []
     steps = rows.with_columns(_step=pl.col("_clock") // STEP_US)
     for _, part in steps.group_by("_step", maintain_order=True):
-        state = fieldstate.append(state, part.drop("_step"))
+        state, _ = fieldstate.append(state, part.drop("_step"))
         now = int(part["_clock"][-1])
         state, found = fieldwatch.judge(watched, state, now, {})
         for sighting in found:

@@ -16,7 +16,7 @@ import polars as pl
 from tidemill_monitoring import signedlog
 from tidemill_monitoring.alerts import Alert, Cause, FirstBad, Kind, Machine, State, Subject
 from tidemill_monitoring.fields import Past, Segment
-from tidemill_monitoring.fieldstate import SEQUENCE, FieldState, Span, Watched, empty, schema
+from tidemill_monitoring.fieldstate import FieldState, Span, Watched, empty, in_order, schema
 from tidemill_monitoring.quality import Cohort
 
 Array = npt.NDArray[Any]
@@ -127,10 +127,8 @@ def field_state(state: FieldState) -> tuple[dict[str, Any], bytes]:
     """Give a watch without its rows: a document, and the counts of the pasts."""
     names = sorted(state.pasts)
     document = {
-        "next_seq": state.next_seq,
-        "looked_seq": state.looked_seq,
         "looked_us": state.looked_us,
-        "learnt_seq": state.learnt_seq,
+        "learnt_us": state.learnt_us,
         "spans": [asdict(span) for span in state.spans],
         "pasts": [
             {
@@ -152,10 +150,9 @@ def field_state_from(
     """Read a watch; rows of another generation of the stream that do not fit are let go."""
     columns = schema(watched)
     fitting = [frame for frame in frames if frame.schema == pl.Schema(columns)]
-    rows = pl.concat(fitting) if fitting else empty(watched).rows
-    next_seq = int(rows[SEQUENCE][-1]) + 1 if rows.height else 0
+    rows = in_order(pl.concat(fitting)) if fitting else empty(watched).rows
     if not document:
-        return FieldState(rows=rows, next_seq=next_seq)
+        return FieldState(rows=rows)
     listed = document["pasts"]
     counts = unpack(packed).reshape(len(listed), signedlog.CELLS)
     return FieldState(
@@ -167,8 +164,6 @@ def field_state_from(
         spans=tuple(
             Span(**{**span, "segment": Segment(**span["segment"])}) for span in document["spans"]
         ),
-        next_seq=max(document["next_seq"], next_seq),
-        looked_seq=document["looked_seq"],
         looked_us=document["looked_us"],
-        learnt_seq=document["learnt_seq"],
+        learnt_us=document["learnt_us"],
     )

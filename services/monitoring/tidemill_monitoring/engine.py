@@ -88,7 +88,7 @@ class Engine:
                 await joining.join(step, model_definition, decoded)
                 await self._drifts.count(step, model_definition, decoded, self._references)
             profiles = {name: self._references.profiles(name) for name in self._watch.models}
-            await self._fields.step(step, decoded, self._announcer, at, profiles)
+            await self._fields.step(step, decoded, self._announcer, frontier, at, profiles)
             for model_definition in self._watch.models.values():
                 await self._judge(step, model_definition, frontier, at)
             await step.consumed(decoded.offsets)

@@ -71,14 +71,14 @@ class Past:
         """Whether this is enough to judge by."""
         return self.rows >= READY_ROWS and self.last_us - self.first_us >= READY_US
 
-    def add(self, values: Floats, newest_us: int) -> Past:
+    def add(self, values: Floats, oldest_us: int, newest_us: int) -> Past:
         """Remember `values` (NaN: missing), and let the older ones fade up to `newest_us`."""
         days = max(0, newest_us - self.last_us) / DAY_US if self.last_us else 0.0
         kept = 0.5 ** (days / HALF_LIFE_DAYS)
         return Past(
             counts=self.counts * kept + signedlog.count(values),
             missing=self.missing * kept + float(np.count_nonzero(np.isnan(values))),
-            first_us=self.first_us or newest_us,
+            first_us=self.first_us or oldest_us,
             last_us=max(self.last_us, newest_us),
         )
 

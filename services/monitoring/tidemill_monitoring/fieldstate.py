@@ -15,7 +15,7 @@ QUARANTINE_US = DAY_US
 KEEP_US = 3 * DAY_US
 KEEP_ROWS = 50_000
 CLOCK, TIME, PARTITION, OFFSET, ROW = "_clock", "_time", "_partition", "_offset", "_row"
-IDENTITY, SEQUENCE = "_identity", "_seq"
+IDENTITY = "_identity"
 PLACE = {
     CLOCK: pl.Int64,
     TIME: pl.Int64,
@@ -39,6 +39,8 @@ class Watched:
 class Span:
     """Rows of a field that are bad: of one segment, from one event time to another (None: open).
 
+    Rows up to the stream time `since_us` were judged.
+
     `level` is the share of odd values when it was found, `factor` that of a change of unit.
     """
 
@@ -46,7 +48,7 @@ class Span:
     segment: Segment
     from_us: int
     to_us: int | None
-    since: int
+    since_us: int
     kind: str
     level: float
     factor: float
@@ -81,15 +83,24 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class FieldState:
-    """Everything that the watch remembers of one stream."""
+    """Everything that the watch remembers of one stream; rows are kept in the order of their clock.
+
+    Rows up to `looked_us` were looked at, those up to `learnt_us` are part of the past.
+    """
 
     rows: pl.DataFrame
     pasts: Mapping[str, Past] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
-    next_seq: int = 0
-    looked_seq: int = 0
     looked_us: int = 0
-    learnt_seq: int = 0
+    learnt_us: int = 0
+
+    def until(self, now_us: int) -> pl.DataFrame:
+        """Give the rows up to a stream time."""
+        return self.rows[: self.place(now_us)]
+
+    def place(self, clock_us: int) -> int:
+        """Give how many rows lie at or before a stream time."""
+        return int(np.searchsorted(self.rows[CLOCK].to_numpy(), clock_us, side="right"))
 
 
 def empty(watched: Watched) -> FieldState:
@@ -103,12 +114,11 @@ def schema(watched: Watched) -> dict[str, type[pl.DataType]]:
         **PLACE,
         **dict.fromkeys(watched.numeric, pl.Float64),
         **dict.fromkeys(watched.strings, pl.String),
-        SEQUENCE: pl.Int64,
     }
 
 
-def append(state: FieldState, rows: pl.DataFrame) -> FieldState:
-    """Add rows (columns of `schema` without the sequence) in the order of their arrival.
+def append(state: FieldState, rows: pl.DataFrame) -> tuple[FieldState, pl.DataFrame]:
+    """Add rows (columns of `schema`); gives those that were new, too.
 
     An event that is among the kept rows already is left out: a retry says nothing new.
     """
@@ -118,9 +128,15 @@ def append(state: FieldState, rows: pl.DataFrame) -> FieldState:
     new[first] = True
     new &= ~np.isin(identity, state.rows[IDENTITY].to_numpy())
     rows = rows if new.all() else rows.filter(pl.Series(new))
-    end = state.next_seq + rows.height
-    sequence = pl.Series(SEQUENCE, np.arange(state.next_seq, end), dtype=pl.Int64)
-    return replace(state, rows=state.rows.vstack(rows.hstack([sequence])), next_seq=end)
+    return replace(state, rows=in_order(state.rows.vstack(rows))), rows
+
+
+def in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Sort rows by their clock; a tie is broken by the place in the topic."""
+    clock = rows[CLOCK].to_numpy()
+    if clock.size < 2 or bool((clock[1:] > clock[:-1]).all()):
+        return rows
+    return rows.sort(CLOCK, PARTITION, OFFSET, ROW, maintain_order=True)
 
 
 def close(state: FieldState, name: str) -> FieldState:
@@ -135,24 +151,27 @@ def close(state: FieldState, name: str) -> FieldState:
 
 
 def learn(watched: Watched, state: FieldState, now_us: int) -> FieldState:
-    """Let old rows become part of the past, and forget those that nothing needs any more."""
-    rows = state.rows
-    if not rows.height:
+    """Let old rows become part of the past, and forget those that nothing needs any more.
+
+    A busy stream's rows wait shorter, so that no more than `KEEP_ROWS` of those seen are kept.
+    """
+    seen = state.until(now_us)
+    if not seen.height:
         return state
-    clock = np.maximum.accumulate(rows[CLOCK].to_numpy())
-    old = int(np.searchsorted(clock, now_us - QUARANTINE_US, side="right"))
-    forced = max(0, rows.height - KEEP_ROWS)
-    ready = rows[: max(old, forced)].filter(pl.col(SEQUENCE) >= state.learnt_seq)
+    clock = seen[CLOCK].to_numpy()
+    forced = int(clock[seen.height - KEEP_ROWS]) if seen.height > KEEP_ROWS else 0
+    learnt_us = max(now_us - QUARANTINE_US, forced, state.learnt_us)
+    ready = seen[state.place(state.learnt_us) : state.place(learnt_us)]
     pasts = dict(state.pasts)
     if ready.height:
-        newest = int(ready[CLOCK].to_numpy().max())
+        oldest, newest = int(ready[CLOCK][0]), int(ready[CLOCK][-1])
         for name in watched.numeric:
-            good = _good(ready, name, state.spans)
-            pasts[name] = pasts.get(name, Past()).add(values_of(good, name), newest)
-    gone = max(int(np.searchsorted(clock, now_us - KEEP_US, side="right")), forced)
-    learnt = int(ready[SEQUENCE][-1]) + 1 if ready.height else state.learnt_seq
-    keep = tuple(s for s in state.spans if s.to_us is None or s.to_us > now_us - 2 * KEEP_US)
-    return replace(state, rows=rows[gone:].rechunk(), pasts=pasts, learnt_seq=learnt, spans=keep)
+            good = values_of(_good(ready, name, state.spans), name)
+            pasts[name] = pasts.get(name, Past()).add(good, oldest, newest)
+    gone = state.place(max(now_us - KEEP_US, forced))
+    spans = tuple(s for s in state.spans if s.to_us is None or s.to_us > now_us - 2 * KEEP_US)
+    rows = state.rows[gone:].rechunk()
+    return replace(state, rows=rows, pasts=pasts, learnt_us=learnt_us, spans=spans)
 
 
 def _good(rows: pl.DataFrame, name: str, spans: tuple[Span, ...]) -> pl.DataFrame:
@@ -165,12 +184,12 @@ def _good(rows: pl.DataFrame, name: str, spans: tuple[Span, ...]) -> pl.DataFram
 
 def inside(span: Span) -> pl.Expr:
     """Give the condition for rows of a bad span."""
-    inside = pl.col(TIME) >= span.from_us
+    condition = pl.col(TIME) >= span.from_us
     if span.to_us is not None:
-        inside &= pl.col(TIME) <= span.to_us
+        condition &= pl.col(TIME) <= span.to_us
     if span.segment.name:
-        inside &= (pl.col(span.segment.name) == span.segment.value).fill_null(value=False)
-    return inside
+        condition &= (pl.col(span.segment.name) == span.segment.value).fill_null(value=False)
+    return condition
 
 
 def values_of(rows: pl.DataFrame, name: str) -> Floats:

@@ -22,7 +22,6 @@ from tidemill_monitoring.fieldstate import (
     OFFSET,
     PARTITION,
     ROW,
-    SEQUENCE,
     TIME,
     FieldState,
     Place,
@@ -42,50 +41,57 @@ MAX_SEGMENT_VALUES = 64
 FRESH_ROWS = 10
 
 
-def is_due(state: FieldState, now_us: int) -> bool:
-    """Say whether it is time for a look."""
-    fresh = state.next_seq - state.looked_seq
-    return fresh >= LOOK_ROWS or (fresh > 0 and now_us - state.looked_us >= LOOK_US)
+def next_look(state: FieldState, frontier_us: int) -> int | None:
+    """Give the stream time of the next look, None: nothing new is due by the frontier.
+
+    That is an hour, or a thousand rows, after the first row that no look has seen. So it is the
+    same whether rows come one by one or, after an outage, a week at once.
+    """
+    clock = state.rows[CLOCK].to_numpy()
+    start, end = state.place(state.looked_us), state.place(frontier_us)
+    if start >= end:
+        return None
+    due = int(clock[start]) + LOOK_US
+    if end - start >= LOOK_ROWS:
+        due = min(due, int(clock[start + LOOK_ROWS - 1]))
+    return due if due <= frontier_us else None
 
 
 def judge(
     watched: Watched, state: FieldState, now_us: int, profiles: Mapping[str, NumericBins]
 ) -> tuple[FieldState, list[Sighting]]:
-    """Look at every field; give the state afterwards and what was seen."""
-    rows = state.rows
-    sightings: list[Sighting] = []
+    """Look at every field as of `now_us`; give the state afterwards and what was seen."""
+    rows = state.until(now_us)
     spans = list(state.spans)
     known = {
         name: fields.usual(state.pasts.get(name, Past()), profiles.get(name))
         for name in watched.numeric
     }
     opened = {span.field: span for span in spans if span.to_us is None}
-    closed_names = {name: use for name, use in known.items() if use and name not in opened}
-    if closed_names and rows.height:
-        found = _search(watched, rows, closed_names, state, now_us)
-        sightings += found
-        spans += [_span_of(sighting, state.next_seq) for sighting in found]
+    searched = {name: use for name, use in known.items() if use and name not in opened}
+    sightings: list[Sighting] = []
+    if searched and rows.height:
+        sightings = _search(watched, rows, searched, state, now_us)
+        spans += [_span_of(sighting, now_us) for sighting in sightings]
     for name, span in opened.items():
         usual = known[name]
-        if usual is None:
-            continue
-        again = _again(rows, span, usual)
+        again = _again(rows, span, usual) if usual is not None else None
         if again is None:
             continue
         sightings.append(again)
         last = max(span.last_us, again.bad_to_us or 0)
-        spans[spans.index(span)] = replace(span, since=state.next_seq, last_us=last)
-    looked = replace(state, spans=tuple(spans), looked_seq=state.next_seq, looked_us=now_us)
+        spans[spans.index(span)] = replace(span, since_us=now_us, last_us=last)
+    looked = replace(state, spans=tuple(spans), looked_us=now_us)
     return learn(watched, looked, now_us), sightings
 
 
-def _span_of(sighting: Sighting, since: int) -> Span:
+def _span_of(sighting: Sighting, since_us: int) -> Span:
     return Span(
         field=sighting.field,
         segment=sighting.segment,
         from_us=sighting.bad_from_us or 0,
         to_us=None,
-        since=since,
+        since_us=since_us,
         kind=sighting.odd.kind if sighting.odd else "far",
         level=sighting.level,
         factor=sighting.shape.factor if sighting.shape else 0.0,
@@ -153,7 +159,7 @@ def _candidates(
         pl.col(f"{name}:{kind}").sum() for name in known for kind in ("far", "small", "missing")
     ]
     table = recent.group_by("_segment", maintain_order=True).agg(
-        pl.len().alias("_rows"), (pl.col(SEQUENCE).max() >= state.looked_seq).alias("_fresh"), *sums
+        pl.len().alias("_rows"), (pl.col(CLOCK).max() > state.looked_us).alias("_fresh"), *sums
     )
     total = table.select(pl.exclude("_segment", "_fresh")).sum().row(0, named=True)
     return [
@@ -195,7 +201,7 @@ def _diagnose(
     None when values are small in a way that no other unit explains.
     """
     best = ranked[0]
-    mine = _of(rows, best.segment).sort(CLOCK, SEQUENCE, maintain_order=True)
+    mine = _of(rows, best.segment)
     values = values_of(mine, name)
     mask = fields.mask_of(best.odd, values, known)
     start = fields.onset(mask, best.odd.usual_rate)
@@ -226,10 +232,9 @@ def _diagnose(
 
 def _again(rows: pl.DataFrame, span: Span, known: Usual) -> Sighting | None:
     """Look at the rows of an open span's segment that came since the last look; None: too few."""
-    fresh = _of(rows.filter(pl.col(SEQUENCE) >= span.since), span.segment)
+    fresh = _of(rows.filter(pl.col(CLOCK) > span.since_us), span.segment)
     if fresh.height < FRESH_ROWS:
         return None
-    fresh = fresh.sort(CLOCK, SEQUENCE, maintain_order=True)
     values = values_of(fresh, span.field)
     rate = {"far": known.far_rate, "small": known.small_rate}.get(span.kind, known.missing_rate)
     seen = Oddity(span.kind, 0.0, rate, 1.0)

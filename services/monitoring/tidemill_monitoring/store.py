@@ -16,7 +16,7 @@ from tidemill_common.postgres import Connection, Pool, announce, queries
 from tidemill_monitoring import codec
 from tidemill_monitoring.alerts import Alert
 from tidemill_monitoring.driftcount import WindowCounts
-from tidemill_monitoring.fieldstate import SEQUENCE, FieldState, Watched
+from tidemill_monitoring.fieldstate import CLOCK, FieldState, Watched
 from tidemill_monitoring.quality import Cohort
 
 SQL = queries("tidemill_monitoring.sql.queries")
@@ -132,16 +132,15 @@ class Step:
 
     async def add_field_rows(self, stream: str, rows: pl.DataFrame) -> None:
         """Keep the newest raw rows of a stream."""
-        if not rows.height:
-            return
-        first, last = rows[SEQUENCE][0], rows[SEQUENCE][-1]
-        await self._connection.execute(
-            SQL["add_field_rows"], stream, first, last + 1, codec.frame_to_bytes(rows)
-        )
+        if rows.height:
+            newest = rows[CLOCK].max()
+            await self._connection.execute(
+                SQL["add_field_rows"], stream, newest, codec.frame_to_bytes(rows)
+            )
 
     async def save_field_state(self, stream: str, state: FieldState) -> None:
         """Write what the watch over a stream remembers, and drop rows that it has let go."""
-        first = state.rows[SEQUENCE][0] if state.rows.height else state.next_seq
+        first = state.rows[CLOCK][0] if state.rows.height else state.learnt_us
         document, pasts = codec.field_state(state)
         await self._connection.execute(SQL["save_field_state"], stream, document, pasts, first)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidemill_common.kafka import Record
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tidemill_common.reference import NumericBins
     from tidemill_monitoring.alerts import Alert, Moment
     from tidemill_monitoring.announcing import Announcer
-    from tidemill_monitoring.decoding import Decoded, Events
+    from tidemill_monitoring.decoding import Decoded
     from tidemill_monitoring.definitions import StreamDefinition, Watch
     from tidemill_monitoring.store import Step, Store
 
@@ -30,6 +31,7 @@ class FieldWatches:
         self._watch = watch
         self._states = states
         self._kept: set[str] = set()
+        self._links: dict[str, list[Link]] = {}
 
     @staticmethod
     async def load(watch: Watch, store: Store) -> FieldWatches:
@@ -46,34 +48,42 @@ class FieldWatches:
         step: Step,
         decoded: Decoded,
         announcer: Announcer,
+        frontier_us: int,
         at: Moment,
         profiles: Mapping[str, Mapping[str, NumericBins]],
     ) -> None:
-        """Add the rows of a step, look at the fields of streams that are due, tell what is seen."""
-        for name, found in decoded.events.items():
-            if name in self._states:
-                await self._stream(step, self._watch.streams[name], found, announcer, at, profiles)
+        """Add the rows of a step, look at fields that are due by the frontier, tell findings."""
+        for name in self._states:
+            stream = self._watch.streams[name]
+            found = decoded.events.get(name)
+            if found is not None:
+                rows_of_step = rows.watched_rows(stream.watched, found)
+                self._states[name], new = fieldstate.append(self._states[name], rows_of_step)
+                await step.add_field_rows(name, new)
+                self._links[name] = _links(found.records) or self._links.get(name, [])
+            await self._look(step, stream, announcer, frontier_us, at, profiles)
 
-    async def _stream(
+    async def _look(
         self,
         step: Step,
         stream: StreamDefinition,
-        found: Events,
         announcer: Announcer,
+        frontier_us: int,
         at: Moment,
         profiles: Mapping[str, Mapping[str, NumericBins]],
     ) -> None:
-        before = self._states[stream.name]
-        state = fieldstate.append(before, rows.watched_rows(stream.watched, found))
-        await step.add_field_rows(stream.name, state.rows[before.rows.height :])
-        if fieldwatch.is_due(state, at.stream_us):
-            known = _profiles_of(stream.name, profiles)
+        """Look as often as is due: once when live, hour by hour when catching up."""
+        state, looked = self._states[stream.name], False
+        known = _profiles_of(stream.name, profiles)
+        while (now_us := fieldwatch.next_look(state, frontier_us)) is not None:
             state, sightings = await asyncio.to_thread(
-                fieldwatch.judge, stream.watched, state, at.stream_us, known
+                fieldwatch.judge, stream.watched, state, now_us, known
             )
-            links = _links(found.records) if sightings else []
+            moment = replace(at, stream_us=now_us)
             for sighting in sightings:
-                state = await self._tell(step, stream, state, sighting, announcer, at, links)
+                state = await self._tell(step, stream, state, sighting, announcer, moment)
+            looked = True
+        if looked:
             await step.save_field_state(stream.name, state)
         self._states[stream.name] = state
 
@@ -85,7 +95,6 @@ class FieldWatches:
         sighting: Sighting,
         announcer: Announcer,
         at: Moment,
-        links: list[Link],
     ) -> FieldState:
         """Tell every model that uses the field; when none has an open alert the span is over."""
         name = f"{stream.name}.{sighting.field}"
@@ -94,7 +103,7 @@ class FieldWatches:
             for model in self._watch.models.values()
             if name in model.fields
         ]
-        await announcer.tell(step, told, at, links)
+        await announcer.tell(step, told, at, self._links.get(stream.name, []))
         for finding in told:
             await self._keep(step, stream, state, announcer.firing(finding.subject))
         if any(announcer.is_open(finding.subject) for finding in told):

@@ -97,12 +97,12 @@ CREATE TABLE cohort (
 
 -- The newest raw rows of a stream (Arrow), and what the watch over its fields remembers.
 CREATE TABLE field_rows (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream text NOT NULL,
-    first_seq bigint NOT NULL,
-    end_seq bigint NOT NULL,
-    batch bytea NOT NULL,
-    PRIMARY KEY (stream, first_seq)
+    newest_us bigint NOT NULL,
+    batch bytea NOT NULL
 );
+CREATE INDEX field_rows_newest ON field_rows (stream, newest_us);
 
 CREATE TABLE field_state (
     stream text PRIMARY KEY,

@@ -1,1 +1,1 @@
-INSERT INTO field_rows (stream, first_seq, end_seq, batch) VALUES ($1, $2, $3, $4);
+INSERT INTO field_rows (stream, newest_us, batch) VALUES ($1, $2, $3);
