@@ -19,5 +19,5 @@ class Settings(settings.Common):
     artifacts: str
     step_s: float = setting(0.2, at_least=0.01, at_most=10.0)
     """How long records are gathered for one step: longer is cheaper, shorter is quicker."""
-    reports_gap_s: float = setting(20.0, at_least=0.0)
+    reports_gap_s: float = setting(45.0, at_least=0.0)
     """Rest after an automatic report: one takes seconds of a core."""
