@@ -92,9 +92,10 @@ def _findings(path: Path) -> Iterator[str]:
 
 
 def _is_reraised(line: str, lines: list[str], number: int) -> bool:
-    """Whether an `except BaseException:` cleans up and raises again."""
+    """Whether an `except BaseException:` cleans up and raises again, or ends the process."""
     return "except BaseException" in line and any(
-        follows.strip() == "raise" for follows in lines[number : number + 8]
+        follows.strip() == "raise" or "os._exit(" in follows
+        for follows in lines[number : number + 8]
     )
 
 

@@ -149,9 +149,7 @@ def _version(version: registry_pb.Version) -> dict[str, Any]:
         "data_until": _time(version.data_time),
         "reason": version.reason,
         "gates": {
-            gate.gate: f"{registry_pb.Verdict.Name(gate.verdict).removeprefix('VERDICT_').lower()}: "
-            f"{gate.reason}"
-            for gate in version.gate_results
+            gate.gate: f"{_verdict(gate.verdict)}: {gate.reason}" for gate in version.gate_results
         },
     }
 
@@ -222,3 +220,7 @@ def _time(stamp: Any) -> str | None:
         return None
     at: datetime = stamp.ToDatetime()
     return at.isoformat(sep=" ", timespec="seconds")
+
+
+def _verdict(verdict: registry_pb.Verdict.ValueType) -> str:
+    return registry_pb.Verdict.Name(verdict).removeprefix("VERDICT_").lower()
