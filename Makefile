@@ -66,6 +66,7 @@ lint: environment ## style, forbidden words and the direction of imports
 types: environment ## mypy --strict on sources and tests
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases $(TESTS)
+	$(BIN)/mypy examples/flights/*.py tools/*.py conftest.py
 
 ##@ Before committing
 check: lint types unit ## everything that needs no server

@@ -222,5 +222,5 @@ def _time(stamp: Any) -> str | None:
     return at.isoformat(sep=" ", timespec="seconds")
 
 
-def _verdict(verdict: registry_pb.Verdict.ValueType) -> str:
+def _verdict(verdict: int) -> str:
     return registry_pb.Verdict.Name(verdict).removeprefix("VERDICT_").lower()
