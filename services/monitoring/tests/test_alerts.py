@@ -17,6 +17,7 @@ from tidemill_monitoring.alerts import (
     State,
     Subject,
     apply,
+    dismiss,
     step,
 )
 
@@ -132,3 +133,12 @@ def test_only_changes_of_state_are_announced() -> None:
     assert not again.announced
     assert again.alert is not None
     assert again.alert.changed_us == 1
+
+
+def test_what_is_dismissed_is_over_and_announced_once() -> None:
+    first = apply(None, a_finding(CERTAIN), Moment(1, 1), "a").alert
+    assert first is not None
+    change = dismiss(first, Moment(5, 6))
+    assert change.announced
+    assert change.alert is not None
+    assert (change.alert.machine, change.alert.resolved_us) == (Machine(), 5)

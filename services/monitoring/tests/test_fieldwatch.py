@@ -272,3 +272,15 @@ def test_a_week_that_comes_at_once_and_out_of_order_is_judged_as_if_it_came_hour
     )
     assert late.changes == live.changes
     assert State.FIRING in [state for _, state, _ in late.changes]
+
+
+def test_a_field_that_is_no_longer_watched_is_forgotten_with_its_bad_span() -> None:
+    bad = between(4, 6) & (pl.col("carrier") == "UA")
+    state, _ = fieldstate.append(
+        fieldstate.empty(WATCHED), with_delay(a_stream(5), bad, pl.col("delay") * 60)
+    )
+    while (now := fieldwatch.next_look(state, 5 * DAY_US)) is not None:
+        state, _ = fieldwatch.judge(WATCHED, state, now, {})
+    assert [span.field for span in state.spans] == ["delay"]
+    without = Watched("arrived", (), WATCHED.strings)
+    assert stored_and_read(state, without).spans == ()

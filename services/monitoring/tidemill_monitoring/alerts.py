@@ -188,6 +188,18 @@ def apply(alert: Alert | None, finding: Finding, at: Moment, new_id: str) -> Cha
     return Change(replace(told, machine=after), machine.state)
 
 
+def dismiss(alert: Alert, at: Moment) -> Change:
+    """End an alert whose subject is not watched any more, or takes no traffic."""
+    over = replace(
+        alert,
+        machine=Machine(),
+        changed_us=at.stream_us,
+        changed_wall_us=at.wall_us,
+        resolved_us=at.stream_us,
+    )
+    return Change(over, alert.machine.state)
+
+
 def _opened(finding: Finding, machine: Machine, at: Moment, new_id: str) -> Alert:
     return Alert(
         alert_id=new_id,

@@ -62,6 +62,13 @@ class Announcer:
             if change.alert is not None:
                 await self._save(step, change.alert, change, links)
 
+    async def dismiss(self, step: Step, gone: Iterable[Alert], at: Moment) -> None:
+        """End alerts that nothing will judge any more."""
+        for alert in gone:
+            change = alerts.dismiss(alert, at)
+            if change.alert is not None:
+                await self._save(step, change.alert, change, ())
+
     async def _save(self, step: Step, alert: Alert, change: Change, links: Sequence[Link]) -> None:
         """Write one alert; a change of state is announced inside a span that begins its trace."""
         fires = change.announced and alert.machine.state is State.FIRING

@@ -162,7 +162,9 @@ def field_state_from(
             for i, past in enumerate(listed)
         },
         spans=tuple(
-            Span(**{**span, "segment": Segment(**span["segment"])}) for span in document["spans"]
+            Span(**{**span, "segment": Segment(**span["segment"])})
+            for span in document["spans"]
+            if span["field"] in watched.numeric
         ),
         looked_us=document["looked_us"],
         learnt_us=document["learnt_us"],

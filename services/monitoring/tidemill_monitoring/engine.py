@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from tidemill_common import metrics
 from tidemill_monitoring import joining
-from tidemill_monitoring.alerts import Moment
+from tidemill_monitoring.alerts import Alert, Kind, Moment
 from tidemill_monitoring.announcing import Announcer
 from tidemill_monitoring.decoding import Decoded, decode
 from tidemill_monitoring.judging import Cohorts, Drifts
@@ -84,6 +84,7 @@ class Engine:
         at = Moment(self._stream_us, self._clock.now_us())
         async with self._store.step() as step:
             await step.hold(self._fence, self._stream_us)
+            await self._announcer.dismiss(step, self._unwatched(), at)
             for model_definition in self._watch.models.values():
                 await joining.join(step, model_definition, decoded)
                 await self._drifts.count(step, model_definition, decoded, self._references)
@@ -94,6 +95,19 @@ class Engine:
             await step.consumed(decoded.offsets)
         _count(decoded)
         return decoded
+
+    def _unwatched(self) -> list[Alert]:
+        """Give open alerts about what this generation of the project does not watch."""
+        models = self._watch.models
+        return [
+            alert
+            for alert in self._announcer.open()
+            if alert.subject.model not in models
+            or (
+                alert.subject.kind is Kind.DATA
+                and alert.subject.name not in models[alert.subject.model].fields
+            )
+        ]
 
     def _late(self, lagging: Iterable[TopicPartition]) -> list[TopicPartition]:
         """Give the partitions of streams that hold the frontier back (answers have no clock)."""

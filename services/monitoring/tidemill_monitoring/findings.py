@@ -134,8 +134,3 @@ def _first_bad(stream: str, sighting: Sighting) -> FirstBad | None:
         return None
     topic = events(stream).name
     return FirstBad(topic, place.partition, place.offset, place.row, place.event_us, place.value)
-
-
-def retired(subject: Subject) -> Finding:
-    """Say of an alert whose version takes no traffic any more that nothing is wrong now."""
-    return Finding(subject, Judgement.CLEAN, 3, 0.0, 1.0)

@@ -166,15 +166,15 @@ def _counted(
 async def _retire(
     step: Step, model: ModelDefinition, versions: set[int], announcer: Announcer, at: Moment
 ) -> None:
-    """Let alerts of versions that answered nothing in a window come to rest."""
+    """End alerts of versions that answered nothing in a whole window."""
     gone = [
-        alert.subject
+        alert
         for alert in announcer.open()
         if alert.subject.model == model.name
         and alert.subject.kind is not Kind.DATA
         and alert.subject.version not in versions
     ]
-    await announcer.tell(step, [findings.retired(subject) for subject in gone], at)
+    await announcer.dismiss(step, gone, at)
 
 
 class Cohorts:
