@@ -41,7 +41,7 @@ from tidemill_common.kafka.ranges import stretch
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 PROJECT = """
 project: exact
@@ -128,6 +128,7 @@ async def working(
         "TIDEMILL_REGISTRY": registry,
         "TIDEMILL_LISTEN": "127.0.0.1:0",
         "TIDEMILL_DATA": str(folder / "worker"),
+        "TIDEMILL_ARCHIVE": str(folder / "archive"),
         **{f"TIDEMILL_FEATURES_{name}": value for name, value in settings.items()},
     }
     worker = Worker(environment, folder / "worker.log")

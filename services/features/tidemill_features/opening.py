@@ -25,6 +25,7 @@ from tidemill_common.kafka import (
     transactional,
 )
 from tidemill_common.kafka.ranges import stretch
+from tidemill_features.backfill import archived
 from tidemill_features.decoding import decode
 from tidemill_features.flushing import PartitionState, apply_to
 from tidemill_features.ids import ids_before
@@ -56,6 +57,7 @@ class Opener:
     admin: Admin
     standby: Standby
     work: Work
+    archive: str
 
     async def open(
         self, tp: TopicPartition, stack: AsyncExitStack
@@ -162,7 +164,10 @@ class Opener:
         """Read the raw topic for one view up to `target`, writing its log; return the watermark."""
         tp = TopicPartition(work.topic, partition)
         view = next(one for one in work.views if one.name == name)
+        topic = view.log(work.name).name
         start = (await self.admin.start_offsets([tp]))[tp]
+        if max(owner.position, 0) < start:
+            await self._from_archive(work, partition, view, owner, producer)
         begin = max(owner.position, start)
         ids = await ids_before(self.broker, work, partition, begin)
         verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
@@ -180,10 +185,35 @@ class Opener:
                 watermark_us=verdict.watermark_us,
                 newest_available_us=newest,
             )
-            async with producer.transaction() as tx:
-                for record in log:
-                    tx.send(view.log(work.name).name, record, partition=partition)
+            await write_log(producer, topic, partition, log)
         return verdict.watermark_us
+
+    async def _from_archive(
+        self,
+        work: StreamWork,
+        partition: int,
+        view: ViewSpec,
+        owner: Owner,
+        producer: TransactionalProducer,
+    ) -> None:
+        """Begin a view with what the raw topic no longer has; without an archive that is lost."""
+        found = await archived(self.archive, work, view, partition)
+        facts = {"view": view.name, "partition": partition}
+        if found is None:
+            logger.error("view.history_lost", extra=facts)
+            return
+        for log in found.replay(owner):
+            await write_log(producer, view.log(work.name).name, partition, log)
+        logger.info("view.from_archive", extra={**facts, "position": owner.position})
+
+
+async def write_log(
+    producer: TransactionalProducer, topic: str, partition: int, log: list[bytes]
+) -> None:
+    """Write log records in one transaction."""
+    async with producer.transaction() as tx:
+        for record in log:
+            tx.send(topic, record, partition=partition)
 
 
 def builder_id(work: StreamWork, partition: int, view: str) -> str:

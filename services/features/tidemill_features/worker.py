@@ -89,7 +89,7 @@ async def _own(
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with standing_by(broker, current) as standby:
         await standby.caught_up()
-        opener = Opener(broker, admin, standby, current)
+        opener = Opener(broker, admin, standby, current, settings.archive)
         await opener.build_ahead()
         owned = Owned(opener, standby, admin, settings, failed)
         topics = [one.topic for one in current.streams.values()]

@@ -1,0 +1,79 @@
+"""A view's past from the archive, for the part of its stream that the raw topic no longer has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from tidemill_features import archive
+from tidemill_features.past import PartitionPast, partition_pasts, rows_of
+from tidemill_features.spine import micros
+
+if TYPE_CHECKING:
+    from tidemill_common.feature_views import ViewSpec
+    from tidemill_features.definitions import StreamWork
+    from tidemill_tiles.owner import Owner
+
+CHUNK_ROWS: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What the archive has of one partition below `position`, as one view sees it."""
+
+    past: PartitionPast
+    newest_us: np.ndarray[tuple[int], np.dtype[np.int64]]
+    position: int
+
+    def replay(self, owner: Owner) -> Iterator[list[bytes]]:
+        """Apply it in pieces of whole records; give the log records of each piece."""
+        offset = self.past.offset
+        first = int(np.searchsorted(offset, max(owner.position, 0)))
+        while first < offset.size:
+            last = self._end(first)
+            owner.apply(rows_of(self.past.batch, first, last), self.past.applied[first:last])
+            yield self._flush(owner, last, int(offset[last - 1]) + 1)
+            first = last
+        if offset.size:
+            yield self._flush(owner, int(offset.size), self.position)
+
+    def _end(self, first: int) -> int:
+        """Return the end of a piece, where a record ends."""
+        offset = self.past.offset
+        if first + CHUNK_ROWS >= offset.size:
+            return int(offset.size)
+        return int(np.searchsorted(offset, offset[first + CHUNK_ROWS - 1], side="right"))
+
+    def _flush(self, owner: Owner, last: int, position: int) -> list[bytes]:
+        return owner.flush(
+            position=position,
+            watermark_us=int(self.past.watermark_us[last - 1]),
+            newest_available_us=int(self.newest_us[last - 1]),
+        )
+
+
+async def archived(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archived | None:
+    """Read what the archive has of a partition; None if there is no archive of the stream."""
+    return await asyncio.to_thread(_read, root, work, view, partition)
+
+
+def _read(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archived | None:
+    url = f"{root.rstrip('/')}/{work.name}"
+    if not DeltaTable.is_deltatable(url):
+        return None
+    table = DeltaTable(url)
+    position = table.transaction_version(str(partition))
+    if position is None:
+        return None
+    rows = archive.read(root, work.name, int(table.version()), {partition: int(position)})
+    mine = rows.filter(pa.array(np.asarray(rows["_partition"]) == partition)).combine_chunks()
+    past = partition_pasts(view, mine)[partition]
+    available = np.where(past.applied, micros(mine, "_available"), np.iinfo(np.int64).min)
+    newest = np.maximum.accumulate(available) if available.size else available
+    return Archived(past, newest, int(position))
