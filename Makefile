@@ -1,6 +1,6 @@
 # The one door to every task: bare `make` prints this help.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export TIDEMILL_PARTS ?= $(CURDIR)/.tidemill/parts
 PACKAGES := libs services deploy/local tools examples tests benchmarks
