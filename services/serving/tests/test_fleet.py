@@ -170,7 +170,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
     def lane(held: Held, spec: Any) -> Lane:
         hydrator = Hydrator(spec, replica, clock.now_us)
-        return Lane(held, spec, hydrator, server, cap=64, inflight=2, limit=512)
+        return Lane(held, spec, hydrator, server, cap=64, inflight=2, limit=512, patience=0.5)
 
     fleet = Fleet(loader, lane, grace=0.05, on_trip=trips.append)
     log = PredictionLog(Silence())
@@ -252,6 +252,7 @@ async def test_a_version_that_misses_its_golden_answers_never_answers(world: Wor
     world.fleet.want(a_table(2, world.a_version(2, shift=0.2)))
     await until(lambda: world.fleet.models["purchase"].problem)
     assert "golden" in world.fleet.models["purchase"].problem
+    assert not any("__v2_" in name for name in world.server.names)
     assert (await world.ask()).route.number == 1
 
 

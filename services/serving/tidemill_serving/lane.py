@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 FLOAT_BYTES: Final = 4
 UPSTREAM_SECONDS: Final = 5.0
-RECOVERY_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 3.0
 MARGIN_SECONDS: Final = 0.02
 LEAST_SECONDS: Final = 0.005
 
@@ -86,8 +86,13 @@ class Lane:
         cap: int,
         inflight: int,
         limit: int,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """Coalesce up to `cap` rows a call, `inflight` calls at once, `limit` rows waiting."""
+        """Coalesce up to `cap` rows a call, `inflight` calls at once, `limit` rows waiting.
+
+        `patience`: seconds that rows wait for a model server that is away, within their deadline.
+        """
+        self._patience = patience
         self.held = held
         self.spec = spec
         self._hydrator = hydrator
@@ -166,8 +171,8 @@ class Lane:
         finally:
             self._triton.observe(time.monotonic() - began)
         self.held.lost()
-        if not await self.held.recovered(min(RECOVERY_SECONDS, _left(ends))):
-            raise Unavailable("the model server is away", retry_after=RECOVERY_SECONDS)
+        if not await self.held.recovered(min(self._patience, _left(ends))):
+            raise Unavailable("the model server is away", retry_after=1.0)
         return await self._server.infer(name, output, tensors, timeout=_left(ends))
 
     def _batched(self, rows: int, waited: float) -> None:

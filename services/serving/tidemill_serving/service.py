@@ -141,6 +141,7 @@ def _lane(
         cap=settings.batch_rows,
         inflight=settings.calls,
         limit=settings.waiting_rows,
+        patience=settings.patience_s,
     )
 
 

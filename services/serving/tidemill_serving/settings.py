@@ -35,6 +35,8 @@ class Settings(settings.Common):
     """Calls to the model server that one version has away at once."""
     waiting_rows: int = setting(2048, at_least=1)
     """Rows of one version that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    patience_s: float = setting(3.0, at_least=0.0, at_most=30.0)
+    """How long requests wait for a model server that is away, within their deadline."""
     grace_s: float = setting(10.0, at_least=0.0)
     """How long a version that nothing wants any more stays loaded."""
     log_rows: int = setting(100_000, at_least=1)

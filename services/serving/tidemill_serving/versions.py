@@ -12,7 +12,7 @@ import numpy as np
 
 from tidemill.errors import Corrupt, DeadlineExceeded, Unavailable
 from tidemill_common import metrics
-from tidemill_serving.predictor import Tensors
+from tidemill_serving.predictor import ModelFailed, Tensors
 from tidemill_serving.repository import read_package
 
 if TYPE_CHECKING:
@@ -68,10 +68,20 @@ class Loader:
         return package
 
     async def revive(self, package: Package) -> None:
-        """Load a verified package, also one that the server lost; ready when this returns."""
+        """Load a verified package, also one that the server lost; ready when this returns.
+
+        One that cannot answer rightly does not stay in the server.
+        """
         await asyncio.to_thread(self._repository.write, package, self._artifacts)
         await self._server.load(package.name, timeout=LOAD_SECONDS)
         await self._until_ready(package.name)
+        try:
+            await self._prove(package)
+        except (Corrupt, ModelFailed):
+            await self.unload(package.name)
+            raise
+
+    async def _prove(self, package: Package) -> None:
         parity = await self.parity(package)
         if not parity.max_difference <= TOLERANCE:
             raise Corrupt(
