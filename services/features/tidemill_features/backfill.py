@@ -31,24 +31,24 @@ class Archived:
     newest_us: np.ndarray[tuple[int], np.dtype[np.int64]]
     position: int
 
-    def replay(self, owner: Owner) -> Iterator[list[bytes]]:
-        """Apply it in pieces of whole records; give the log records of each piece."""
+    def replay(self, owner: Owner, *, rows: int = CHUNK_ROWS) -> Iterator[list[bytes]]:
+        """Apply it in pieces of about so many rows; give the log records of each."""
         offset = self.past.offset
         first = int(np.searchsorted(offset, max(owner.position, 0)))
         while first < offset.size:
-            last = self._end(first)
+            last = self._end(first, rows)
             owner.apply(rows_of(self.past.batch, first, last), self.past.applied[first:last])
             yield self._flush(owner, last, int(offset[last - 1]) + 1)
             first = last
         if offset.size:
             yield self._flush(owner, int(offset.size), self.position)
 
-    def _end(self, first: int) -> int:
+    def _end(self, first: int, rows: int) -> int:
         """Return the end of a piece, where a record ends."""
         offset = self.past.offset
-        if first + CHUNK_ROWS >= offset.size:
+        if first + rows >= offset.size:
             return int(offset.size)
-        return int(np.searchsorted(offset, offset[first + CHUNK_ROWS - 1], side="right"))
+        return int(np.searchsorted(offset, offset[first + rows - 1], side="right"))
 
     def _flush(self, owner: Owner, last: int, position: int) -> list[bytes]:
         return owner.flush(
