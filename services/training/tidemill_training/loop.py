@@ -3,7 +3,7 @@
 Laws. The order of rows is f(data hash, seed, epoch); the randomness of a step is f(seed, step,
 rank); so a run resumed from any checkpoint ends with the same bits as one that was never stopped
 (on the same hardware class and number of threads). The newest epoch wins whose loss on validation
-rows, all of them newer than the training rows, is within one standard error of the lowest: a few
+rows, all of them newer than the training rows, is within two standard errors of the lowest: a few
 days of validation rows cannot tell such epochs apart, and the later one is the smoother.
 """
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _WARM_UP: Final = 0.1
 """Share of the steps in which the learning rate rises."""
 _CLIP_NORM: Final = 1.0
+_STANDARD_ERRORS: Final = 2.0
 _EVALUATION_ROWS: Final = 16_384
 _DAY_US: Final = 86_400_000_000
 
@@ -195,7 +196,7 @@ class Loop:
 
     def _end_epoch(self, loss: float, error: float) -> None:
         lowest = min(self.cursor.best_loss, loss)
-        wins = loss <= lowest + error
+        wins = loss <= lowest + _STANDARD_ERRORS * error
         if wins:
             self._best = {k: v.detach().clone() for k, v in self._network.state_dict().items()}
         self.cursor = replace(
