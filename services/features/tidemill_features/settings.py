@@ -24,7 +24,7 @@ class Settings(settings.Common):
     archive: str = ".tidemill/archive"
     instance: str = ""
     session_seconds: float = setting(8.0, at_least=6.0, at_most=60.0)
-    flush_bytes: int = setting(4 << 20, at_least=1 << 16)
+    flush_bytes: int = setting(8 << 20, at_least=1 << 16)
     idle_seconds: float = setting(1.0, at_least=0.05)
     snapshot_seconds: float = setting(43_200.0, at_least=1.0)
     snapshot_bytes: int = setting(16 << 20, at_least=1 << 10)
