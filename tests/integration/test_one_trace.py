@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from tests.integration.conftest import FirstVersion
 from tests.integration.driver import MODEL, Platform, eventually
+from tidemill.monitoring.v1 import monitoring_service_pb2 as pb
 from tidemill_common import telemetry
+from tidemill_common.kafka import Broker, producing
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -125,14 +129,8 @@ def test_calls_that_share_a_record_are_linked(first_version: FirstVersion) -> No
 
 def reached(platform: Platform, trace_id: str) -> bool:
     """Tell whether a features span is in the trace, or names it among its links."""
-    zipkin = platform.stack.address("zipkin").rstrip("/")
     names = [span.name for span in trace(platform, trace_id, PUBLISH).spans]
-    if PROCESS in names:
-        return True
-    query = "serviceName=features&limit=200&lookback=600000"
-    with urllib.request.urlopen(f"{zipkin}/api/v2/traces?{query}", timeout=10) as reply:  # noqa: S310
-        spans = [_span(one) for spans in json.load(reply) for one in spans]
-    return any(trace_id in span.tags.get("tidemill.links", "") for span in spans)
+    return PROCESS in names or linked(platform, "features", trace_id) == PROCESS
 
 
 def test_the_trace_of_a_version_is_that_of_its_run(first_version: FirstVersion) -> None:
@@ -143,10 +141,60 @@ def test_the_trace_of_a_version_is_that_of_its_run(first_version: FirstVersion) 
     assert run.traceparent.split("-")[1] == trace_id
     train, gates = f"train {MODEL}", f"gates {MODEL}"
     register = "tidemill.registry.v1.registryservice/registerversion"
-    found = trace(platform, trace_id, f"open run {MODEL}", train, register, gates)
-    assert f"open run {MODEL}" in found.above(found.the(train, "training"))
+    evaluate = "tidemill.serving.v1.servingservice/evaluate"
+    found = trace(platform, trace_id, f"open run {MODEL}", train, register, gates, evaluate)
+    assert f"open run {MODEL}" in found.above(found.the(train))
     assert train in found.above(found.the(register, "registry"))
+    assert gates in found.above(found.the(evaluate, "serving"))
     assert found.the(train).tags["tidemill.run.id"] == run.run_id
-    fired = [one for one in platform.client.decisions(MODEL) if one.run_id == run.run_id]
-    assert fired
-    assert "tidemill.links" in found.the("process labels.purchase", "training").tags
+
+
+def test_what_is_decided_about_an_alert_is_linked_to_its_trace(first_version: FirstVersion) -> None:
+    platform = first_version.platform
+    ids: list[str] = []
+    for state in (pb.ALERT_STATE_FIRING, pb.ALERT_STATE_OK):
+        change = pb.AlertChanged(alert=an_alert(first_version, state))
+        announced = partial(announce, platform, change)
+        ids.append(traced(platform, "alert prediction_drift", announced))
+    decided = partial(linked, platform, "training", ids[0])
+    assert eventually(decided, "the span of a decision", 30.0) == "process alerts"
+
+
+def an_alert(first_version: FirstVersion, state: pb.AlertState) -> pb.Alert:
+    """A drift of the predictions, on which the shop's policy neither fires nor holds."""
+    alert = pb.Alert(
+        alert_id=f"trace-{first_version.number}",
+        kind=pb.ALERT_KIND_PREDICTION_DRIFT,
+        model=MODEL,
+        version=first_version.number,
+        subject="score",
+        state=state,
+        severity=3,
+    )
+    later = timedelta(seconds=int(state == pb.ALERT_STATE_OK))
+    alert.opened_stream_time.FromDatetime(first_version.visitors.at)
+    alert.changed_stream_time.FromDatetime(first_version.visitors.at + later)
+    return alert
+
+
+def announce(platform: Platform, change: pb.AlertChanged) -> None:
+    """Publish a change of an alert as monitoring does: with the trace that it belongs to."""
+
+    async def send(headers: list[tuple[str, bytes]]) -> None:
+        broker = Broker(platform.stack.address("kafka"), "test")
+        async with producing(broker) as producer:
+            value = change.SerializeToString()
+            key = change.alert.alert_id.encode()
+            await producer.send("alerts", value, key=key, headers=headers)
+
+    asyncio.run(send(telemetry.to_headers()))
+
+
+def linked(platform: Platform, service: str, trace_id: str) -> str:
+    """Return the name of a service's span that links to a trace, empty if there is none."""
+    zipkin = platform.stack.address("zipkin").rstrip("/")
+    query = f"serviceName={service}&limit=500&lookback=600000"
+    with urllib.request.urlopen(f"{zipkin}/api/v2/traces?{query}", timeout=10) as reply:  # noqa: S310
+        spans = [_span(one) for spans in json.load(reply) for one in spans]
+    found = [one.name for one in spans if trace_id in one.tags.get("tidemill.links", "")]
+    return next(iter(found), "")

@@ -36,6 +36,15 @@ def test_what_does_not_fit_goes_below_its_row(
     assert max(map(len, lines)) <= 40
 
 
+def test_as_many_columns_as_needed_go_below(
+    narrow: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = ("0123456789" * 3, "2026-01-01 00:00:00", "-", "why")
+    print_table(["id", "created", "version", "reason"], [row])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["id", row[0], "    created 2026-01-01 00:00:00", "    why"]
+
+
 def test_a_pipe_gets_whole_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 GAP: Final = "  "
 INDENT: Final = "    "
+NOTHING: Final = "-"
 _UNBOUNDED: Final = 10_000
 _INT64: Final = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
@@ -68,7 +69,7 @@ def print_messages(
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str = "none"
 ) -> None:
-    """Print aligned columns; where they do not fit, the last one goes below its row.
+    """Print aligned columns; the last ones, where they do not fit, go below their row.
 
     Without rows it prints `none`. Piped output has one line per row, for grep and awk.
     """
@@ -78,13 +79,15 @@ def print_table(
         return
     widths = [max(len(name), *(len(row[i]) for row in texts)) for i, name in enumerate(columns)]
     width = terminal_width()
-    below = sum(widths) + len(GAP) * (len(widths) - 1) > width
-    shown = len(columns) - 1 if below else len(columns)
+    shown = len(columns)
+    while shown > 1 and sum(widths[:shown]) + len(GAP) * (shown - 1) > width:
+        shown -= 1
     typer.echo(_line(columns[:shown], widths))
     for cells in texts:
         typer.echo(_line(cells[:shown], widths))
-        if below and cells[-1]:
-            typer.echo(indented(cells[-1], width))
+        for name, cell in zip(columns[shown:], cells[shown:], strict=True):
+            if cell and cell != NOTHING:
+                typer.echo(indented(cell if name == columns[-1] else f"{name} {cell}", width))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -121,13 +124,13 @@ def print_fields(values: Mapping[str, object]) -> None:
 def when(stamp: Timestamp) -> str:
     """Show a time in seconds (UTC), or a dash for none."""
     if not (stamp.seconds or stamp.nanos):
-        return "-"
+        return NOTHING
     return stamp.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def number(value: float) -> str:
     """Show a number with the digits that matter; a dash where there is none."""
-    return "-" if math.isnan(value) else f"{value:.6g}"
+    return NOTHING if math.isnan(value) else f"{value:.6g}"
 
 
 def short(enum_name: str, prefix: str) -> str:
