@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import threading
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import psutil
@@ -19,96 +13,33 @@ import pyarrow as pa
 import pytest
 
 from tests.integration.driver import Platform, addresses, eventually
+from tests.integration.edge import (
+    BATCHED,
+    PROJECT,
+    STREAM,
+    STRUCTURED,
+    TOPIC,
+    Edge,
+    Publisher,
+    a_cloud_event,
+    a_reading,
+    accepted,
+    outcomes,
+)
 from tidemill import Event
-from tidemill.client import Client, connect
+from tidemill.client import connect
 from tidemill.errors import Forbidden, NotFound, TidemillError, Transient
 from tidemill.events import to_proto
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
 from tidemill.project import loads, normalise
-from tidemill.transport import Method, call, channel
-from tidemill_common import events
-from tidemill_common.kafka import Broker, Record, TopicPartition, administering, producing
-from tidemill_common.kafka.ranges import stretch
+from tidemill.transport import Method, call
+from tidemill_common.kafka import Broker, producing
 from tidemill_local.library import LocalStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
-T = TypeVar("T")
-PROJECT = """
-project: edges
-streams:
-  reading:
-    key: [sensor]
-    replay: true
-    fields:
-      sensor: {type: string, required: true}
-      level: {type: float64, minimum: 0, maximum: 1000}
-      at: {type: timestamp}
-views:
-  sensors:
-    stream: reading
-    entity: [sensor]
-    aggregations:
-      - {function: count, windows: [1h]}
-"""
-STREAM, TOPIC = "reading", "events.reading"
-STRUCTURED = "application/cloudevents+json"
-BATCHED = "application/cloudevents-batch+json"
 SERVICES = ("registry", "ingestion", "features-worker")
-NOW = datetime.now(UTC) - timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A stack with one stream, and what lies in its raw topic."""
-
-    stack: LocalStack
-    client: Client
-
-    def raw(self) -> list[Record]:
-        """Return every record of the raw topic, read from the broker itself."""
-        return asyncio.run(_records(Broker(self.stack.address("kafka"), "test")))
-
-    def ids(self) -> Counter[str]:
-        """Count the events of the raw topic by id; what is no record of events has none."""
-        found: Counter[str] = Counter()
-        for record in self.raw():
-            try:
-                found.update(events.decode(record.value or b"").column("_id").to_pylist())
-            except TidemillError:
-                continue
-        return found
-
-    def post(
-        self, body: bytes, kind: str, path: str = "/events", method: str = "POST"
-    ) -> tuple[int, dict[str, Any]]:
-        """Send one HTTP request."""
-        connection = http.client.HTTPConnection(self.stack.address("ingestion-http"), timeout=20)
-        try:
-            connection.request(method, path, body, {"content-type": kind})
-            reply = connection.getresponse()
-            text = reply.read()
-            is_json = "json" in (reply.getheader("content-type") or "")
-            return reply.status, json.loads(text) if is_json else {}
-        finally:
-            connection.close()
-
-    def rpc(self, ask: Callable[[grpc.aio.Channel], Any]) -> Any:
-        """Run a coroutine against ingestion's own channel."""
-
-        async def run() -> Any:
-            async with channel(self.stack.address("ingestion")) as opened:
-                return await ask(opened)
-
-        return asyncio.run(run())
-
-
-async def _records(broker: Broker) -> list[Record]:
-    partitions = [TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)]
-    async with administering(broker) as admin:
-        ends = await admin.end_offsets(partitions)
-    return [r for tp in partitions async for some in stretch(broker, tp, 0, ends[tp]) for r in some]
 
 
 @pytest.fixture(scope="module")
@@ -119,33 +50,11 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     )
     with stack, connect(addresses(stack), author="test") as client:
         eventually(lambda: client.apply(normalise(loads(PROJECT).project)), "apply")
-        eventually(lambda: accepted(client.publish([a_reading("first")])) == ["first"], "a stream")
+        eventually(
+            lambda: accepted(client.publish([a_reading("first")]), ["first"]) == ["first"],
+            "a stream",
+        )
         yield Edge(stack, client)
-
-
-def a_reading(event_id: str, **data: Any) -> Event:
-    return Event(STREAM, {"sensor": "s1", "level": 1.0, **data}, id=event_id, source="t", time=NOW)
-
-
-def accepted(reply: pb.PublishResponse, ids: Sequence[str] = ("first",)) -> list[str]:
-    pairs = zip(ids, reply.results, strict=True)
-    return [one for one, result in pairs if result.outcome == pb.OUTCOME_ACCEPTED]
-
-
-def outcomes(results: Sequence[pb.EventResult]) -> list[str]:
-    return [pb.Outcome.Name(r.outcome).removeprefix("OUTCOME_").lower() for r in results]
-
-
-def a_cloud_event(event_id: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": "web",
-        "type": STREAM,
-        "time": NOW.isoformat(),
-        "data": {"sensor": "s2", "level": 2.5},
-        **changes,
-    }
 
 
 def test_a_batch_gets_a_reply_per_event_and_bad_ones_hold_nobody_up(edge: Edge) -> None:
@@ -312,39 +221,6 @@ def test_a_method_that_is_not_known_is_refused(edge: Edge, method: str) -> None:
 
     with pytest.raises(Forbidden, match="is not served here"):
         edge.rpc(ask)
-
-
-@dataclass(slots=True)
-class Publisher:
-    """Publishes ten readings at a time and keeps what became of each attempt."""
-
-    client: Client
-    name: str
-    accepted: set[str] = field(default_factory=set)
-    seen: Counter[str] = field(default_factory=Counter)
-    errors: list[TidemillError] = field(default_factory=list)
-    failure: str = ""
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Publish until stopped; nothing is repeated."""
-        number = 0
-        while not self._stop.is_set():
-            ids = [f"{self.name}{number + i}" for i in range(10)]
-            number += 10
-            batch = [a_reading(one, sensor=f"s{n}") for n, one in enumerate(ids)]
-            try:
-                reply = self.client.publish(batch, timeout=15.0)
-            except TidemillError as error:
-                self.errors.append(error)
-            else:
-                self.accepted.update(accepted(reply, ids))
-                self.seen.update(outcomes(reply.results))
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End."""
-        self._stop.set()
 
 
 def test_a_broker_that_is_away_costs_nothing_that_was_accepted(edge: Edge) -> None:
