@@ -5,6 +5,7 @@ The worker's own processes on a real artefact store; what the services do then i
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -76,6 +77,28 @@ async def test_killed_at_80_percent_a_run_resumes_to_the_same_version(
     assert second.resumed_step > 0
     assert resumed.metrics == whole.metrics
     assert resumed.manifest == whole.manifest
+
+
+async def test_a_process_that_is_prepared_for_a_model_does_its_run_as_any_other(
+    children: Children, job: Job
+) -> None:
+    whole = await children.run(replace(job, overrides={"epochs": 2.0}), 1, Killer(children).hear)
+    await children.close()
+    await children.prepare(job.definition)
+    again = await children.run(replace(job, overrides={"epochs": 2.0}), 1, Killer(children).hear)
+    assert again.manifest == whole.manifest
+
+
+async def test_a_training_process_ends_with_its_worker(children: Children) -> None:
+    await children.warm()
+    pid = children.pid
+    assert pid is not None
+    await children.hang_up()
+    async with asyncio.timeout(10):
+        with pytest.raises(ProcessLookupError):
+            while True:
+                os.kill(pid, 0)
+                await asyncio.sleep(0.05)
 
 
 async def test_a_gang_of_two_processes_trains_one_version(children: Children, job: Job) -> None:

@@ -59,6 +59,15 @@ def test_columns_are_encoded_as_serving_encodes_requests() -> None:
     assert np.array_equal(ours.categories, categories)
 
 
+def test_an_embedding_has_room_for_a_vocabulary_that_grows() -> None:
+    assert encoding.capacity(InputSpec("c", categorical=True, max_vocabulary=128), 17) == 129
+    assert encoding.capacity(InputSpec("c", categorical=True, buckets=8)) == 9
+    large = InputSpec("c", categorical=True, max_vocabulary=100_000)
+    assert encoding.capacity(large, 17) == encoding.capacity(large) == 512
+    assert encoding.capacity(large, 600) == 1_024
+    assert encoding.capacity(large, 100_001) == 100_001
+
+
 def test_a_missing_column_and_text_as_a_number_are_refused_by_name() -> None:
     table = a_table(200)
     with pytest.raises(Invalid, match="no column gust"):

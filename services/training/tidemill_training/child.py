@@ -28,7 +28,7 @@ from tidemill_training.calibration import IDENTITY
 from tidemill_training.encoding import Arrays
 from tidemill_training.failures import classify, first_line
 from tidemill_training.graph import Served, export, scorer
-from tidemill_training.job import job_from_dict, line
+from tidemill_training.job import job_from_dict, line, prepared_model
 from tidemill_training.tabular import Tabular
 from tidemill_training.trainer import Shape
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidemill_training.gang import Gang
+    from tidemill_training.job import Job
 
 ORPHANED: Final = 3
 
@@ -87,17 +88,26 @@ def main(arguments: list[str]) -> None:
 
 
 def _work(document: Mapping[str, Any], place: Gang, link: Link | None) -> None:
-    """Do one job; what is the job's own fault, or the machine's, is told and survived."""
-    job = job_from_dict(document)
+    """Do what is asked; what is the job's own fault, or the machine's, is told and survived."""
+    told: dict[str, Any] = {"kind": "prepared"}
     try:
-        result = stages.run(job, Artifacts(job.artifacts), place, _report(link), _recorded(link))
+        model = prepared_model(document)
+        if model is not None:
+            stages.prepare(model)
+        else:
+            told = {"kind": "done", "result": _result(job_from_dict(document), place, link)}
     except (TidemillError, OSError, MemoryError, torch.OutOfMemoryError) as error:
         if link is None:
             raise
-        link.send("failed", failure=classify(error).value, error=first_line([str(error)]))
-        return
-    if link is not None and result is not None:
-        link.send("done", result=asdict(result))
+        failure = classify(error).value
+        told = {"kind": "failed", "failure": failure, "error": first_line([str(error)])}
+    if link is not None:
+        link.send(**told)
+
+
+def _result(job: Job, place: Gang, link: Link | None) -> dict[str, Any] | None:
+    result = stages.run(job, Artifacts(job.artifacts), place, _report(link), _recorded(link))
+    return None if result is None else asdict(result)
 
 
 def _report(link: Link | None) -> stages.Report:

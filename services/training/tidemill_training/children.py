@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ import orjson
 
 from tidemill_training import failures
 from tidemill_training.failures import Failure
-from tidemill_training.job import Result, job_to_dict, result_from_dict
+from tidemill_training.job import Result, job_to_dict, preparation, result_from_dict
 
 if TYPE_CHECKING:
     from tidemill_training.job import Job
@@ -88,6 +88,10 @@ class Child:
         code = self.process.returncode
         return f"the training process ended with code {code}" if code is not None else "it ended"
 
+    async def hang_up(self) -> None:
+        """Close the link; the process then ends by itself."""
+        (await self._link())[1].close()
+
     async def kill(self) -> None:
         """End the process and everything it started; harmless when it has ended."""
         with contextlib.suppress(ProcessLookupError):
@@ -119,15 +123,28 @@ class Children:
         """Have a process ready for the next job; returns when it is."""
         await self._ready()
 
+    async def prepare(self, definition: bytes) -> None:
+        """Have the warm process get ready for a model; Failed when the model cannot be trained."""
+        child = await self._ready()
+        await child.send(preparation(definition))
+        async with self._using(child):
+            await _outcome(child, _ignore)
+
     async def run(self, job: Job, processes: int, heard: Heard) -> Result:
         """Do a job in a process of its own; Failed says why it failed."""
         if processes > 1:
             return await self._gang(job, processes, heard)
         child = await self._ready()
         await child.send(job_to_dict(job))
+        async with self._using(child):
+            return _finished(await _outcome(child, heard))
+
+    @contextlib.asynccontextmanager
+    async def _using(self, child: Child) -> AsyncIterator[None]:
+        """Keep the process if it is waiting for its next job when the block is left."""
         idle = False
         try:
-            result = await _outcome(child, heard)
+            yield
             idle = True
         except Failed as error:
             idle = child.alive and error.failure is not Failure.CODE
@@ -135,7 +152,11 @@ class Children:
         finally:
             if not idle:
                 await self.close()
-        return result
+
+    async def hang_up(self) -> None:
+        """Close the link to the warm process, as the end of this process would."""
+        if self._warm is not None:
+            await self._warm.hang_up()
 
     async def close(self) -> None:
         """End the warm process, or one whose state is unknown: the next job gets a fresh one."""
@@ -169,7 +190,7 @@ class Children:
         ]
         child = await self._start(launcher, [name])
         try:
-            return await _outcome(child, heard)
+            return _finished(await _outcome(child, heard))
         finally:
             await child.kill()
             await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -211,14 +232,22 @@ class Children:
         }
 
 
-async def _outcome(child: Child, heard: Heard) -> Result:
+async def _outcome(child: Child, heard: Heard) -> Mapping[str, Any]:
     """Pass on what the process says until it is done; Failed when it has failed."""
     while True:
         message = await child.hear()
         match message["kind"]:
-            case "done":
-                return result_from_dict(message["result"])
+            case "done" | "prepared":
+                return message
             case "failed":
                 raise Failed(Failure(message["failure"]), str(message["error"]))
             case _:
                 await heard(message)
+
+
+def _finished(message: Mapping[str, Any]) -> Result:
+    return result_from_dict(message["result"])
+
+
+async def _ignore(_: Mapping[str, Any]) -> None:
+    """Hear nothing: no run is told about getting ready."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tidemill.definitions.v1 import project_pb2
 
 DEFAULT_VOCABULARY: Final = 1000
+CHEAP_ROWS: Final = 512
+"""An embedding of so many rows costs nothing worth saving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,18 @@ def _category(spec: InputSpec, table: pa.Table) -> Category:
     return Category(spec.name, tuple(text for text, _ in frequent[: spec.max_vocabulary]))
 
 
-def capacity(category: Category, spec: InputSpec) -> int:
-    """Return the rows of an embedding: the next power of two, so that its shape seldom changes.
+def capacity(spec: InputSpec, size: int = 0) -> int:
+    """Return the rows of an embedding for a vocabulary of `size` indices.
 
-    A vocabulary that grows by a value then leaves the architecture as it is.
+    As far as it is cheap it follows from the definition alone, so that a vocabulary that grows by a
+    value leaves the architecture, and its exported form, as it is. Above that: powers of two.
     """
-    if category.buckets:
-        return category.size
-    room: int = 1 << (category.size - 1).bit_length()
-    return max(category.size, min(room, spec.max_vocabulary + 1))
+    if spec.buckets:
+        return spec.buckets + 1
+    if spec.max_vocabulary < CHEAP_ROWS:
+        return spec.max_vocabulary + 1
+    room: int = 1 << (max(size, CHEAP_ROWS) - 1).bit_length()
+    return min(room, spec.max_vocabulary + 1)
 
 
 def encode(preprocessing: Preprocessing, table: pa.Table) -> Arrays:

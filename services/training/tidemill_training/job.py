@@ -79,6 +79,17 @@ def job_from_dict(document: Mapping[str, Any]) -> Job:
     )
 
 
+def preparation(definition: bytes) -> dict[str, str]:
+    """Ask a training process to get ready for a model before there is a job."""
+    return {"prepare": base64.b64encode(definition).decode()}
+
+
+def prepared_model(document: Mapping[str, Any]) -> project_pb2.Model | None:
+    """Return the model to get ready for; None when the message is a job."""
+    text = document.get("prepare")
+    return None if text is None else project_pb2.Model.FromString(base64.b64decode(text))
+
+
 def result_from_dict(document: Mapping[str, Any]) -> Result:
     """Read a result."""
     files = {name: (str(sha), int(size)) for name, (sha, size) in document["files"].items()}

@@ -96,7 +96,7 @@ def load(job: Job, artifacts: Artifacts) -> Data:
         settings.validation_fraction or DEFAULT_FRACTION,
         settings.test_fraction or DEFAULT_FRACTION,
     )
-    task = "regression" if model.label.task == project_pb2.TASK_REGRESSION else "binary"
+    task = task_of(model)
     _check_labels(task, rows.label[split.train])
     specs = encoding.input_specs(model)
     preprocessing = encoding.fit(model.name, task, specs, rows.table, split.train)
@@ -213,10 +213,38 @@ def shape_of(data: Data) -> Shape:
         data.task,
         location.astype(np.float32),
         np.where(spread > _FLOOR, spread, 1.0).astype(np.float32),
-        tuple(encoding.capacity(one, specs[one.name]) for one in data.preprocessing.categories),
+        tuple(encoding.capacity(specs[c.name], c.size) for c in data.preprocessing.categories),
         tuple(specs[one.name].embedding for one in data.preprocessing.categories),
         prior=float(np.log(rate / (1 - rate))) if data.task == "binary" else 0.0,
     )
+
+
+def prepare(model: project_pb2.Model) -> None:
+    """Export the architecture of a model before there are data, so that a run need not.
+
+    It fits unless a vocabulary turns out larger than an embedding that is cheap.
+    """
+    specs = encoding.input_specs(model)
+    numbers = sum(not spec.categorical for spec in specs)
+    categories = [spec for spec in specs if spec.categorical]
+    task = task_of(model)
+    shape = Shape(
+        task,
+        np.zeros(numbers, np.float32),
+        np.ones(numbers, np.float32),
+        tuple(encoding.capacity(spec) for spec in categories),
+        tuple(spec.embedding for spec in categories),
+    )
+    maker = trainer.find(model.trainer.name)
+    parameters = trainer.network_parameters(maker, dict(model.trainer.parameters))
+    served = graph.Served(maker.network(shape, parameters), Platt(), task)
+    empty = np.zeros((1, numbers), np.float32), np.zeros((1, len(categories)), np.int64)
+    graph.export(served, task, Arrays(*empty))
+
+
+def task_of(model: project_pb2.Model) -> str:
+    """Name what kind of value the label is."""
+    return "regression" if model.label.task == project_pb2.TASK_REGRESSION else "binary"
 
 
 def data_hash(job: Job) -> str:

@@ -10,8 +10,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import Transient
+from tidemill.errors import NotFound, Transient
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
+from tidemill.registry.v1 import registry_service_pb2 as registry_pb2
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill.training.v1 import training_service_pb2 as pb
 from tidemill.training.v1.training_service_pb2_grpc import TrainingServiceStub
@@ -67,6 +68,7 @@ async def work(settings: WorkerSettings, stop: asyncio.Event) -> None:
 async def _lease(ports: Ports, request: pb.LeaseRunRequest) -> None:
     """Take runs, one after the other, with a warm process waiting for each."""
     backoff, failed = Backoff(first=0.2, cap=5.0), 0
+    generation = ""
     while True:
         try:
             await ports.children.warm()
@@ -81,6 +83,24 @@ async def _lease(ports: Ports, request: pb.LeaseRunRequest) -> None:
             run = reply.run
             logger.info("run.leased", extra={"run": run.run_id, "attempt": run.attempt})
             await Attempt(run, ports).execute(reply.lease.ToNanoseconds() / 1e9)
+        else:
+            generation = await _prepare(ports, generation)
+
+
+async def _prepare(ports: Ports, prepared: str) -> str:
+    """Get ready for the models of a new generation while nothing is to do; return which it was."""
+    try:
+        project = await rpc.call(ports.registry.GetProject, registry_pb2.GetProjectRequest())
+    except (NotFound, Transient):
+        return prepared
+    if project.generation != prepared:
+        try:
+            for model in project.project.models:
+                await ports.children.prepare(model.SerializeToString(deterministic=True))
+        except Failed as error:
+            logger.warning("worker.not_prepared", extra={"error": str(error)})
+    generation: str = project.generation
+    return generation
 
 
 def offer(settings: WorkerSettings) -> pb.LeaseRunRequest:
