@@ -181,6 +181,16 @@ def flags(values: Floats, known: Usual) -> Flags:
     return Flags(far & ~missing, small & ~missing, missing)
 
 
+def is_worth_a_search(fresh: Floats, known: Usual) -> bool:
+    """Say whether new rows have more odd values than usual, so that segments are worth counting."""
+    odd = flags(fresh, known)
+    return bool(
+        odd.far.any()
+        or np.count_nonzero(odd.small) >= MIN_FAR + 1.5 * known.small_rate * fresh.size
+        or np.count_nonzero(odd.missing) >= MIN_FAR + 1.5 * known.missing_rate * fresh.size
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Oddity:
     """One kind of odd values that is too frequent in a span of rows."""

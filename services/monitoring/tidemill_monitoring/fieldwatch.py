@@ -68,9 +68,14 @@ def judge(
         for name in watched.numeric
     }
     opened = {span.field: span for span in spans if span.to_us is None}
-    searched = {name: use for name, use in known.items() if use and name not in opened}
+    fresh = rows[state.place(state.looked_us) :]
+    searched = {
+        name: use
+        for name, use in known.items()
+        if use and name not in opened and fields.is_worth_a_search(values_of(fresh, name), use)
+    }
     sightings: list[Sighting] = []
-    if searched and rows.height:
+    if searched:
         sightings = _search(watched, rows, searched, state, now_us)
         spans += [_span_of(sighting, now_us) for sighting in sightings]
     for name, span in opened.items():
