@@ -100,10 +100,10 @@ def show_run(
     if as_json:
         print_json(to_dict(run))
         return
-    print_fields(dict(zip(RUN_COLUMNS, _run_row(run), strict=True)))
     metrics = {name: number(value) for name, value in sorted(run.metrics.items())}
     causes = ", ".join(run.causes) or "-"
-    print_fields({"attempt": run.attempt, "stage": run.stage, "causes": causes, **metrics})
+    shown = dict(zip(RUN_COLUMNS, _run_row(run), strict=True))
+    print_fields({**shown, "attempt": run.attempt, "stage": run.stage, "causes": causes, **metrics})
 
 
 def submit(
@@ -160,7 +160,7 @@ def decisions(
 
 
 def _version_row(version: registry_pb.Version) -> tuple[object, ...]:
-    metrics = ", ".join(f"{name}={value:.4f}" for name, value in sorted(version.metrics.items()))
+    metrics = ", ".join(f"{name}={value:.4g}" for name, value in sorted(version.metrics.items()))
     return (
         version.number,
         short(registry_pb.Stage.Name(version.stage), "STAGE_"),
@@ -194,9 +194,9 @@ def show_version(model: ModelName, chosen: Number, *, as_json: Json = False) -> 
     if as_json:
         print_json(to_dict(version))
         return
-    print_fields(dict(zip(VERSION_COLUMNS, _version_row(version), strict=True)))
     print_fields(
         {
+            **dict(zip(VERSION_COLUMNS, _version_row(version), strict=True)),
             "digest": version.digest,
             "run": version.lineage.run_id,
             "training set": version.lineage.training_set_hash,

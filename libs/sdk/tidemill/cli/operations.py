@@ -63,10 +63,10 @@ def show(alert_id: AlertId, *, as_json: Json = False) -> None:
     if as_json:
         print_json(to_dict(alert))
         return
-    print_fields(dict(zip(COLUMNS, _row(alert), strict=True)))
     bad = alert.first_bad
     print_fields(
         {
+            **dict(zip(COLUMNS, _row(alert), strict=True)),
             "effect": f"{alert.effect:.4g} (p {alert.p_value:.3g})",
             "first bad": f"{bad.topic}/{bad.partition} offset {bad.offset}: {bad.value}",
             "bad from": when(alert.bad_from),

@@ -97,11 +97,15 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def indented(text: str, width: int) -> str:
     """Wrap a text below its row; what has no space to break at stays whole."""
+    return _wrapped(text, width, INDENT, INDENT)
+
+
+def _wrapped(text: str, width: int, first: str, others: str) -> str:
     return textwrap.fill(
         text,
         width,
-        initial_indent=INDENT,
-        subsequent_indent=INDENT,
+        initial_indent=first,
+        subsequent_indent=others,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -115,10 +119,12 @@ def terminal_width() -> int:
 
 
 def print_fields(values: Mapping[str, object]) -> None:
-    """Print names and values, one a line."""
+    """Print names and values, one a line; a long value goes on below itself."""
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
-        typer.echo(f"{name.ljust(width)}  {value}".rstrip())
+        first = f"{name.ljust(width)}{GAP}"
+        text = _wrapped(str(value), terminal_width(), first, " " * len(first))
+        typer.echo(text or name)
 
 
 def when(stamp: Timestamp) -> str:
