@@ -165,7 +165,7 @@ class _Colleague:
         if not self._asked and until >= self._bad_run_at and self._watch.seen.rollout.champion:
             self._asked = True
             await self._client.submit_run(
-                MODEL, reason="a hasty try", overrides=BAD_RUN, max_rows=3000, request_id="hasty"
+                MODEL, reason="a hasty try", overrides=BAD_RUN, max_rows=8000, request_id="hasty"
             )
             await self._watch.look()
 
