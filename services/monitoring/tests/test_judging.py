@@ -179,7 +179,7 @@ def test_an_alert_on_the_wire_names_field_segment_shape_and_first_record() -> No
 
 def test_a_bad_span_has_no_end_while_the_alert_is_open() -> None:
     assert not convert.to_alert(an_alert()).HasField("bad_to")
-    assert convert.to_alert(an_alert(State.OK)).bad_to.ToMicroseconds() == 9
+    assert convert.to_alert(an_alert(State.OK)).bad_to.ToMicroseconds() == 10
 
 
 def test_an_alert_survives_its_row() -> None:

@@ -69,7 +69,7 @@ def to_alert(alert: Alert) -> pb.Alert:
         traceparent=alert.traceparent,
         summary=alert.summary,
         bad_from=to_timestamp(alert.bad_from_us),
-        bad_to=to_timestamp(None if alert.machine.open else alert.bad_to_us),
+        bad_to=to_timestamp(_end(alert)),
     )
     first = alert.first_bad
     if first is not None:
@@ -84,6 +84,11 @@ def to_alert(alert: Alert) -> pb.Alert:
             )
         )
     return message
+
+
+def _end(alert: Alert) -> int | None:
+    """Give the moment just after the last bad event, so that [bad_from, bad_to) holds it, too."""
+    return None if alert.machine.open or alert.bad_to_us is None else alert.bad_to_us + 1
 
 
 def to_changed(alert: Alert, previous: State) -> pb.AlertChanged:
