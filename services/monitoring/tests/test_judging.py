@@ -68,8 +68,18 @@ def test_counts_of_batches_add_up_to_those_of_the_window() -> None:
     window = WindowCounts(np.zeros(places.size, dtype=np.int64))
     for part in (slice(0, 300), slice(300, 1_000)):
         counted = places.count(scores[part], vectors[part], {"c": texts["c"][part]})
-        window = window.plus(counted, 1, 1)
+        window = window.plus(counted, np.arange(1_000)[part], 1)
     assert (window.counts == whole).all()
+    assert (window.predictions, window.first_us, window.last_us) == (1_000, 0, 999)
+
+
+def test_a_version_that_answered_for_part_of_a_window_is_not_compared_by_it() -> None:
+    window = WindowCounts(np.zeros(1, dtype=np.int64))
+    ones = np.ones(1, dtype=np.int64)
+    old, new = window.plus(ones, np.arange(500), 1), window.plus(ones, np.arange(100, 1_000), 1)
+    assert new.covers([old, new])
+    assert not old.covers([old, new])
+    assert old.covers([old])
 
 
 def test_vectors_are_read_in_the_order_of_the_versions_numeric_inputs() -> None:

@@ -13,6 +13,7 @@ from tidemill_common.reference import Bins, NumericBins, Reference
 from tidemill_monitoring.drift import Drift, compare
 
 Counts = npt.NDArray[np.int64]
+COVERED = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,30 @@ def layout(reference: Reference) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """What was counted of one version in one window so far."""
+    """What was counted of one version in one window so far, and the times of its first and last."""
 
     counts: Counts
     predictions: int = 0
     vectors: int = 0
+    first_us: int = 0
+    last_us: int = 0
 
-    def plus(self, counts: Counts, predictions: int, vectors: int) -> WindowCounts:
-        """Add a batch."""
+    def plus(self, counts: Counts, times_us: npt.NDArray[np.int64], vectors: int) -> WindowCounts:
+        """Add a batch of predictions with their times."""
+        first, last = int(times_us.min()), int(times_us.max())
         return WindowCounts(
-            self.counts + counts, self.predictions + predictions, self.vectors + vectors
+            self.counts + counts,
+            self.predictions + times_us.size,
+            self.vectors + vectors,
+            min(first, self.first_us) if self.predictions else first,
+            max(last, self.last_us),
         )
+
+    def covers(self, all_versions: Sequence[WindowCounts]) -> bool:
+        """Say whether the version answered through most of the window: days differ, hours too.
+
+        `all_versions` are those of the same window; together they say when there was traffic.
+        """
+        first = min(window.first_us for window in all_versions)
+        last = max(window.last_us for window in all_versions)
+        return self.last_us - self.first_us >= COVERED * (last - first)

@@ -98,15 +98,17 @@ class Drifts:
             ),
             key=lambda key: (key[2], key[1]),
         )
-        for key in over:
-            counted = self._open.pop(key)
-            await step.save_drift_count(key, counted, judged=True)
-            layout = references.known(key[0], key[1])
-            if layout is not None:
-                await self._judge_window(step, model, key, counted, layout, announcer, at)
         for start in sorted({key[2] for key in over}):
-            versions = {key[1] for key in over if key[2] == start}
-            await _retire(step, model, versions, announcer, at)
+            window = {key: self._open.pop(key) for key in over if key[2] == start}
+            for key, counted in window.items():
+                await step.save_drift_count(key, counted, judged=True)
+                layout = references.known(key[0], key[1])
+                if layout is not None:
+                    whole = counted.covers(list(window.values()))
+                    await self._judge_window(
+                        step, model, key, counted, layout, announcer, at, whole=whole
+                    )
+            await _retire(step, model, {key[1] for key in window}, announcer, at)
         self._sampled = defaultdict(
             int, {k: n for k, n in self._sampled.items() if not is_over(k[1], model, frontier_us)}
         )
@@ -120,9 +122,13 @@ class Drifts:
         layout: Layout,
         announcer: Announcer,
         at: Moment,
+        *,
+        whole: bool,
     ) -> None:
+        before = self._judged.get(key[:2], 0)
+        self._judged[key[:2]] = before + 1
         drifts = layout.drifts(counted.counts, model.min_rows)
-        if not drifts:
+        if not drifts or not whole:
             return
         alpha = drift.alpha_of(model.window_us, model.quiet_days)
         judged = drift.judge(drifts, alpha=alpha, floor=model.effect_floor)
@@ -135,8 +141,6 @@ class Drifts:
             labels = {"model": model.name, "feature": one.drift.subject}
             metrics.gauge("tidemill_drift_effect_ratio", **labels).set(one.drift.effect)
             metrics.gauge("tidemill_drift_pvalue", **labels).set(one.drift.p_value)
-        before = self._judged.get(key[:2], 0)
-        self._judged[key[:2]] = before + 1
         if before < SILENT_WINDOWS or announcer.data_is_bad(model.name):
             return
         told = findings.drift_findings(model.name, key[1], judged, layout.reference)
@@ -160,7 +164,7 @@ def _counted(
     fitting, vectors = layout.vectors(sampled)
     known = rows.categories(fitting, layout.categorical) if fitting.height else {}
     counts = layout.count(answered["score"].to_numpy(), vectors, known)
-    return before.plus(counts, answered.height, fitting.height)
+    return before.plus(counts, answered["t"].to_numpy(), fitting.height)
 
 
 async def _retire(

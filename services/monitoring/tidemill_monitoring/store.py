@@ -87,7 +87,14 @@ class Step:
         """Write the counts of a window as they are now."""
         data = codec.pack(window.counts)
         await self._connection.execute(
-            SQL["save_drift_count"], *key, window.predictions, window.vectors, data, judged
+            SQL["save_drift_count"],
+            *key,
+            window.predictions,
+            window.vectors,
+            window.first_us,
+            window.last_us,
+            data,
+            judged,
         )
 
     async def save_drift_windows(
@@ -192,7 +199,11 @@ class Store:
         rows = await self._pool.fetch(SQL["load_drift_counts"])
         return {
             (r["model"], r["version"], r["window_start"]): WindowCounts(
-                codec.unpack(r["counts"]).astype(np.int64), r["predictions"], r["vectors"]
+                codec.unpack(r["counts"]).astype(np.int64),
+                r["predictions"],
+                r["vectors"],
+                r["first_us"],
+                r["last_us"],
             )
             for r in rows
         }

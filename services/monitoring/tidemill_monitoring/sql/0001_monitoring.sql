@@ -60,6 +60,8 @@ CREATE TABLE drift_count (
     window_start bigint NOT NULL,
     predictions bigint NOT NULL,
     vectors bigint NOT NULL,
+    first_us bigint NOT NULL,
+    last_us bigint NOT NULL,
     counts bytea NOT NULL,
     judged boolean NOT NULL DEFAULT false,
     PRIMARY KEY (model, version, window_start)

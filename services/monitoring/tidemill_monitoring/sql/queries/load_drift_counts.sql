@@ -1,3 +1,3 @@
-SELECT model, version, window_start, predictions, vectors, counts
+SELECT model, version, window_start, predictions, vectors, first_us, last_us, counts
 FROM drift_count
 WHERE NOT judged;
