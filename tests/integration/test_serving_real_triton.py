@@ -82,6 +82,7 @@ class Gateway:
     stack: LocalStack
     client: Client
     runs: int = 0
+    plain: int = 0
     generation: str = ""
     constants: dict[int, float] = field(default_factory=dict)
 
@@ -129,8 +130,19 @@ class Gateway:
         return int(reply.get_response().model_version)
 
 
+@pytest.fixture
+def gateway(running: Gateway) -> Gateway:
+    """Return the gateway with the plain version alone, whatever the test before has left."""
+    running.generation = running.client.apply(normalise(loads(PROJECT).project)).generation
+    row = rollout(running)
+    if row.champion != running.plain or row.challenger:
+        running.client.promote(MODEL, running.plain, reason="the next test")
+        eventually(lambda: running.answering() == running.plain, "the plain version answers", 60)
+    return running
+
+
 @pytest.fixture(scope="module", params=["aio", "native"])
-def gateway(
+def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     services = ["registry", "ingestion", "features-worker", "serving"]
@@ -146,7 +158,7 @@ def gateway(
                 made.generation = client.apply(normalise(loads(PROJECT).project)).generation
                 refused = eventually(lambda: no_version(before), "the model is known")
             assert "no version yet" in refused.message()
-            made.serve()
+            made.plain = made.serve()
             yield made
 
 
