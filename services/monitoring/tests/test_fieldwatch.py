@@ -80,7 +80,7 @@ def watch(
         "_step", maintain_order=True
     ):
         state, _ = fieldstate.append(state, part.drop("_step"))
-        frontier = int(part["_clock"].max())  # type: ignore[call-overload]
+        frontier = int(part["_clock"].to_numpy().max())
         if restart:
             state = stored_and_read(state, watched)
         state, alert = look(watched, state, frontier, alert, seen)

@@ -70,7 +70,8 @@ def weather() -> pl.DataFrame:
 
 
 def changes(rows: pl.DataFrame, watched: Watched) -> list[tuple[int, Alert]]:
-    state, alerts, seen = fieldstate.empty(watched), {}, []
+    state, seen = fieldstate.empty(watched), []
+    alerts: dict[str, Alert] = {}
     steps = rows.with_columns(_step=pl.col("_clock") // STEP_US)
     for _, part in steps.group_by("_step", maintain_order=True):
         state, _ = fieldstate.append(state, part.drop("_step"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 32 * 1024 * 1024
 STEP_RECORDS = 4_000
+STEP_BYTES = 2 * 1024 * 1024  # some 20,000 rows: well within the database's time limit
 
 
 class Buffer:
@@ -50,8 +51,13 @@ class Buffer:
 
     def drain(self) -> list[tuple[TopicPartition, Record]]:
         """Give the oldest records, at most a step's worth."""
-        taken, self._records = self._records[:STEP_RECORDS], self._records[STEP_RECORDS:]
-        self._bytes -= sum(len(record.value or b"") for _, record in taken)
+        size = taken_bytes = 0
+        for _, record in self._records[:STEP_RECORDS]:
+            if taken_bytes >= STEP_BYTES:
+                break
+            size, taken_bytes = size + 1, taken_bytes + len(record.value or b"")
+        taken, self._records = self._records[:size], self._records[size:]
+        self._bytes -= taken_bytes
         if not self._records:
             self.filled.clear()
         return taken
