@@ -45,6 +45,7 @@ def an_alert(subject: str = "arrived.delay", **facts: object) -> Alert:
         subject,
         bad_from_us=START,
         bad_to_us=START + 3 * DAY,
+        fired=True,
     )
     return replace(alert, **facts)  # type: ignore[arg-type]
 
@@ -83,6 +84,12 @@ def test_labels_that_became_known_from_wrong_events_are_left_out() -> None:
 def test_an_alert_that_still_fires_has_no_end() -> None:
     (span,) = of(an_alert(state=AlertState.FIRING, bad_to_us=None)).rows
     assert span.to_us > START + 3_000 * DAY
+
+
+def test_a_suspicion_counts_while_it_lasts_and_leaves_nothing_out_when_it_went_away() -> None:
+    suspicion = an_alert(state=AlertState.SUSPECT, fired=False)
+    assert len(of(suspicion).rows) == 1
+    assert of(replace(suspicion, state=AlertState.OK)) == selection.Excluded()
 
 
 def test_a_stream_that_the_model_does_not_read_changes_nothing() -> None:

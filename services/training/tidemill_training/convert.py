@@ -39,6 +39,9 @@ _ALERT_STATES: Final = {
     monitoring_pb2.ALERT_STATE_FIRING: AlertState.FIRING,
     monitoring_pb2.ALERT_STATE_RECOVERING: AlertState.RECOVERING,
 }
+_FIRED: Final = frozenset(
+    {monitoring_pb2.ALERT_STATE_FIRING, monitoring_pb2.ALERT_STATE_RECOVERING}
+)
 
 
 def to_run(row: Mapping[str, Any]) -> pb.Run:
@@ -101,6 +104,7 @@ def from_alert(alert: monitoring_pb2.Alert) -> Alert | None:
         bad_from_us=alert.bad_from.ToMicroseconds() if alert.HasField("bad_from") else None,
         bad_to_us=alert.bad_to.ToMicroseconds() if alert.HasField("bad_to") else None,
         changed_us=(changed or alert.changed_time).ToMicroseconds(),
+        fired=alert.state in _FIRED,
     )
 
 

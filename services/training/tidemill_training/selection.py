@@ -45,12 +45,17 @@ class Excluded:
 def excluded(
     project: project_pb2.Project, model: project_pb2.Model, alerts: Iterable[Alert]
 ) -> Excluded:
-    """Return what a run of `model` leaves out, given all data alerts, open or resolved."""
+    """Return what a run of `model` leaves out, given all data alerts, open or resolved.
+
+    A suspicion counts as long as it lasts; one that never became a firing alert leaves nothing out.
+    """
     rows: list[Span] = []
     labels: list[Span] = []
     used = streams_of(project, model)
     for alert in sorted(alerts, key=lambda a: (a.bad_from_us or 0, a.alert_id)):
         if alert.kind is not Kind.DATA or alert.bad_from_us is None or alert.stream not in used:
+            continue
+        if alert.state is AlertState.OK and not alert.fired:
             continue
         end = bad_end(alert)
         reason = f"{alert.subject}: alert {alert.alert_id}"

@@ -65,6 +65,8 @@ class Alert:
     bad_from_us: int | None = None
     bad_to_us: int | None = None
     changed_us: int = 0
+    fired: bool = False
+    """It has fired at some time; else it is, or was, a suspicion."""
 
     @property
     def stream(self) -> str:

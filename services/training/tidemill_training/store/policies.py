@@ -58,6 +58,7 @@ class Memory:
             alert.bad_from_us,
             alert.bad_to_us,
             alert.changed_us,
+            alert.fired,
         )
         return saved is not None
 
@@ -116,4 +117,5 @@ def _alert(row: asyncpg.Record) -> Alert:
         bad_from_us=row["bad_from_us"],
         bad_to_us=row["bad_to_us"],
         changed_us=row["changed_us"],
+        fired=row["fired"],
     )
