@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.1"
 # otherwise sit on the broker's port while it restarts.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 TRIES = 200
+_RANDOM = random.SystemRandom()  # a seed of a test would send every stack to the same ports
 
 
 def choose(names: Iterable[str], file: Path) -> dict[str, int]:
@@ -41,7 +42,7 @@ def is_free(port: int) -> bool:
 
 def _new_port(taken: set[int]) -> int:
     for _ in range(TRIES):
-        port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 - not a secret
+        port = _RANDOM.randint(FIRST_PORT, LAST_PORT)
         if port not in taken and is_free(port):
             return port
     raise LocalError(f"no free port between {FIRST_PORT} and {LAST_PORT} on {LOOPBACK}")
