@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tidemill.monitoring.v1 import monitoring_service_pb2 as pb
-from tidemill_monitoring.alerts import Alert, Change, Kind, State
+from tidemill_monitoring.alerts import Alert, Kind, State
 from tidemill_monitoring.quality import Cohort
 
 KINDS = {
@@ -94,13 +94,6 @@ def _end(alert: Alert) -> int | None:
 def to_changed(alert: Alert, previous: State) -> pb.AlertChanged:
     """Give the event that says how an alert stands now."""
     return pb.AlertChanged(alert=to_alert(alert), previous=STATES[previous])
-
-
-def to_event(change: Change) -> pb.AlertChanged | None:
-    """Give the event of a change; None when nothing is announced."""
-    if change.alert is None or not change.announced:
-        return None
-    return to_changed(change.alert, change.previous)
 
 
 def to_drift_window(row: Any) -> pb.DriftWindow:
