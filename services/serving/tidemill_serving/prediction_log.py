@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pyarrow as pa
@@ -55,7 +56,7 @@ class Entry:
     positions: str | None = None
 
 
-_NAMES: Final = tuple(field.name for field in fields(Entry))
+_values: Final = attrgetter(*(name.removeprefix("_") for name in SCHEMA.names))
 
 
 @dataclass(slots=True)
@@ -206,8 +207,8 @@ class PredictionLog:
 
 def to_record(entries: Sequence[Entry]) -> bytes:
     """Encode rows as one Arrow batch."""
+    columns = zip(*map(_values, entries), strict=True)
     arrays = [
-        pa.array([getattr(entry, name) for entry in entries], type=SCHEMA.field(f"_{name}").type)
-        for name in _NAMES
+        pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)
     ]
     return events.encode(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
