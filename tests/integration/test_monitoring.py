@@ -36,6 +36,7 @@ DAYS, A_DAY, FAULT_DAY = 12, 240, 9
 CARRIERS = ("UA", "DL", "B6", "AA")
 KILLS = (3, 6, 10)
 FIELD = "flight_arrived.arr_delay"
+PARTITIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def publish(client: Client, batch: list[Event]) -> None:
     eventually(accepted, "events accepted")
 
 
-def records(stack: LocalStack, topic: str, partitions: int = 2) -> list[Record]:
+def records(stack: LocalStack, topic: str, partitions: int = PARTITIONS) -> list[Record]:
     """Everything in a topic; a busy broker is asked again."""
     broker = Broker(stack.environment["TIDEMILL_KAFKA"])
 
@@ -153,7 +154,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         LocalStack(folder, services=services, parts=["postgres", "kafka"]) as stack,
         connect(addresses(stack), author="test") as client,
     ):
-        eventually(lambda: client.apply(load(PROJECT)), "apply")
+        project = load(PROJECT)
+        for stream in project.streams:
+            stream.partitions = PARTITIONS
+        eventually(lambda: client.apply(project), "apply")
         every = flights()
         for day in range(DAYS):
             today = every[day * A_DAY : (day + 1) * A_DAY]
