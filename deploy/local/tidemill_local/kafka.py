@@ -16,7 +16,15 @@ from tidemill_local.probes import listens
 from tidemill_local.program import Program
 
 LOGGING = HERE / "parts" / "log4j2.properties"
-HEAP = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+# The first compiler only: a local stack lives for minutes, and the second one would take a core from
+# the services for the first of them.
+HEAP = (
+    "-Xms256m",
+    "-Xmx512m",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:TieredStopAtLevel=1",
+)
 MIB = 1024 * 1024
 GRACE_S = 20.0
 

@@ -149,12 +149,13 @@ class TransactionalProducer:
             future = await self._client.send(**record)
             future.add_done_callback(_look)  # of several failures only the first is raised
             futures.append(future)
+        # The offsets travel beside the records: a record that is refused aborts them with it.
+        for group, offsets in collected.offsets.items():
+            await self._client.send_offsets_to_transaction(offsets, group)
         found = await asyncio.gather(*futures)
         collected.sent = [
             Sent(each.topic, each.partition, each.offset, each.timestamp or 0) for each in found
         ]
-        for group, offsets in collected.offsets.items():
-            await self._client.send_offsets_to_transaction(offsets, group)
 
     async def _commit(self) -> None:
         """End the transaction; an end that is not answered is unknown, not failed."""
