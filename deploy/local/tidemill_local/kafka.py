@@ -16,8 +16,8 @@ from tidemill_local.probes import listens
 from tidemill_local.program import Program
 
 LOGGING = HERE / "parts" / "log4j2.properties"
-# The first compiler only: a local stack lives for minutes, and the second one would take a core from
-# the services for the first of them.
+# The first compiler only: a local stack lives for minutes, and the second one would take a core
+# from the services for the first of them.
 HEAP = (
     "-Xms256m",
     "-Xmx512m",
