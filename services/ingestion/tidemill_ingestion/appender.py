@@ -38,6 +38,7 @@ class _Lane:
 
     waiting: list[_Waiting] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
 
 
 class Appender:
@@ -104,12 +105,14 @@ class Appender:
     async def _gather(self, lane: _Lane, tasks: asyncio.TaskGroup) -> None:
         while True:
             await lane.arrived.wait()
-            await asyncio.sleep(self._linger)
+            # Alone, an event goes at once; while others are under way company is worth waiting for.
+            await asyncio.sleep(self._linger if lane.under_way else 0)
             taken = _take(lane.waiting)
             if not lane.waiting:
                 lane.arrived.clear()
-            sent = self._send(taken)
-            tasks.create_task(self._settle(taken, *sent), name="append")
+            slices, futures = self._send(taken)
+            lane.under_way += 1
+            tasks.create_task(self._settle(lane, taken, slices, futures), name="append")
 
     def _send(self, taken: Sequence[_Waiting]) -> tuple[list[Slice], list[asyncio.Future[Sent]]]:
         """Hand every slice to the producer without waiting, so that order is kept."""
@@ -120,19 +123,30 @@ class Appender:
             for whole in cut([waiting.batch for waiting in taken], self._batch_events):
                 for piece, value in _encoded(whole):
                     slices.append(piece)
-                    future = self._producer.enqueue(
-                        schema.topic, value, partition=piece.partition, headers=headers
-                    )
+                    future = self._enqueue(schema.topic, piece.partition, value, headers)
                     futures.append(future)
         return slices, futures
 
+    def _enqueue(
+        self, topic: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[Sent]:
+        """Hand over one record; a producer that takes no more leaves its rows without an offset."""
+        try:
+            return self._producer.enqueue(topic, value, partition=partition, headers=headers)
+        except Transient as error:
+            refused: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
+
     async def _settle(
         self,
+        lane: _Lane,
         taken: Sequence[_Waiting],
         slices: Sequence[Slice],
         futures: Sequence[asyncio.Future[Sent]],
     ) -> None:
         offsets = await asyncio.gather(*(self._offset(future) for future in futures))
+        lane.under_way -= 1
         placements = place([waiting.batch for waiting in taken], slices, offsets)
         for waiting, placement in zip(taken, placements, strict=True):
             if not waiting.placed.done():
