@@ -107,15 +107,21 @@ def summarise(run: Run) -> dict[str, Any]:
 
 
 def reaction_seconds(run: Run) -> list[float]:
-    """Wall seconds from each firing decision to the first answer of the version that it led to."""
+    """Wall seconds from the decision that opened a run to the first answer of its version.
+
+    A policy that fires again while the run is open is attached to it and does not count.
+    """
     first = dict(run.served.group_by("version").agg(pl.col("asked").min()).iter_rows())
     version_of = {one.run_id: one.version for one in run.seen.runs if one.version}
-    found = []
+    fired: dict[str, float] = {}
     for decision in run.decisions:
-        version = version_of.get(decision.run_id)
-        if decision.verdict == "fire" and version in first:
-            found.append(first[version] - decision.decided_time.ToMicroseconds() / 1e6)
-    return sorted(round(value, 2) for value in found)
+        at = decision.decided_time.ToMicroseconds() / 1e6
+        fired[decision.run_id] = min(at, fired.get(decision.run_id, at))
+    return sorted(
+        round(first[version_of[run_id]] - at, 2)
+        for run_id, at in fired.items()
+        if version_of.get(run_id) in first
+    )
 
 
 def weekly(served: pl.DataFrame) -> list[dict[str, Any]]:
