@@ -156,8 +156,12 @@ def partitions_of(keys: KeyColumn, partitions: int) -> npt.NDArray[np.int32]:
     xxh3_64 is called once for each different key, so the cost follows keys and not rows.
     """
     _, firsts, inverse = np.unique(keys.hashes[:, 0], return_index=True, return_inverse=True)
-    owners = np.array(
-        [partition_of(keys.key(int(row)), partitions) for row in firsts], dtype=np.int32
+    raw = keys.data.tobytes()
+    spans = zip(keys.offsets[firsts].tolist(), keys.offsets[firsts + 1].tolist(), strict=True)
+    owners = np.fromiter(
+        (xxhash.xxh3_64_intdigest(raw[start:end]) % partitions for start, end in spans),
+        np.int32,
+        len(firsts),
     )
     found = owners[inverse] if len(owners) else np.zeros(0, dtype=np.int32)
     return np.where(keys.valid, found, np.int32(-1))
