@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.conftest import FirstVersion
-from tests.integration.driver import MODEL, Platform, Visitors
+from tests.integration.driver import MODEL
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 
-def test_a_read_with_the_publish_token_sees_the_event(platform: Platform) -> None:
-    visits, _ = Visitors(seed=10).come(1)
+def test_a_read_with_the_publish_token_sees_the_event(first_version: FirstVersion) -> None:
+    platform = first_version.platform
+    visits, _ = first_version.visitors.come(1)
     token = platform.publish(visits)
     entity = {"user": str(visits[0].data["user"])}
     at = visits[0].data["at"]
