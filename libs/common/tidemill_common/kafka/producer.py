@@ -67,7 +67,8 @@ def settings(broker: Broker) -> dict[str, Any]:
         "enable_idempotence": True,
         "max_batch_size": BATCH_BYTES,
         "max_request_size": 2 * MAX_RECORD_BYTES,
-        "compression_type": "lz4",
+        # aiokafka compresses lz4 at level 9, eight times as dear for a fifth less.
+        "compression_type": "snappy",
         "retry_backoff_ms": RETRY_BACKOFF_MS,
     }
 
