@@ -109,3 +109,61 @@ async def test_a_follower_reaches_the_end_behind_a_transactions_marker(
         assert follower.position(tp) == 2
         assert (await admin.end_offsets([tp]))[tp] == 2
     assert seen == [b"one"]
+
+
+async def test_what_is_appended_is_seen_at_once_and_goes_on_behind_transactions(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    """A leader takes no plain write before the markers of the same producer's transaction."""
+    written: list[bytes] = []
+    async with transactional(kafka, f"{topic.name}.f", admin.stable_ends) as producer:
+        for number in range(60):
+            value = b"%d" % number
+            write = producer.transaction if number % 3 == 0 else producer.appending
+            async with write() as collected:
+                collected.send(topic.name, value, partition=0)
+            written.append(value)
+            if number % 3:
+                end = await admin.stable_ends([TopicPartition(topic.name, 0)])
+                assert end[TopicPartition(topic.name, 0)] == collected.sent[0].offset + 1
+    assert await committed_values(kafka, topic.name) == written
+
+
+async def test_offsets_alone_are_committed_after_an_append(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    source = TopicPartition(topic.name, 1)
+    async with transactional(kafka, f"{topic.name}.g", admin.stable_ends) as producer:
+        async with producer.appending() as collected:
+            collected.send(topic.name, b"one", partition=0)
+        async with producer.transaction() as tx:
+            tx.commit_offsets({source: 3}, f"{topic.name}.g")
+    assert await admin.committed(f"{topic.name}.g") == {source: 3}
+
+
+async def test_an_older_owner_cannot_append_where_the_newer_one_has_fenced(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    async with transactional(kafka, f"{topic.name}.h", admin.stable_ends) as old:
+        async with old.appending() as collected:
+            collected.send(topic.name, b"old", partition=0)
+        async with transactional(kafka, f"{topic.name}.h", admin.stable_ends) as new:
+            await new.fence([TopicPartition(topic.name, 0)])
+            with pytest.raises(Fenced):
+                async with old.appending() as collected:
+                    collected.send(topic.name, b"zombie", partition=0)
+            assert old.broken
+            async with new.appending() as collected:
+                collected.send(topic.name, b"new", partition=0)
+    assert await committed_values(kafka, topic.name) == [b"old", None, b"new"]
+
+
+async def test_offsets_are_refused_outside_of_a_transaction(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    async with transactional(kafka, f"{topic.name}.i", admin.stable_ends) as producer:
+        with pytest.raises(RuntimeError, match="by a transaction"):
+            async with producer.appending() as collected:
+                collected.commit_offsets({TopicPartition(topic.name, 1): 1}, "group")
+        async with producer.appending() as collected:
+            collected.send(topic.name, b"goes on", partition=0)

@@ -159,3 +159,25 @@ def test_after_a_crash_a_new_owner_goes_on_from_the_log_alone(
     np.testing.assert_array_equal(
         after.values("users", ["u1"], 1_000.0), lived.values("users", ["u1"], 1_000.0)
     )
+
+
+def test_a_flush_that_is_one_record_for_each_log_needs_no_transaction(
+    visits: StreamWork, make_record: MakeRecord
+) -> None:
+    state = a_state(visits)
+    assert not state.flush([make_record(0, [{"_id": "a", "at": 9_000.0}])]).separable  # genesis
+    assert state.flush([make_record(1, [{"_id": "b", "at": 9_001.0}])]).separable
+    assert state.flush([]).separable
+
+
+def test_late_and_dead_rows_and_snapshots_bind_a_flush_together(
+    visits: StreamWork, make_record: MakeRecord
+) -> None:
+    state = a_state(visits)
+    state.flush([make_record(0, [{"_id": "a", "at": 9_000.0}], appended_s=9_000.0)])
+    late = [{"_id": "late", "at": 9_000.0 - 3_601.0}]
+    assert not state.flush([make_record(1, late, appended_s=9_000.0)]).separable
+    dead = [{"_id": "dead", "amount": float("nan")}]
+    assert not state.flush([make_record(2, dead, appended_s=9_000.0)]).separable
+    state.owners[visits.views[0].name].begin_snapshot()
+    assert not state.flush([make_record(3, [{"_id": "c", "at": 9_001.0}])]).separable

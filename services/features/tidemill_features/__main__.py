@@ -12,7 +12,7 @@ if __name__ == "__main__":
     if role == "worker":
         from tidemill_features.worker import work
 
-        main("features", Settings, work, uvloop=False)
+        main("features", Settings, work)
     elif role == "server":
         from tidemill_features.service import serve
 

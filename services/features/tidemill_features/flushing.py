@@ -64,6 +64,18 @@ class Flush:
     counts: Counts = field(default_factory=Counts)
     bytes: int = 0
 
+    @property
+    def separable(self) -> bool:
+        """Say whether the records need not become visible together.
+
+        Each view's part is then whole in one record of its log, which has its own position: a view
+        that did not get its part catches up from the source. Late and dead rows have no position
+        of their own.
+        """
+        return not (self.late or self.dead) and len({view.name for view, _ in self.log}) == len(
+            self.log
+        )
+
 
 class PartitionState:
     """The views, the ids and the watermark of one input partition at `position`."""

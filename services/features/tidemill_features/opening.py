@@ -1,6 +1,6 @@
 """Take a partition over: fence, follow its logs to the end, catch up, rebuild the ids.
 
-1 fence      start the transactional producer: no older owner can write from here on
+1 fence      start the transactional producer, write to every log: no older owner can any more
 2 follow     read every view's log to the end it has now
 3 position   the group's committed offset, read after the fence
 4 catch up   views that are behind read the raw topic up to that position
@@ -65,8 +65,9 @@ class Opener:
         """Return the state of an input partition and the one producer that may write it."""
         work, partition = self.work.of_topic(tp.topic), tp.partition
         producer = await stack.enter_async_context(
-            transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}")
+            transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}", self.admin.stable_ends)
         )
+        await producer.fence([log_of(view, work, partition) for view in work.views])
         replicas = await self._follow(work, partition)
         start = (await self.admin.start_offsets([tp]))[tp]
         committed = (await self._committed()).get(tp, start)

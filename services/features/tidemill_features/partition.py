@@ -1,8 +1,11 @@
-"""The life of one owned input partition: gather records, flush them, one transaction at a time.
+"""The life of one owned input partition: gather records, flush them, one flush at a time.
 
-While a transaction is under way the next records gather. An idle partition flushes nothing but
+While a flush is under way the next records gather. An idle partition flushes nothing but
 its position every second, so that readers know that its silence is silence. Any failure ends the
 process: the supervisor starts it again and the log says where to go on.
+
+The logs' positions are the truth about what is decided, and the group's offset follows them. So
+most flushes are no transaction but one record for each log.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from tidemill_common.kafka import TopicPartition
 from tidemill_common.kafka.dead_letters import Origin, to_headers
 from tidemill_features.flushing import Gap
 from tidemill_features.ledger import LogLedger
+from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
 from tidemill_tiles.codec import Kind, decode_header
@@ -56,6 +60,7 @@ class Partition:
         self._admin = admin
         self._settings = settings
         self._next = state.position
+        self._pace = OffsetPace()
         self._waiting: deque[Record] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -109,7 +114,8 @@ class Partition:
         self._allowed.clear()
         self._room.set()
         async with self._flushing:
-            if self._waiting:
+            if self._waiting or self._pace.is_behind(self.state.position):
+                self._pace.hurry()
                 await self._flush(self._take())
 
     async def run(self) -> None:
@@ -141,8 +147,7 @@ class Partition:
         with _tracing(self.state.work.topic, records):
             self._begin_snapshots()
             flush = await self._decided(records)
-            async with self._producer.transaction() as tx:
-                self._collect(tx, flush)
+            tx = await self._write(flush)
             await self._wrote(flush, tx)
         self._meters.flushed(flush, records, time.perf_counter() - began)
 
@@ -152,8 +157,22 @@ class Partition:
             return self.state.flush(records)
         return await asyncio.to_thread(self.state.flush, records)
 
+    async def _write(self, flush: Flush) -> Transaction:
+        """Write a flush as one, or record by record if nothing binds its records together."""
+        now = time.monotonic()
+        if self._pace.is_due(flush, now):
+            async with self._producer.transaction() as tx:
+                self._collect(tx, flush)
+                tx.commit_offsets({self.tp: flush.position}, GROUP)
+            self._pace.committed(flush.position, now)
+            return tx
+        write = self._producer.appending if flush.separable else self._producer.transaction
+        async with write() as tx:
+            self._collect(tx, flush)
+        return tx
+
     def _collect(self, tx: Transaction, flush: Flush) -> None:
-        """Put everything one flush writes into one transaction; log records come first."""
+        """Collect everything one flush writes; log records come first."""
         partition = self.state.partition
         traced = telemetry.to_headers()
         for view, value in flush.log:
@@ -167,7 +186,6 @@ class Partition:
         for dead in flush.dead:
             headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
-        tx.commit_offsets({self.tp: flush.position}, GROUP)
 
     def _begin_snapshots(self) -> None:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ STALLED_SECONDS = 2.0
 """After so long without an acknowledgement new events are refused instead of queued."""
 GATHER_LIMIT = 20_000
 """Rows of one gathering; what is above waits for the next one."""
+AT_ONCE = 2
+"""Appends of one stream that may be under way before further events wait for company."""
 MAX_LINKS = 16
 RECORD_BYTES = 900_000
 """Largest value of a record of more than one event; the broker takes 1 MiB."""
@@ -38,6 +41,7 @@ class _Lane:
 
     waiting: list[_Waiting] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: int = 0
 
 
@@ -105,14 +109,27 @@ class Appender:
     async def _gather(self, lane: _Lane, tasks: asyncio.TaskGroup) -> None:
         while True:
             await lane.arrived.wait()
-            # Alone, an event goes at once; while others are under way company is worth waiting for.
-            await asyncio.sleep(self._linger if lane.under_way else 0)
+            await self._company(lane)
             taken = _take(lane.waiting)
             if not lane.waiting:
                 lane.arrived.clear()
             slices, futures = self._send(taken)
             lane.under_way += 1
             tasks.create_task(self._settle(lane, taken, slices, futures), name="append")
+
+    async def _company(self, lane: _Lane) -> None:
+        """Let others join: one turn of the loop, or more while enough appends are under way.
+
+        A broker that answers soon sets the pace, so that batches grow with the load and a lone
+        event waits for nothing; the linger bounds it.
+        """
+        await asyncio.sleep(0)
+        if lane.under_way < AT_ONCE:
+            return
+        lane.settled.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._linger):
+                await lane.settled.wait()
 
     def _send(self, taken: Sequence[_Waiting]) -> tuple[list[Slice], list[asyncio.Future[Sent]]]:
         """Hand every slice to the producer without waiting, so that order is kept."""
@@ -147,6 +164,7 @@ class Appender:
     ) -> None:
         offsets = await asyncio.gather(*(self._offset(future) for future in futures))
         lane.under_way -= 1
+        lane.settled.set()
         placements = place([waiting.batch for waiting in taken], slices, offsets)
         for waiting, placement in zip(taken, placements, strict=True):
             if not waiting.placed.done():

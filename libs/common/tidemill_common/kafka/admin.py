@@ -34,11 +34,12 @@ logger = logging.getLogger(__name__)
 class Admin:
     """What is asked of the cluster itself; use `administering`."""
 
-    def __init__(self, broker: Broker, client: Any, reader: Any) -> None:
-        """Use a started admin client, and a reader that sees uncommitted records."""
+    def __init__(self, broker: Broker, client: Any, reader: Any, stable: Any) -> None:
+        """Use a started admin client, and readers that see uncommitted and committed records."""
         self._broker = broker
         self._client = client
         self._reader = reader
+        self._stable = stable
 
     async def ensure(self, wanted: Iterable[Topic]) -> None:
         """Make the topics that are missing and give the others the config of the catalogue.
@@ -149,6 +150,10 @@ class Admin:
         """Return the end of each log, uncommitted records and markers included."""
         return await ends(self._reader, partitions)
 
+    async def stable_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return up to where each log is free of open transactions."""
+        return await ends(self._stable, partitions)
+
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """Return the next offset of a group in every partition it has committed."""
         found = await self._ask_again(lambda: self._client.list_consumer_group_offsets(group))
@@ -207,13 +212,16 @@ async def administering(broker: Broker) -> AsyncIterator[Admin]:
         client_id=broker.client,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
-    async with reading(broker, "read_uncommitted") as reader:
+    async with (
+        reading(broker, "read_uncommitted") as reader,
+        reading(broker, "read_committed") as stable,
+    ):
         try:
             try:
                 await client.start()
             except KafkaError as error:
                 raise to_error(error) from error
-            yield Admin(broker, client, reader)
+            yield Admin(broker, client, reader, stable)
         finally:
             with contextlib.suppress(KafkaError):
                 await client.close()
