@@ -119,6 +119,14 @@ LATER_PARTS: Final = {one.name: one.default for one in fields(Aggregation)[7:]}
 
 
 @dataclass(frozen=True, slots=True)
+class Derived:
+    """A column that is computed from the fields of each event before anything else."""
+
+    field: Field
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
 class ViewDefinition:
     """A feature view: what is kept per entity of one or more streams."""
 
@@ -130,6 +138,7 @@ class ViewDefinition:
     lateness_us: int
     filter: str | None = None
     ttl_us: int | None = None
+    derived: tuple[Derived, ...] = ()
 
 
 def default_hop(window_us: int) -> int:
@@ -144,9 +153,20 @@ def default_hop(window_us: int) -> int:
     )
 
 
-def field_types(definition: ViewDefinition) -> dict[str, FieldType]:
-    """Return the columns that filters may use: fields and entity fields."""
+def read_types(definition: ViewDefinition) -> dict[str, FieldType]:
+    """Return the columns of the stream that a view reads: fields and entity fields."""
     return {field.name: field.type for field in (*definition.entity, *definition.fields)}
+
+
+def field_types(definition: ViewDefinition) -> dict[str, FieldType]:
+    """Return the columns that filters may use: those of the stream and derived ones."""
+    derived = {one.field.name: one.field.type for one in definition.derived}
+    return read_types(definition) | derived
+
+
+def value_fields(definition: ViewDefinition) -> tuple[Field, ...]:
+    """Return the fields that aggregations may use: the stream's and derived ones."""
+    return (*definition.fields, *(one.field for one in definition.derived))
 
 
 def normalised(definition: ViewDefinition) -> ViewDefinition:
@@ -164,6 +184,10 @@ def normalised(definition: ViewDefinition) -> ViewDefinition:
         replace(field, resolution=field.step)
         for field in sorted(definition.fields, key=lambda field: field.name)
     )
+    derived = tuple(
+        replace(one, field=replace(one.field, resolution=one.field.step))
+        for one in sorted(definition.derived, key=lambda one: one.field.name)
+    )
     entity = tuple(replace(field, resolution=None) for field in definition.entity)
     return replace(
         definition,
@@ -171,6 +195,7 @@ def normalised(definition: ViewDefinition) -> ViewDefinition:
         fields=columns,
         entity=entity,
         streams=tuple(sorted(definition.streams)),
+        derived=derived,
     )
 
 
@@ -204,6 +229,8 @@ def error_of(bits: int) -> float:
 def view_version(definition: ViewDefinition) -> str:
     """Return 12 hex digits that change whenever a value of the view could."""
     whole = asdict(normalised(definition))
+    if not whole["derived"]:
+        del whole["derived"]
     for one in whole["aggregations"]:
         for name, unused in LATER_PARTS.items():
             if one[name] == unused:

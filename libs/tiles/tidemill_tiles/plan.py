@@ -14,6 +14,7 @@ from tidemill_tiles.definitions import (
     ViewDefinition,
     hop_of,
     normalised,
+    value_fields,
     view_version,
 )
 from tidemill_tiles.kernels import layout
@@ -80,15 +81,15 @@ def plan_of(definition: ViewDefinition) -> Plan:
     if any(one.window_us is None for one in own):
         hops.append(None)
     names = {one.field for one in own if one.field is not None}
-    value_fields = tuple(one for one in view.fields if one.name in names)
+    values = tuple(one for one in value_fields(view) if one.name in names)
     filters = tuple(dict.fromkeys(one.filter for one in own if one.filter))
-    placed = Layout(own, value_fields, filters)
+    placed = Layout(own, values, filters)
     reads = Reads(view.aggregations, [hop or 0 for hop in hops], placed)
     return Plan(
         definition=definition,
         version=view_version(definition),
         features=tuple(one.name for one in view.aggregations),
-        value_fields=value_fields,
+        value_fields=values,
         filters=filters,
         levels=reads.levels(),
         sources=placed.sources,

@@ -30,6 +30,8 @@ from tidemill_tiles.definitions import (
     error_of,
     field_types,
     hop_of,
+    read_types,
+    value_fields,
 )
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
@@ -59,7 +61,13 @@ def validate(definition: ViewDefinition) -> tuple[Violation, ...]:
     """Return every mistake at once; an empty tuple means that the view can be built."""
     return tuple(
         mistake
-        for part in (_head_mistakes, _field_mistakes, _aggregation_mistakes, _total_mistakes)
+        for part in (
+            _head_mistakes,
+            _field_mistakes,
+            _derived_mistakes,
+            _aggregation_mistakes,
+            _total_mistakes,
+        )
         for mistake in part(definition)
     )
 
@@ -92,6 +100,22 @@ def _field_mistakes(view: ViewDefinition) -> Iterator[Violation]:
             yield Violation(f"fields.{field.name}.resolution", f"{field.step} is not positive")
 
 
+def _derived_mistakes(view: ViewDefinition) -> Iterator[Violation]:
+    types = read_types(view)
+    seen = set(types)
+    for one in view.derived:
+        where = f"derived.{one.field.name}"
+        if one.field.name in seen:
+            yield Violation(where, "is declared twice")
+        seen.add(one.field.name)
+        if not 0 < one.field.step < float("inf"):
+            yield Violation(f"{where}.resolution", f"{one.field.step} is not positive")
+        try:
+            compile_expression(one.expression, types, one.field.type)
+        except Misconfigured as error:
+            yield Violation(where, error.message)
+
+
 def _aggregation_mistakes(view: ViewDefinition) -> Iterator[Violation]:
     if not 0 < len(view.aggregations) <= MAX_AGGREGATIONS:
         yield Violation("aggregations", f"{len(view.aggregations)} is not in 1..{MAX_AGGREGATIONS}")
@@ -118,9 +142,9 @@ def _operand_mistakes(where: str, one: Aggregation, view: ViewDefinition) -> Ite
         if one.function not in FIELDLESS:
             yield Violation(f"{where}.field", f"{one.function} needs a field")
         return
-    kind = field_types(view).get(one.field)
+    kind = {field.name: field.type for field in value_fields(view)}.get(one.field)
     if kind is None:
-        known = ", ".join(sorted(field.name for field in view.fields)) or "none"
+        known = ", ".join(sorted(field.name for field in value_fields(view))) or "none"
         yield Violation(f"{where}.field", f"{one.field!r} is not a field of the view ({known})")
     elif kind is FieldType.STRING and one.function not in TEXT_FUNCTIONS:
         yield Violation(f"{where}.function", f"{one.function} cannot take the string {one.field!r}")
@@ -171,7 +195,7 @@ def _histogram_mistakes(where: str, one: Aggregation, view: ViewDefinition) -> I
     if not 1 <= len(one.edges) <= MAX_EDGES or not all(map(math.isfinite, one.edges)):
         yield Violation(f"{where}.edges", f"needs 1 to {MAX_EDGES} finite numbers")
         return
-    steps = [field.step for field in view.fields if field.name == one.field and field.step > 0]
+    steps = [each.step for each in value_fields(view) if each.name == one.field and each.step > 0]
     if steps and not all(a < b for a, b in pairwise(thresholds(one.edges, steps[0]))):
         text = f"are not ascending by at least the field's resolution {steps[0]}"
         yield Violation(f"{where}.edges", f"{list(one.edges)} {text}")
