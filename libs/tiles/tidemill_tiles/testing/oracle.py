@@ -15,6 +15,7 @@ from tidemill_tiles.definitions import (
     error_of,
     hop_of,
     precision_of,
+    value_fields,
 )
 from tidemill_tiles.fieldtypes import NO_TIME, FieldType
 from tidemill_tiles.kernels import layout
@@ -54,7 +55,7 @@ class Oracle:
     def __init__(self, definition: ViewDefinition) -> None:
         """Begin without events."""
         self.definition = definition
-        self.fields = {one.name: one for one in definition.fields}
+        self.fields = {one.name: one for one in value_fields(definition)}
         self.events: dict[bytes, list[OracleEvent]] = {}
 
     def add(self, key: bytes, event: OracleEvent) -> None:
