@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tidemill.errors import Misconfigured
+from tidemill_tiles import codec
 from tidemill_tiles.definitions import (
     Aggregation,
     Field,
@@ -116,14 +117,19 @@ def test_a_function_without_its_parameters_is_refused(wrong: Aggregation, part: 
     ]
 
 
-def test_sketches_that_fill_more_than_a_tile_may_hold_are_refused() -> None:
+def test_a_tile_whose_blocks_are_all_full_fits_into_one_record_of_the_log() -> None:
     many = tuple(
         Aggregation(f"a{n}", Function.TOP_K, "gate", HOUR, filter=f"count > {n}", bound=4_096,
                     place=1, gives=Gives.COUNT)
-        for n in range(9)
+        for n in range(7)
     )  # fmt: skip
-    assert validate(a_view(aggregations=many[:8])) == ()
     assert "words a tile" in str(validate(a_view(aggregations=many))[0])
+    fields = [Field(f"f{number}", FieldType.FLOAT64) for number in range(500)]
+    wide = [Aggregation(one.name, Function.VAR, one.name, HOUR) for one in fields]
+    plan = plan_of(a_view(fields=(*FIELDS, *fields), aggregations=(*many[:6], *wide)))
+    words = int(plan.set_limits.sum())
+    full = codec.Shape(entities=1, rows=1, key_bytes=codec.MAX_KEY_BYTES, values=words)
+    assert codec.body_bytes(plan, full) <= codec.BODY_LIMIT
 
 
 def test_a_view_of_ratios_only_is_refused() -> None:
