@@ -6,9 +6,17 @@ import pytest
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import NotFound
-from tidemill.project import feature_names, loads, normalise
-from tidemill_common.feature_views import stream_of, stream_spec, view_spec, view_specs
+from tidemill.project import feature_names, load, loads, normalise
+from tidemill_common.feature_views import (
+    FUNCTIONS,
+    stream_of,
+    stream_spec,
+    view_spec,
+    view_specs,
+)
+from tidemill_tiles.definitions import Function
 from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.validation import validate
 
 PROJECT = """
 project: shop
@@ -36,6 +44,25 @@ views:
       - {function: mean, field: amount, name: spent, windows: [7d, 30s]}
       - {function: sum, field: amount, filter: seconds < 60, name: short, windows: [1h]}
 """
+MORE = """
+  minutes:
+    stream: visits
+    entity: [user]
+    columns:
+      rate: {type: float64, expression: amount / seconds, resolution: 0.5}
+      unused: {type: float64, expression: amount * 2}
+    aggregations:
+      - {function: count, filter: rate > 1, windows: [1h]}
+      - {function: ewma, field: rate, half_life: 1m, windows: [1h], default: -1}
+      - {function: quantile, field: amount, quantiles: [0.5, 0.9], windows: [1h, lifetime]}
+      - {function: top_k, field: seconds, k: 2, gives: [value, share], windows: [1h]}
+      - {function: histogram, field: seconds, edges: [1, 60], windows: [1h]}
+      - {function: last_k, field: seconds, k: 2, windows: [1h]}
+      - {function: rate, windows: [1h]}
+      - {function: time_since_last, windows: [1h]}
+      - {function: ratio, of: [rate, time_since_last], windows: [1h], name: busy}
+      - {function: difference, of: [rate_1h, busy_1h], name: odd}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +74,36 @@ def project() -> project_pb2.Project:
 
 def test_the_engine_names_features_as_the_sdk_does(project: project_pb2.Project) -> None:
     assert list(view_spec(project, "users").features) == list(feature_names(project.views[0]))
+
+
+def test_every_function_of_a_project_file_becomes_one_of_the_engine() -> None:
+    text = (PROJECT + MORE).replace("busy_1h", "time_since_last_1h")
+    loaded = loads(text)
+    assert loaded.problems == []
+    project = normalise(loaded.project)
+    spec = view_spec(project, "minutes")
+    view = next(view for view in project.views if view.name == "minutes")
+    assert list(spec.features) == list(feature_names(view))
+    assert validate(spec.definition) == ()
+    assert spec.plan.features == spec.features
+    (derived,) = spec.definition.derived
+    assert (derived.field.name, derived.field.step) == ("rate", 0.5)
+    assert {field.name for field in spec.definition.fields} == {"amount", "seconds"}
+    ewma = next(one for one in spec.definition.aggregations if one.function is Function.EWMA)
+    assert (ewma.half_life_us, ewma.default, ewma.window_us) == (60_000_000, -1.0, 3_600_000_000)
+    busy = next(one for one in spec.definition.aggregations if one.name == "busy_1h")
+    assert (busy.operands, busy.window_us) == (("rate_1h", "time_since_last_1h"), None)
+    assert {one.function for one in spec.definition.aggregations} == set(FUNCTIONS.values()) - {
+        Function.SUM, Function.MEAN, Function.VAR, Function.STD, Function.MIN, Function.MAX,
+        Function.FIRST, Function.LAST, Function.DISTINCT,
+    }  # fmt: skip
+    assert set(FUNCTIONS.values()) == set(Function)
+
+
+def test_the_versions_of_older_projects_stay_as_they_were() -> None:
+    flights = view_specs(normalise(load("examples/flights/tidemill.yaml")))
+    assert flights["weather"].version == "2432b46cddf1"
+    assert flights["route_arrivals"].version == "4d6e865e3c24"
 
 
 def test_only_the_fields_that_are_read_belong_to_the_definition(

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import NotFound
+from tidemill.project.naming import PAIRS, Feature, features, longest_window_us
 from tidemill_common import topics
 from tidemill_common.events import Column
-from tidemill_tiles.definitions import Aggregation, Field, Function, ViewDefinition, view_version
+from tidemill_tiles.definitions import (
+    Aggregation,
+    Derived,
+    Field,
+    Function,
+    Gives,
+    ViewDefinition,
+    view_version,
+)
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.plan import Plan, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -25,7 +34,6 @@ SECOND_US: Final = 1_000_000
 DAY_US: Final = 86_400 * SECOND_US
 DEFAULT_DEDUPE_US: Final = 600 * SECOND_US
 DEFAULT_RETENTION_US: Final = 7 * DAY_US
-LIFETIME: Final = "lifetime"
 FIELD_TYPES: Final[Mapping[int, FieldType]] = {
     pb.FIELD_TYPE_BOOL: FieldType.BOOL,
     pb.FIELD_TYPE_INT64: FieldType.INT64,
@@ -51,8 +59,21 @@ FUNCTIONS: Final[Mapping[int, Function]] = {
     pb.FUNCTION_FIRST: Function.FIRST,
     pb.FUNCTION_LAST: Function.LAST,
     pb.FUNCTION_DISTINCT: Function.DISTINCT,
+    pb.FUNCTION_RATE: Function.RATE,
+    pb.FUNCTION_TIME_SINCE_LAST: Function.TIME_SINCE_LAST,
+    pb.FUNCTION_RATIO: Function.RATIO,
+    pb.FUNCTION_DIFFERENCE: Function.DIFFERENCE,
+    pb.FUNCTION_EWMA: Function.EWMA,
+    pb.FUNCTION_HISTOGRAM: Function.HISTOGRAM,
+    pb.FUNCTION_QUANTILE: Function.QUANTILE,
+    pb.FUNCTION_LAST_K: Function.LAST_K,
+    pb.FUNCTION_TOP_K: Function.TOP_K,
 }
-_UNITS: Final = (("d", DAY_US), ("h", 3_600 * SECOND_US), ("m", 60 * SECOND_US), ("s", SECOND_US))
+GIVES: Final[Mapping[int, Gives]] = {
+    pb.GIVES_VALUE: Gives.VALUE,
+    pb.GIVES_COUNT: Gives.COUNT,
+    pb.GIVES_SHARE: Gives.SHARE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +127,6 @@ def duration_us(duration: Duration) -> int:
     return duration.seconds * SECOND_US + duration.nanos // 1_000
 
 
-def window_text(length_us: int) -> str:
-    """Write a window as it stands in feature names: 1h, 7d, 90m."""
-    for unit, size in _UNITS:
-        if length_us % size == 0:
-            return f"{length_us // size}{unit}"
-    return f"{length_us // 1_000}ms" if length_us % 1_000 == 0 else f"{length_us}us"
-
-
 def stream_of(project: pb.Project, name: str) -> pb.Stream:
     """Return a stream of the project; NotFound if there is none of that name."""
     for stream in project.streams:
@@ -153,13 +166,7 @@ def lateness_us(project: pb.Project, stream: pb.Stream) -> int:
     """Return how late an event of `stream` may be: as declared, else its views' longest window."""
     if stream.HasField("lateness"):
         return duration_us(stream.lateness)
-    windows = (
-        duration_us(window.length)
-        for view in project.views
-        if view.stream == stream.name
-        for aggregation in view.aggregations
-        for window in aggregation.windows
-    )
+    windows = (longest_window_us(view) for view in project.views if view.stream == stream.name)
     return max(windows, default=0) or DAY_US
 
 
@@ -180,11 +187,15 @@ def view_definition(project: pb.Project, view: pb.FeatureView) -> ViewDefinition
     """Return the engine's definition of a view; it is not checked for mistakes."""
     stream = stream_of(project, view.stream)
     types = field_types(stream)
-    aggregations = tuple(_aggregations(view))
+    aggregations = tuple(_aggregation(feature) for feature in features(view))
     used = {one.field for one in aggregations if one.field}
+    scope = types | {column.name: FIELD_TYPES[column.type] for column in view.columns}
     for condition in {view.filter, *(one.filter for one in aggregations)}:
         if condition:
-            used.update(compile_expression(condition, types, FieldType.BOOL).columns)
+            used.update(compile_expression(condition, scope, FieldType.BOOL).columns)
+    derived = tuple(_derived(column) for column in view.columns if column.name in used)
+    for one in derived:
+        used.update(compile_expression(one.expression, types, one.field.type).columns)
     return ViewDefinition(
         name=view.name,
         streams=(view.stream,),
@@ -194,7 +205,13 @@ def view_definition(project: pb.Project, view: pb.FeatureView) -> ViewDefinition
         lateness_us=lateness_us(project, stream),
         filter=view.filter or None,
         ttl_us=duration_us(view.ttl) or None,
+        derived=derived,
     )
+
+
+def _derived(column: pb.Column) -> Derived:
+    field = Field(column.name, FIELD_TYPES[column.type], column.resolution or None)
+    return Derived(field, column.expression)
 
 
 def _spec(project: pb.Project, view: pb.FeatureView) -> ViewSpec:
@@ -211,19 +228,24 @@ def _spec(project: pb.Project, view: pb.FeatureView) -> ViewSpec:
     )
 
 
-def _aggregations(view: pb.FeatureView) -> Iterator[Aggregation]:
-    """Give one aggregation per window: the features of the view in their order."""
-    for one in view.aggregations:
-        function = FUNCTIONS[one.function]
-        prefix = one.name or (f"{function}_{one.field}" if one.field else str(function))
-        for window in one.windows:
-            length = duration_us(window.length) or None
-            yield Aggregation(
-                name=f"{prefix}_{window_text(length) if length else LIFETIME}",
-                function=function,
-                field=one.field or None,
-                window_us=length,
-                hop_us=duration_us(window.hop) or None,
-                filter=one.filter or None,
-                bound=one.distinct_bound or 256,
-            )
+def _aggregation(feature: Feature) -> Aggregation:
+    """Return a feature as the engine takes it."""
+    one, window = feature.aggregation, feature.window
+    own = window is not None and one.function not in PAIRS
+    return Aggregation(
+        name=feature.name,
+        function=FUNCTIONS[one.function],
+        field=one.field or None,
+        window_us=duration_us(window.length) or None if window is not None and own else None,
+        hop_us=duration_us(window.hop) or None if window is not None and own else None,
+        filter=one.filter or None,
+        bound=one.distinct_bound or 256,
+        operands=feature.operands,
+        half_life_us=duration_us(one.half_life) or None,
+        edges=tuple(one.edges),
+        quantile=feature.quantile,
+        error=one.error or None,
+        place=feature.place,
+        gives=GIVES.get(feature.gives),
+        default=one.default if one.HasField("default") else None,
+    )

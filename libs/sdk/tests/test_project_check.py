@@ -174,7 +174,7 @@ MISTAKES = [
         "[lifetime]",
         "[lifetime], distinct_bound: 5",
         "views.city_rides.aggregations[1].distinct_bound",
-        "only distinct has one",
+        "only distinct and top_k can have one",
     ),
     # on-demand
     ("fare / city", "fair / city", "on_demand.fare_ratio.expression", "did you mean 'fare'"),

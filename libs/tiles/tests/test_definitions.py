@@ -7,18 +7,19 @@ from dataclasses import replace
 import pytest
 
 from tidemill.errors import Misconfigured
+from tidemill_tiles import codec
 from tidemill_tiles.definitions import (
     Aggregation,
     Field,
     Function,
-    checked,
+    Gives,
     default_hop,
-    validate,
     view_version,
 )
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.plan import cost, plan_of
 from tidemill_tiles.testing.builders import FIELDS, SECOND, a_view
+from tidemill_tiles.validation import checked, validate
 
 HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
 
@@ -85,6 +86,68 @@ def test_every_mistake_is_named_at_once() -> None:
         plan_of(wrong)
 
 
+PARAMETERS = [
+    (Aggregation("a", Function.RATE, None), "window"),
+    (Aggregation("a", Function.EWMA, "delay", HOUR), "half_life"),
+    (Aggregation("a", Function.EWMA, "delay", HOUR, half_life_us=2**50 + 1), "half_life"),
+    (Aggregation("a", Function.EWMA, "gate", HOUR, half_life_us=1), "function"),
+    (Aggregation("a", Function.HISTOGRAM, "delay", HOUR, place=0), "edges"),
+    (Aggregation("a", Function.HISTOGRAM, "delay", HOUR, edges=(2.0, 1.0), place=0), "edges"),
+    (Aggregation("a", Function.HISTOGRAM, "count", HOUR, edges=(0.1, 0.2), place=0), "edges"),
+    (Aggregation("a", Function.HISTOGRAM, "delay", HOUR, edges=(1.0,), place=2), "place"),
+    (Aggregation("a", Function.QUANTILE, "delay", HOUR, quantile=1.01), "quantile"),
+    (Aggregation("a", Function.QUANTILE, "delay", HOUR, quantile=0.5, error=0.003), "error"),
+    (Aggregation("a", Function.LAST_K, "delay", HOUR, place=33), "place"),
+    (Aggregation("a", Function.TOP_K, "delay", HOUR, place=0, gives=Gives.COUNT), "place"),
+    (Aggregation("a", Function.TOP_K, "delay", HOUR, place=1), "gives"),
+    (Aggregation("a", Function.TOP_K, "gate", HOUR, place=1, gives=Gives.VALUE), "gives"),
+    (Aggregation("a", Function.TOP_K, "gate", HOUR, place=1, gives=Gives.SHARE, bound=0), "bound"),
+    (Aggregation("a", Function.SUM, "delay", HOUR, default=float("nan")), "default"),
+    (Aggregation("a", Function.RATIO, operands=("n",)), "operands"),
+    (Aggregation("a", Function.RATIO, operands=("n", "nobody")), "operands"),
+    (Aggregation("a", Function.DIFFERENCE, operands=("n", "a")), "operands"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "part"), PARAMETERS)
+def test_a_function_without_its_parameters_is_refused(wrong: Aggregation, part: str) -> None:
+    count = Aggregation("n", Function.COUNT, None, HOUR)
+    assert [one.field for one in validate(a_view(aggregations=(count, wrong)))] == [
+        f"aggregations.a.{part}"
+    ]
+
+
+def test_a_tile_whose_blocks_are_all_full_fits_into_one_record_of_the_log() -> None:
+    many = tuple(
+        Aggregation(f"a{n}", Function.TOP_K, "gate", HOUR, filter=f"count > {n}", bound=4_096,
+                    place=1, gives=Gives.COUNT)
+        for n in range(7)
+    )  # fmt: skip
+    assert "words a tile" in str(validate(a_view(aggregations=many))[0])
+    fields = [Field(f"f{number}", FieldType.FLOAT64) for number in range(500)]
+    wide = [Aggregation(one.name, Function.VAR, one.name, HOUR) for one in fields]
+    plan = plan_of(a_view(fields=(*FIELDS, *fields), aggregations=(*many[:6], *wide)))
+    words = int(plan.set_limits.sum())
+    full = codec.Shape(entities=1, rows=1, key_bytes=codec.MAX_KEY_BYTES, values=words)
+    assert codec.body_bytes(plan, full) <= codec.BODY_LIMIT
+
+
+def test_a_view_of_ratios_only_is_refused() -> None:
+    ratio = Aggregation("a", Function.RATIO, operands=("a", "a"))
+    assert "more than ratios" in str(validate(a_view(aggregations=(ratio,))))
+
+
+def test_the_versions_of_older_definitions_stay_as_they_were() -> None:
+    older = (
+        Aggregation("n", Function.COUNT, None, HOUR),
+        Aggregation("m", Function.DISTINCT, "gate", HOUR, bound=7, filter="late"),
+        Aggregation("s", Function.STD, "delay", None),
+    )
+    assert view_version(a_view(aggregations=older)) == "55b64be7d788"
+    more = a_view(aggregations=older, filter="count > 2", ttl_us=HOUR)
+    assert view_version(more) == "a2ec8073eaee"
+
+
 def test_too_many_levels_or_distinct_values_are_refused() -> None:
     hops = tuple(
         Aggregation(f"a{hop}", Function.COUNT, None, hop * SECOND, hop * SECOND)
@@ -116,6 +179,20 @@ def test_the_version_changes_with_anything_a_value_depends_on() -> None:
         a_view(aggregations=(replace(one, window_us=2 * HOUR),)),
         a_view(aggregations=(replace(one, hop_us=60 * SECOND),)),
         a_view(aggregations=(replace(one, filter="late"),)),
+        a_view(aggregations=(replace(one, default=0.0),)),
+        *(
+            a_view(aggregations=(one, other))
+            for other in (
+                Aggregation("q", Function.QUANTILE, "delay", HOUR, quantile=0.5),
+                Aggregation("q", Function.QUANTILE, "delay", HOUR, quantile=0.9),
+                Aggregation("q", Function.QUANTILE, "delay", HOUR, quantile=0.5, error=0.2),
+                Aggregation("q", Function.EWMA, "delay", HOUR, half_life_us=1),
+                Aggregation("q", Function.EWMA, "delay", HOUR, half_life_us=2),
+                Aggregation("q", Function.LAST_K, "delay", HOUR, place=1),
+                Aggregation("q", Function.LAST_K, "delay", HOUR, place=2),
+                Aggregation("q", Function.RATIO, operands=("n", "n")),
+            )
+        ),
         replace(view, lateness_us=0),
         replace(view, ttl_us=HOUR),
         replace(view, streams=("arrivals",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,18 @@ from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.owner import Owner
 from tidemill_tiles.plan import plan_of
 from tidemill_tiles.replica import Replica
-from tidemill_tiles.testing.builders import SECOND, WINDOWS, Event, a_batch, a_view, some_events
+from tidemill_tiles.testing.builders import (
+    SECOND,
+    WINDOWS,
+    Event,
+    a_batch,
+    a_view,
+    sketched_functions,
+    some_events,
+)
 from tidemill_tiles.testing.oracle import dump
 
-GOLDEN = Path(__file__).parent / "golden" / "feature_log_v1.bin"
+GOLDEN = Path(__file__).parent / "golden"
 KEYS = [f"{origin}\x1f{runway}".encode() for origin in ("JFK", "LGA", "EWR") for runway in (0, 1)]
 PAIRS = [
     (Function.COUNT, None),
@@ -32,10 +41,11 @@ PAIRS = [
     (Function.DISTINCT, "gate"),
     (Function.DISTINCT, "count"),
 ]
+PLAIN = tuple(Aggregation("", function, field) for function, field in PAIRS)
 FINITE = tuple(
-    Aggregation(f"a{number}_{place}", function, field, window, hop)
+    replace(one, name=f"a{number}_{place}", window_us=window, hop_us=hop)
     for place, (window, hop) in enumerate(WINDOWS)
-    for number, (function, field) in enumerate(PAIRS)
+    for number, one in enumerate([*PLAIN, *sketched_functions()])
     if window is not None
 )
 PLAN = plan_of(a_view(aggregations=FINITE, lateness_us=5 * SECOND))
@@ -274,6 +284,54 @@ def test_counts_and_limits_are_checked_before_anything_is_allocated() -> None:
             followed(genesis).apply(resealed(record, at, layout, value))
 
 
+@pytest.mark.parametrize(
+    ("function", "width"),
+    [
+        (Function.DISTINCT, 1),
+        (Function.QUANTILE, 1),
+        (Function.EWMA, 4),
+        (Function.LAST_K, 3),
+        (Function.TOP_K, 2),
+    ],
+)
+def test_a_block_whose_entries_do_not_ascend_or_are_cut_is_refused(
+    function: Function, width: int
+) -> None:
+    kinds = [one for one in (*PLAIN, *sketched_functions()) if one.function is function]
+    one = max(kinds[:3], key=lambda each: each.place or 0)
+    plan = plan_of(a_view(aggregations=(replace(one, name="one"),)))
+    owner, replica = Owner(plan, "g"), Replica(plan)
+    replica.apply(flushed(owner, 0, 0)[0])
+    events = [
+        replace(
+            an_event(0),
+            time=SECOND * (1 + n),
+            tie=n,
+            count=n,
+            gate=f"{n}",
+            delay=float(n),
+            left_at=n * 2**20,
+            late=n > 0,
+        )
+        for n in range(2)
+    ]
+    owner.apply(a_batch(plan, events))
+    record = flushed(owner, 1, 1)[0]
+    shape, columns = codec.decode_body(plan, record)
+    assert shape.values == 2 * width
+    start = codec.COUNTS.size + 16 * shape.entities + 8 * shape.rows * (2 + len(plan.cells))
+    entries = columns[-1].tolist()
+    turned = bytearray(record)
+    struct.pack_into(
+        f"<{2 * width}Q", turned, codec.HEADER.size + start, *entries[width:], *entries[:width]
+    )
+    with pytest.raises(Corrupt, match="ascending"):
+        replica.apply(codec.sealed(turned, decode_header(record)))
+    assert replica.table.tiles == 0
+    replica.apply(record)
+    assert dump(replica.table) == dump(owner.table)
+
+
 def test_a_record_of_another_version_of_the_view_is_refused() -> None:
     other = plan_of(a_view(lateness_us=1))
     with pytest.raises(Corrupt, match="view version"):
@@ -285,10 +343,16 @@ def test_a_generation_that_is_too_long_is_refused() -> None:
         Owner(PLAN, "g" * 65)
 
 
-def test_the_bytes_of_format_one_are_read_and_written_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("golden", "kinds"),
+    [("feature_log_v1.bin", PLAIN), ("feature_log_v1_sketches.bin", tuple(sketched_functions()))],
+)
+def test_the_bytes_of_format_one_are_read_and_written_for_ever(
+    golden: str, kinds: tuple[Aggregation, ...]
+) -> None:
     one = tuple(
-        Aggregation(f"f{number}", function, field, 10 * SECOND, SECOND)
-        for number, (function, field) in enumerate(PAIRS)
+        replace(each, name=f"f{number}", window_us=10 * SECOND, hop_us=SECOND)
+        for number, each in enumerate(kinds)
     )
     plan = plan_of(a_view(aggregations=one))
     owner = Owner(plan, "golden")
@@ -299,7 +363,7 @@ def test_the_bytes_of_format_one_are_read_and_written_for_ever() -> None:
     owner.erase(hash_keys([b"A1\x1f0"]))
     records += flushed(owner, 5, 5 * SECOND)
     written = b"".join(struct.pack("<I", len(one)) + one for one in records)
-    assert written == GOLDEN.read_bytes()
+    assert written == (GOLDEN / golden).read_bytes()
     replica = Replica(plan)
     for record in records:
         replica.apply(record)

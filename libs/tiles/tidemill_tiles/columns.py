@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidemill.errors import Invalid
-from tidemill_tiles.definitions import field_types
+from tidemill_tiles.definitions import field_types, read_types
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
-from tidemill_tiles.fixed import to_fixed
+from tidemill_tiles.fixed import ARROW, to_fixed
 from tidemill_tiles.keys import KeyColumn, key_column
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from tidemill_tiles.definitions import ViewDefinition
     from tidemill_tiles.plan import Plan
 
 
@@ -85,6 +86,7 @@ def event_batch(
 ) -> EventBatch:
     """Build keys, integers and filter masks of a view from a stream's columns."""
     definition, rows = plan.definition, columns.num_rows
+    columns = _with_derived(definition, columns)
     keys = key_column([_column(columns, field.name) for field in definition.entity])
     keep = keys.valid
     if definition.filter is not None:
@@ -107,9 +109,26 @@ def event_batch(
     )
 
 
+def _with_derived(
+    definition: ViewDefinition, columns: pa.RecordBatch | pa.Table
+) -> pa.RecordBatch | pa.Table:
+    """Append what the view computes from each row; an expression does not see the others."""
+    types, given = read_types(definition), columns
+    for one in definition.derived:
+        expression = compile_expression(one.expression, types, one.field.type)
+        column = expression.evaluate_rows(given).cast(ARROW[one.field.type])
+        columns = columns.append_column(one.field.name, column)
+    return columns
+
+
 def _mask(plan: Plan, sql: str, columns: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
-    types = field_types(plan.definition)
-    return compile_expression(sql, types, FieldType.BOOL).true_rows(columns)
+    """Return where a condition is true; a row for which it cannot be computed does not pass."""
+    expression = compile_expression(sql, field_types(plan.definition), FieldType.BOOL)
+    try:
+        return expression.true_rows(columns)
+    except Invalid:
+        mask = expression.evaluate_rows(columns).fill_null(fill_value=False)
+        return np.ascontiguousarray(mask.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _column(columns: pa.RecordBatch | pa.Table, name: str) -> Any:

@@ -1,20 +1,16 @@
-"""What a feature view is: entity, fields, aggregations; its hops, its version and its cost."""
+"""What a feature view is: entity, fields, aggregations; its hops and its version."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tidemill.errors import Misconfigured, Violation
-from tidemill_tiles.expressions import compile_expression
+from tidemill.errors import Misconfigured
 from tidemill_tiles.fieldtypes import FieldType
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SECOND_US: Final = 1_000_000
 HOPS_US: Final = tuple(s * SECOND_US for s in (1, 10, 60, 300, 3_600, 86_400))
@@ -24,7 +20,13 @@ MAX_DISTINCT_TOTAL: Final = 16_384
 MAX_AGGREGATIONS: Final = 512
 MAX_LEVELS: Final = 16
 MAX_TIME_US: Final = 2**61
+MAX_POOL_WORDS: Final = 49_152  # so that a row with its key fits into one record of the log
+MAX_HALF_LIFE_US: Final = 2**50
+MAX_EDGES: Final = 64
+MAX_PLACES: Final = 32
+MAX_PRECISION: Final = 7
 DEFAULT_DISTINCT_BOUND: Final = 256
+DEFAULT_QUANTILE_ERROR: Final = 0.02
 VERSION_DIGITS: Final = 12
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 DEFAULT_RESOLUTION: Final = {
@@ -49,9 +51,28 @@ class Function(StrEnum):
     LAST = "last"
     FIRST = "first"
     DISTINCT = "distinct"
+    RATE = "rate"
+    TIME_SINCE_LAST = "time_since_last"
+    RATIO = "ratio"
+    DIFFERENCE = "difference"
+    EWMA = "ewma"
+    HISTOGRAM = "histogram"
+    QUANTILE = "quantile"
+    LAST_K = "last_k"
+    TOP_K = "top_k"
 
 
-TEXT_FUNCTIONS: Final = frozenset({Function.COUNT, Function.DISTINCT})
+PAIRS: Final = frozenset({Function.RATIO, Function.DIFFERENCE})
+"""Functions of two other features: they keep no state and have no field, window or filter."""
+BOUNDED: Final = frozenset({Function.DISTINCT, Function.TOP_K})
+
+
+class Gives(StrEnum):
+    """What a place of top_k says about the value that stands there."""
+
+    VALUE = "value"
+    COUNT = "count"
+    SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +91,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """One feature: a function of a field over a window of time."""
+    """One feature: a function of a field over a window of time.
+
+    ratio and difference name two features in `operands` instead. A histogram, last_k or top_k gives
+    several features: one aggregation each, told apart by `place` (a bin from 0, a place from 1).
+    """
 
     name: str
     function: Function
@@ -79,6 +104,26 @@ class Aggregation:
     hop_us: int | None = None
     filter: str | None = None
     bound: int = DEFAULT_DISTINCT_BOUND
+    operands: tuple[str, ...] = ()
+    half_life_us: int | None = None
+    edges: tuple[float, ...] = ()
+    quantile: float | None = None
+    error: float | None = None
+    place: int | None = None
+    gives: Gives | None = None
+    default: float | None = None
+
+
+LATER_PARTS: Final = {one.name: one.default for one in fields(Aggregation)[7:]}
+"""Parts that came after `bound`: a version is as if those that are not used did not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A column that is computed from the fields of each event before anything else."""
+
+    field: Field
+    expression: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +138,7 @@ class ViewDefinition:
     lateness_us: int
     filter: str | None = None
     ttl_us: int | None = None
+    derived: tuple[Derived, ...] = ()
 
 
 def default_hop(window_us: int) -> int:
@@ -107,9 +153,20 @@ def default_hop(window_us: int) -> int:
     )
 
 
-def field_types(definition: ViewDefinition) -> dict[str, FieldType]:
-    """Return the columns that filters may use: fields and entity fields."""
+def read_types(definition: ViewDefinition) -> dict[str, FieldType]:
+    """Return the columns of the stream that a view reads: fields and entity fields."""
     return {field.name: field.type for field in (*definition.entity, *definition.fields)}
+
+
+def field_types(definition: ViewDefinition) -> dict[str, FieldType]:
+    """Return the columns that filters may use: those of the stream and derived ones."""
+    derived = {one.field.name: one.field.type for one in definition.derived}
+    return read_types(definition) | derived
+
+
+def value_fields(definition: ViewDefinition) -> tuple[Field, ...]:
+    """Return the fields that aggregations may use: the stream's and derived ones."""
+    return (*definition.fields, *(one.field for one in definition.derived))
 
 
 def normalised(definition: ViewDefinition) -> ViewDefinition:
@@ -118,21 +175,27 @@ def normalised(definition: ViewDefinition) -> ViewDefinition:
         replace(
             one,
             hop_us=hop_of(one),
-            bound=one.bound if one.function is Function.DISTINCT else DEFAULT_DISTINCT_BOUND,
+            bound=one.bound if one.function in BOUNDED else DEFAULT_DISTINCT_BOUND,
+            error=_normal_error(one),
         )
         for one in definition.aggregations
     )
-    fields = tuple(
+    columns = tuple(
         replace(field, resolution=field.step)
         for field in sorted(definition.fields, key=lambda field: field.name)
+    )
+    derived = tuple(
+        replace(one, field=replace(one.field, resolution=one.field.step))
+        for one in sorted(definition.derived, key=lambda one: one.field.name)
     )
     entity = tuple(replace(field, resolution=None) for field in definition.entity)
     return replace(
         definition,
         aggregations=aggregations,
-        fields=fields,
+        fields=columns,
         entity=entity,
         streams=tuple(sorted(definition.streams)),
+        derived=derived,
     )
 
 
@@ -143,127 +206,34 @@ def hop_of(aggregation: Aggregation) -> int | None:
     return aggregation.hop_us or default_hop(aggregation.window_us)
 
 
-def view_version(definition: ViewDefinition) -> str:
-    """Return 12 hex digits that change whenever a value of the view could."""
-    text = json.dumps(asdict(normalised(definition)), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:VERSION_DIGITS]
+def _normal_error(aggregation: Aggregation) -> float | None:
+    """Return the error that a quantile really has: half of the next power of two below."""
+    if aggregation.function is not Function.QUANTILE:
+        return None
+    return error_of(precision_of(aggregation.error))
 
 
-def checked(definition: ViewDefinition) -> ViewDefinition:
-    """Return the definition, or raise Misconfigured that names every mistake."""
-    if mistakes := validate(definition):
-        raise Misconfigured(
-            f"feature view {definition.name!r}: " + "; ".join(str(mistake) for mistake in mistakes)
-        )
-    return definition
-
-
-def validate(definition: ViewDefinition) -> tuple[Violation, ...]:
-    """Return every mistake at once; an empty tuple means that the view can be built."""
-    return tuple(
-        mistake
-        for part in (_head_mistakes, _field_mistakes, _aggregation_mistakes, _total_mistakes)
-        for mistake in part(definition)
+def precision_of(error: float | None) -> int:
+    """Return the bits that a quantile keeps of a value, enough for a relative error."""
+    wanted = DEFAULT_QUANTILE_ERROR if error is None else error
+    return next(
+        (bits for bits in range(1, MAX_PRECISION) if error_of(bits) <= wanted), MAX_PRECISION
     )
 
 
-def _head_mistakes(view: ViewDefinition) -> Iterator[Violation]:
-    if not NAME.fullmatch(view.name):
-        yield Violation("name", f"{view.name!r} does not match [a-z][a-z0-9_]*")
-    if not view.streams:
-        yield Violation("streams", "a view needs a stream")
-    if not view.entity:
-        yield Violation("entity", "a view needs at least one key field")
-    if view.lateness_us < 0:
-        yield Violation("lateness", f"{view.lateness_us} us is negative")
-    if view.ttl_us is not None and view.ttl_us <= 0:
-        yield Violation("ttl", f"{view.ttl_us} us is not positive")
-    for field in view.entity:
-        if field.type is FieldType.FLOAT64:
-            yield Violation(f"entity.{field.name}", "a float64 cannot be a key")
-    if view.filter is not None:
-        yield from _filter_mistakes("filter", view.filter, view)
+def error_of(bits: int) -> float:
+    """Return the largest relative error of a quantile that keeps so many bits of a value."""
+    return 2.0 ** -(bits + 1)
 
 
-def _field_mistakes(view: ViewDefinition) -> Iterator[Violation]:
-    seen: set[str] = set()
-    for field in view.fields:
-        if field.name in seen:
-            yield Violation(f"fields.{field.name}", "is declared twice")
-        seen.add(field.name)
-        if not 0 < field.step < float("inf"):
-            yield Violation(f"fields.{field.name}.resolution", f"{field.step} is not positive")
-
-
-def _aggregation_mistakes(view: ViewDefinition) -> Iterator[Violation]:
-    if not 0 < len(view.aggregations) <= MAX_AGGREGATIONS:
-        yield Violation("aggregations", f"{len(view.aggregations)} is not in 1..{MAX_AGGREGATIONS}")
-    seen: set[str] = set()
-    for one in view.aggregations:
-        where = f"aggregations.{one.name}"
-        if not NAME.fullmatch(one.name):
-            yield Violation(where, f"{one.name!r} does not match [a-z][a-z0-9_]*")
-        if one.name in seen:
-            yield Violation(where, "is declared twice")
-        seen.add(one.name)
-        yield from _operand_mistakes(where, one, view)
-        yield from _window_mistakes(where, one)
-        if one.filter is not None:
-            yield from _filter_mistakes(f"{where}.filter", one.filter, view)
-
-
-def _operand_mistakes(where: str, one: Aggregation, view: ViewDefinition) -> Iterator[Violation]:
-    if one.field is None:
-        if one.function is not Function.COUNT:
-            yield Violation(f"{where}.field", f"{one.function} needs a field")
-        return
-    kind = {field.name: field.type for field in view.fields}.get(one.field)
-    if kind is None:
-        known = ", ".join(sorted(field.name for field in view.fields)) or "none"
-        yield Violation(f"{where}.field", f"{one.field!r} is not a field of the view ({known})")
-    elif kind is FieldType.STRING and one.function not in TEXT_FUNCTIONS:
-        yield Violation(f"{where}.function", f"{one.function} cannot take the string {one.field!r}")
-    if one.function is Function.DISTINCT and not 1 <= one.bound <= MAX_DISTINCT_BOUND:
-        yield Violation(f"{where}.bound", f"{one.bound} is not in 1..{MAX_DISTINCT_BOUND}")
-
-
-def _window_mistakes(where: str, one: Aggregation) -> Iterator[Violation]:
-    if one.window_us is None:
-        if one.hop_us is not None:
-            yield Violation(f"{where}.hop", "a lifetime has no hop")
-        return
-    if not 0 < one.window_us <= MAX_TIME_US:
-        yield Violation(f"{where}.window", f"{one.window_us} us is not positive")
-        return
-    if one.hop_us is None:
-        try:
-            default_hop(one.window_us)
-        except Misconfigured as error:
-            yield Violation(f"{where}.window", f"{error.message}; {error.hint}")
-    elif one.hop_us <= 0 or one.window_us % one.hop_us:
-        yield Violation(f"{where}.hop", f"{one.hop_us} us does not divide {one.window_us} us")
-    elif one.window_us // one.hop_us > MAX_TILES_PER_WINDOW:
-        tiles = one.window_us // one.hop_us
-        yield Violation(f"{where}.hop", f"{tiles} tiles a window, at most {MAX_TILES_PER_WINDOW}")
-
-
-def _filter_mistakes(where: str, sql: str, view: ViewDefinition) -> Iterator[Violation]:
-    try:
-        compile_expression(sql, field_types(view), FieldType.BOOL)
-    except Misconfigured as error:
-        yield Violation(where, error.message)
-
-
-def _total_mistakes(view: ViewDefinition) -> Iterator[Violation]:
-    hops = {hop_of(one) for one in view.aggregations if not any(_window_mistakes("", one))}
-    if len(hops) > MAX_LEVELS:
-        yield Violation("aggregations", f"{len(hops)} different hops, at most {MAX_LEVELS}")
-    distinct = {
-        (one.field, one.filter): one.bound + 1
-        for one in view.aggregations
-        if one.function is Function.DISTINCT
-    }
-    if sum(distinct.values()) > MAX_DISTINCT_TOTAL:
-        yield Violation(
-            "aggregations", f"distinct bounds add up to more than {MAX_DISTINCT_TOTAL} a tile"
-        )
+def view_version(definition: ViewDefinition) -> str:
+    """Return 12 hex digits that change whenever a value of the view could."""
+    whole = asdict(normalised(definition))
+    if not whole["derived"]:
+        del whole["derived"]
+    for one in whole["aggregations"]:
+        for name, unused in LATER_PARTS.items():
+            if one[name] == unused:
+                del one[name]
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:VERSION_DIGITS]

@@ -52,6 +52,23 @@ class Expression:
         """Return one value a row; NULL is three-valued. Invalid if a row cannot be computed."""
         return _arrow(self._series(columns))
 
+    def evaluate_rows(self, columns: pa.RecordBatch | pa.Table) -> pa.Array:
+        """Return one value a row like `evaluate`, but NULL where a row cannot be computed.
+
+        One row must not stop a stream: it is found by halving, so that the others cost little.
+        """
+        _named(columns, self.columns)
+        return _arrow(self._rows(columns))
+
+    def _rows(self, columns: pa.RecordBatch | pa.Table) -> pl.Series:
+        try:
+            return self._series(columns)
+        except Invalid:
+            middle = columns.num_rows // 2
+            if middle == 0:
+                return pl.Series("result", [None], dtype=POLARS[self.result])
+            return self._rows(columns.slice(0, middle)).append(self._rows(columns.slice(middle)))
+
     def true_rows(
         self, columns: pa.RecordBatch | pa.Table | Mapping[str, Any]
     ) -> npt.NDArray[np.bool_]:

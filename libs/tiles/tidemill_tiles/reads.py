@@ -10,6 +10,7 @@ import numpy as np
 
 from tidemill_tiles.definitions import MAX_TILES_PER_WINDOW
 from tidemill_tiles.kernels import merge
+from tidemill_tiles.kernels import values as finish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,5 +88,5 @@ def read(
         )
     values = np.empty((count, len(plan.outputs)), dtype=np.float64)
     status = np.empty((count, len(plan.outputs)), dtype=np.uint8)
-    merge.finish_read(plan.outputs, plan.scales, found, times, ttl_of(plan), values, status)
+    finish.finish_read(plan.outputs, plan.numbers, found, times, ttl_of(plan), values, status)
     return Reading(values, status, found[3])

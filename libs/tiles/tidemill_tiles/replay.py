@@ -117,14 +117,14 @@ class _Sweep:
 
     def _run(self, batch: EventBatch, visible: npt.NDArray[np.int64], *, more: bool) -> None:
         plan, table, reading, event = self.plan, self.table, self.reading, 0
-        output = (plan.outputs, plan.scales, reading.values, reading.status, reading.event_time)
+        output = (plan.outputs, plan.numbers, reading.values, reading.status, reading.event_time)
         events, total, ttl = batch.arrays(), len(self.order), ttl_of(plan)
         why = sweep.DONE
         while why != sweep.NO_EVENTS and (self.next_label < total):
             until = min(total, self.next_label + EVICT_EVERY)
             why, event, self.next_label = sweep.sweep(
                 table.store.arrays,
-                (plan.levels, plan.sources, plan.template),
+                plan.laid,
                 plan_arrays(plan),
                 events,
                 (visible, batch.keep),

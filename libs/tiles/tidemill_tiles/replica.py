@@ -19,7 +19,7 @@ MISTAKES: Final = {
     log.UNKNOWN_SLOT: "a row of an entity that was never announced",
     log.SLOT_TAKEN: "an entity in the slot of another that still has tiles",
     log.HASH_TAKEN: "an entity with tiles announced in another slot",
-    log.BAD_SET: "a set that is too large, not ascending or not complete",
+    log.BAD_SET: "a set or sketch that is too large, not ascending or not complete",
     log.BAD_LEVEL: "a level that the view does not have",
 }
 
@@ -81,7 +81,7 @@ class Replica:
     def _place(self, record: bytes) -> None:
         plan, store = self.plan, self.table.store
         shape, given = codec.decode_body(plan, record)
-        code, highest = log.check_given(given, plan.set_limits, len(plan.levels))
+        code, highest = log.check_given(given, plan.set_limits, plan.set_kinds, len(plan.levels))
         _refuse(code)
         store.make_room(
             entities=shape.entities,

@@ -52,9 +52,7 @@ class TileTable:
         plan, events, start = self.plan, batch.grouped(mask), 0
         count = len(events[3])
         while True:
-            start = update.apply_events(
-                self.store.arrays, plan.levels, plan.sources, plan.template, events, start
-            )
+            start = update.apply_events(self.store.arrays, plan.laid, events, start)
             if start == count:
                 return count
             self.store.make_room()

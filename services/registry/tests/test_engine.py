@@ -43,3 +43,19 @@ def test_a_view_that_is_too_large_for_the_engine_is_refused() -> None:
         one.windows.add().length.FromSeconds(3600)
         one.filter = f"dep_delay > {bound}"
     assert f"views.{view.name}.aggregations" in fields(project)
+
+
+def test_what_only_the_engine_knows_about_an_aggregation_is_named_by_its_feature() -> None:
+    project = flights()
+    view = next(view for view in project.views if view.name == "route_arrivals")
+    finer = view.aggregations.add(
+        function=pb.FUNCTION_HISTOGRAM, field="arr_delay", edges=[2.0**-30, 2.0**-29], name="finer"
+    )
+    finer.windows.add().length.FromSeconds(3600)
+    view.columns.add(name="odd", type=pb.FIELD_TYPE_FLOAT64, expression="RANDOM()")
+    view.filter = "odd > 0"
+    assert fields(project) == {"views.route_arrivals"}
+    view.filter = ""
+    assert fields(project) == {
+        f"views.route_arrivals.aggregations.finer_{n}_1h.edges" for n in range(3)
+    }

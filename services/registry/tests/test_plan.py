@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project import load, normalise
+from tidemill.project import feature_names, load, normalise
 from tidemill_registry.plan import Kind, incompatible, plan
 
 
@@ -48,6 +48,31 @@ def test_a_changed_view_is_built_anew_and_a_changed_text_is_not() -> None:
     view.aggregations[0].windows[0].length.FromSeconds(7200)
     changes = {change.name: change for change in plan(FLIGHTS, normalise(project))}
     assert "built anew" in changes["weather"].details[-1]
+
+
+def test_the_price_of_a_view_holds_what_its_sketches_may_take() -> None:
+    before = next(one for one in plan(pb.Project(), FLIGHTS) if one.name == "weather")
+    added = {}
+    for function, more in (
+        (pb.FUNCTION_RATIO, {"of": ["a", "b"]}),
+        (pb.FUNCTION_LAST_K, {"k": 4}),
+        (pb.FUNCTION_QUANTILE, {"quantiles": [0.5]}),
+    ):
+        project = edited()
+        view = next(view for view in project.views if view.name == "weather")
+        field = next(one.field for one in view.aggregations if one.field)
+        one = view.aggregations.add(function=function, field=field, name="more", **more)
+        if function == pb.FUNCTION_RATIO:
+            names = feature_names(view)
+            one.of[:], one.field = names[:2], ""
+        else:
+            one.windows.add().CopyFrom(view.aggregations[0].windows[0])
+        changes = plan(FLIGHTS, normalise(project))
+        change = next(one for one in changes if one.name == "weather")
+        assert change.rows_per_entity == before.rows_per_entity
+        added[function] = change.bytes_per_entity - before.bytes_per_entity
+    assert added[pb.FUNCTION_RATIO] == 0
+    assert 0 < added[pb.FUNCTION_LAST_K] < added[pb.FUNCTION_QUANTILE]
 
 
 def test_removed_and_added_definitions_are_told_apart() -> None:

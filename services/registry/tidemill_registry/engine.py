@@ -14,9 +14,9 @@ from tidemill.project import model_inputs
 from tidemill.project.check_models import SIGNALS
 from tidemill_common import feature_views
 from tidemill_common.on_demand import OnDemand
-from tidemill_tiles.definitions import validate
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
+from tidemill_tiles.validation import validate
 
 
 def violations(project: pb.Project) -> list[Violation]:

@@ -110,3 +110,16 @@ def test_the_order_of_alerts_changes_nothing() -> None:
     alerts = [an_alert(alert_id=str(i), bad_from_us=START + i * DAY) for i in range(4)]
     model = project.models[0]
     assert excluded(project, model, alerts) == excluded(project, model, alerts[::-1])
+
+
+def test_a_wrong_field_stands_in_what_is_computed_from_it_too() -> None:
+    project = a_project()
+    view = project.views[0]
+    view.columns.add(name="hours", expression="minutes / 60")
+    ewma = view.aggregations.add(function=pb.FUNCTION_EWMA, field="hours")
+    ewma.windows.add().length.FromSeconds(2 * 3600)
+    model = project.models[0]
+    assert selection.longest_window(project, model, "arrived", "minutes") == 2 * HOUR
+    assert selection.longest_window(project, model, "arrived", "hour") == 0
+    view.filter = "hours > 1"
+    assert selection.longest_window(project, model, "arrived", "minutes") == 7 * DAY

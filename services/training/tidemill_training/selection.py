@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill_training.signals import AlertState, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from tidemill.definitions.v1 import project_pb2
     from tidemill_training.signals import Alert
@@ -102,10 +102,11 @@ def longest_window(
     for view in project.views:
         if view.name not in used or view.stream != stream:
             continue
-        shared = bool(field) and (field in view.entity or _reads(view.filter, field))
+        names = {field, *(each.name for each in view.columns if _reads(each.expression, field))}
+        shared = bool(field) and (field in view.entity or _reads_any(view.filter, names))
         for aggregation in view.aggregations:
-            reads = not field or shared or aggregation.field == field
-            if reads or _reads(aggregation.filter, field):
+            reads = not field or shared or aggregation.field in names
+            if reads or _reads_any(aggregation.filter, names):
                 lengths = [w.length.ToMicroseconds() for w in aggregation.windows]
                 longest = max([longest, *lengths])
     return longest
@@ -113,3 +114,7 @@ def longest_window(
 
 def _reads(condition: str, field: str) -> bool:
     return field in _WORD.findall(condition)
+
+
+def _reads_any(condition: str, fields: Collection[str]) -> bool:
+    return any(_reads(condition, field) for field in fields)

@@ -5,27 +5,15 @@ services see, `model_inputs` says what a model reads. The other names are the Py
 """
 
 from tidemill.project.builders import (
-    Aggregation,
-    FeatureView,
     Field,
     OnDemand,
     Stream,
     Window,
     boolean,
-    count,
-    distinct,
-    first,
     float64,
     int64,
-    last,
-    max,  # noqa: A004
-    mean,
-    min,  # noqa: A004
-    std,
     string,
-    sum,  # noqa: A004
     timestamp,
-    var,
 )
 from tidemill.project.builders_model import (
     Categorical,
@@ -48,15 +36,41 @@ from tidemill.project.builders_model import (
     feature,
     request,
 )
+from tidemill.project.builders_view import (
+    Aggregation,
+    Column,
+    FeatureView,
+    count,
+    difference,
+    distinct,
+    ewma,
+    first,
+    histogram,
+    last,
+    last_k,
+    max,  # noqa: A004
+    mean,
+    min,  # noqa: A004
+    quantile,
+    rate,
+    ratio,
+    std,
+    sum,  # noqa: A004
+    time_since_last,
+    top_k,
+    var,
+)
 from tidemill.project.check import check
 from tidemill.project.inputs import ModelInputs, ResolvedInput, model_inputs
 from tidemill.project.load import Loaded, load, loads, read
-from tidemill.project.normalise import feature_names, generation, normalise
+from tidemill.project.naming import feature_names
+from tidemill.project.normalise import generation, normalise
 from tidemill.project.problems import Location, Problem
 
 __all__ = [
     "Aggregation",
     "Categorical",
+    "Column",
     "FeatureView",
     "Field",
     "Gate",
@@ -86,14 +100,18 @@ __all__ = [
     "check",
     "computed",
     "count",
+    "difference",
     "distinct",
+    "ewma",
     "feature",
     "feature_names",
     "first",
     "float64",
     "generation",
+    "histogram",
     "int64",
     "last",
+    "last_k",
     "load",
     "loads",
     "max",
@@ -101,11 +119,16 @@ __all__ = [
     "min",
     "model_inputs",
     "normalise",
+    "quantile",
+    "rate",
+    "ratio",
     "read",
     "request",
     "std",
     "string",
     "sum",
+    "time_since_last",
     "timestamp",
+    "top_k",
     "var",
 ]

@@ -24,16 +24,14 @@ from tidemill.project.problems import NOWHERE, Location
 
 Span = str | timedelta
 TypeName = Literal["bool", "int64", "float64", "string", "timestamp"]
-FunctionName = Literal[
-    "count", "sum", "mean", "var", "std", "min", "max", "first", "last", "distinct"
-]
 BY_NAME: Final = frozenset({"streams", "views", "on_demand", "models"})
+BUILDERS: Final = __file__.removesuffix(".py")
 
 
 def _here() -> Location:
-    """Find the nearest caller outside of this module and of generated constructors."""
+    """Find the nearest caller outside of the builders and of generated constructors."""
     frame: FrameType | None = inspect.currentframe()
-    while frame is not None and frame.f_code.co_filename in {__file__, "<string>"}:
+    while frame is not None and frame.f_code.co_filename.startswith((BUILDERS, "<string>")):
         frame = frame.f_back
     return Location(frame.f_code.co_filename, frame.f_lineno) if frame is not None else NOWHERE
 
@@ -190,130 +188,6 @@ class Window(_Made):
 
     length: Span
     hop: Span | None = None
-
-
-@dataclass(frozen=True)
-class Aggregation(_Made):
-    """One function over one field; made by mean(), count() and so on."""
-
-    function: FunctionName
-    field: str | None = None
-    windows: Sequence[Span | Window] = ()
-    filter: str | None = None
-    name: str | None = None
-    distinct_bound: int | None = None
-
-
-def count(
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Count events."""
-    return Aggregation("count", None, windows, filter, name)
-
-
-def distinct(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-    bound: int | None = None,
-) -> Aggregation:
-    """Count different values, exactly up to `bound` per tile."""
-    return Aggregation("distinct", field, windows, filter, name, bound)
-
-
-def sum(  # noqa: A001 - the name in the file, seen only where imported
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Add values up."""
-    return Aggregation("sum", field, windows, filter, name)
-
-
-def mean(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Average values."""
-    return Aggregation("mean", field, windows, filter, name)
-
-
-def var(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the variance of the population."""
-    return Aggregation("var", field, windows, filter, name)
-
-
-def std(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the standard deviation of the population."""
-    return Aggregation("std", field, windows, filter, name)
-
-
-def min(  # noqa: A001 - the name in the file, seen only where imported
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the smallest value."""
-    return Aggregation("min", field, windows, filter, name)
-
-
-def max(  # noqa: A001 - the name in the file, seen only where imported
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the largest value."""
-    return Aggregation("max", field, windows, filter, name)
-
-
-def first(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the oldest value."""
-    return Aggregation("first", field, windows, filter, name)
-
-
-def last(
-    field: str,
-    *windows: Span | Window,
-    filter: str | None = None,  # noqa: A002
-    name: str | None = None,
-) -> Aggregation:
-    """Take the newest value."""
-    return Aggregation("last", field, windows, filter, name)
-
-
-@dataclass(frozen=True)
-class FeatureView(_Named):
-    """Windowed features of one entity."""
-
-    stream: str | Stream
-    entity: Sequence[str]
-    aggregations: Sequence[Aggregation]
-    filter: str | None = None
-    ttl: Span | None = None
-    description: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tidemill.project.builders import FeatureView, OnDemand, Span, Stream, _Made, _Named
+from tidemill.project.builders import OnDemand, Span, Stream, _Made, _Named
+from tidemill.project.builders_view import FeatureView
 
 Metric = Literal["auc", "log_loss", "brier", "ece", "rmse", "mae"]
 

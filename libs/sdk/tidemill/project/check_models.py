@@ -9,7 +9,7 @@ from tidemill.errors import Rejected
 from tidemill.project import expressions
 from tidemill.project.check_views import feature_columns
 from tidemill.project.inputs import model_inputs
-from tidemill.project.normalise import SEPARATOR, feature_names
+from tidemill.project.naming import SEPARATOR, feature_names
 from tidemill.project.problems import did_you_mean
 from tidemill.project.rules import Context, check_name, columns_of, in_range, positive
 

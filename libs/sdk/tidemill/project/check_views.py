@@ -5,23 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project import durations, expressions
-from tidemill.project.normalise import (
-    MAX_TILES,
-    SEPARATOR,
-    default_hop,
-    feature_names,
-    features,
-    longest_window_us,
-    prefix_of,
-)
-from tidemill.project.rules import Context, check_name, columns_of, in_range, positive
+from tidemill.project import expressions
+from tidemill.project.check_aggregations import check_aggregation, check_operands
+from tidemill.project.naming import PAIRS, SEPARATOR, feature_names, longest_window_us
+from tidemill.project.normalise import default_hop
+from tidemill.project.rules import Context, check_name, columns_of, positive, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TEXT_FUNCTIONS: Final = frozenset({pb.FUNCTION_COUNT, pb.FUNCTION_DISTINCT})
-MAX_DISTINCT: Final = 4096
 MAX_HOPS: Final = 16
 MAX_FEATURES: Final = 512
 
@@ -37,22 +29,47 @@ def check_view(context: Context, view: pb.FeatureView) -> None:
         report.add(f"{path}.aggregations", "a view needs at least one aggregation")
     if view.HasField("ttl"):
         positive(report, f"{path}.ttl", view.ttl.ToMicroseconds())
+    scope = None if stream is None else _scope(context, path, view, stream)
     for index, aggregation in enumerate(view.aggregations):
-        _aggregation(context, f"{path}.aggregations[{index}]", aggregation, stream)
+        check_aggregation(context, f"{path}.aggregations[{index}]", aggregation, scope)
     _totals(context, path, view)
-    if stream is None:
+    check_operands(context, path, view)
+    if stream is None or scope is None:
         return
     for index, name in enumerate(view.entity):
         where = f"{path}.entity[{index}]"
         found = context.field(where, stream, name)
         if found is not None and found.type in {pb.FIELD_TYPE_FLOAT64, pb.FIELD_TYPE_TIMESTAMP}:
             report.add(where, f"{name!r} is a {context.typed(found)}, which cannot be a key")
-    _filter(context, f"{path}.filter", view.filter, stream)
+    if view.filter:
+        where, columns = f"{path}.filter", columns_of(scope)
+        context.expression(where, view.filter, columns, what="the filter", gives="bool")
 
 
-def _filter(context: Context, path: str, sql: str, stream: pb.Stream) -> None:
-    if sql:
-        context.expression(path, sql, columns_of(stream), what="the filter", gives="bool")
+def _scope(context: Context, path: str, view: pb.FeatureView, stream: pb.Stream) -> pb.Stream:
+    """Return the stream as the view's aggregations see it: with the columns of the view."""
+    scope, columns = pb.Stream(), columns_of(stream)
+    scope.CopyFrom(stream)
+    for column in view.columns:
+        where = f"{path}.columns.{column.name}"
+        check_name(context.report, where, column.name)
+        if column.name in columns:
+            context.report.add(where, f"stream {stream.name!r} has a field of this name")
+        if column.type == pb.FIELD_TYPE_UNSPECIFIED:
+            context.report.add(f"{where}.type", "a column needs a type", "type: float64")
+            continue
+        if not column.expression:
+            context.report.add(f"{where}.expression", "a column needs an expression")
+        else:
+            gives = type_name(column.type)
+            what = "the column"
+            context.expression(
+                f"{where}.expression", column.expression, columns, what=what, gives=gives
+            )
+        if column.resolution < 0:
+            context.report.add(f"{where}.resolution", f"{column.resolution:g} is not positive")
+        scope.fields.add(name=column.name, type=column.type)
+    return scope
 
 
 def _totals(context: Context, path: str, view: pb.FeatureView) -> None:
@@ -67,7 +84,9 @@ def _totals(context: Context, path: str, view: pb.FeatureView) -> None:
                 context.report.add(f"{path}.aggregations[{index}].name", message, hint)
     hops = {
         window.hop.ToMicroseconds() or default_hop(window.length.ToMicroseconds())
-        for _, _, window in features(view)
+        for one in view.aggregations
+        if one.function not in PAIRS
+        for window in one.windows
         if window.HasField("length")
     }
     if len(hops) > MAX_HOPS:
@@ -80,77 +99,6 @@ def _totals(context: Context, path: str, view: pb.FeatureView) -> None:
     if view.HasField("ttl") and view.ttl.ToMicroseconds() > longest_window_us(view) > 0:
         hint = "values are kept for the longest window"
         context.report.add(f"{path}.ttl", "the ttl is longer than the longest window", hint)
-
-
-def _aggregation(
-    context: Context, path: str, aggregation: pb.Aggregation, stream: pb.Stream | None
-) -> None:
-    report = context.report
-    if aggregation.function == pb.FUNCTION_UNSPECIFIED:
-        report.add(f"{path}.function", "an aggregation needs a function", "for example mean")
-        return
-    function = pb.Function.Name(aggregation.function).removeprefix("FUNCTION_").lower()
-    check_name(report, f"{path}.name", prefix_of(aggregation))
-    if function == "count" and aggregation.field:
-        hint = f"filter: {aggregation.field} IS NOT NULL"
-        report.add(f"{path}.field", "count counts events and takes no field", hint)
-    elif function != "count" and not aggregation.field:
-        report.add(f"{path}.field", f"{function} needs a field")
-    elif stream is not None and aggregation.field:
-        found = context.field(f"{path}.field", stream, aggregation.field)
-        if (
-            found
-            and found.type == pb.FIELD_TYPE_STRING
-            and aggregation.function not in TEXT_FUNCTIONS
-        ):
-            message = f"{function} cannot take {aggregation.field!r}, which is a string"
-            report.add(f"{path}.function", message, "count and distinct can")
-    if stream is not None:
-        _filter(context, f"{path}.filter", aggregation.filter, stream)
-    if aggregation.distinct_bound and function != "distinct":
-        report.add(f"{path}.distinct_bound", f"{function} has no bound", "only distinct has one")
-    in_range(report, f"{path}.distinct_bound", aggregation.distinct_bound, 0, MAX_DISTINCT)
-    if not aggregation.windows:
-        report.add(
-            f"{path}.windows", "an aggregation needs a window", "windows: [1h], or [lifetime]"
-        )
-    _windows(context, path, aggregation)
-
-
-def _windows(context: Context, path: str, aggregation: pb.Aggregation) -> None:
-    lengths: set[int] = set()
-    for index, window in enumerate(aggregation.windows):
-        where = f"{path}.windows[{index}]"
-        length = window.length.ToMicroseconds() if window.HasField("length") else 0
-        if length in lengths:
-            context.report.add(where, "this window is declared twice")
-        lengths.add(length)
-        _window(context, where, window)
-
-
-def _window(context: Context, path: str, window: pb.Window) -> None:
-    report, hop = context.report, window.hop.ToMicroseconds()
-    length = window.length.ToMicroseconds()
-    if not window.HasField("length"):
-        if window.HasField("hop"):
-            report.add(f"{path}.hop", "a lifetime has no hop", "give the window a length")
-    elif length <= 0:
-        report.add(path, "a window must be longer than zero")
-    elif not window.HasField("hop"):
-        if default_hop(length) is None:
-            text = durations.text_of(length)
-            hint = "make it a multiple of 1s, 10s, 1m, 5m, 1h or 1d, or name a hop"
-            report.add(path, f"{text} has no hop with at most {MAX_TILES} tiles", hint)
-    elif hop <= 0:
-        report.add(f"{path}.hop", "a hop must be longer than zero")
-    elif length % hop:
-        texts = durations.text_of(length), durations.text_of(hop)
-        report.add(f"{path}.hop", f"the window {texts[0]} is not a multiple of its hop {texts[1]}")
-    elif length // hop > MAX_TILES:
-        message = f"{length // hop} tiles in a window, at most {MAX_TILES}"
-        report.add(
-            f"{path}.hop", message, f"a hop of {durations.text_of(-(-length // MAX_TILES))} or more"
-        )
 
 
 def check_on_demand(context: Context) -> None:

@@ -30,6 +30,7 @@ BY_NAME: Final = frozenset(
         "Project.on_demand",
         "Project.models",
         "Stream.fields",
+        "FeatureView.columns",
     )
 )
 LIFETIME: Final = "lifetime"
@@ -295,7 +296,7 @@ def written(field: FieldDescriptor | CField) -> bool:
     owner = field.containing_type.name if field.containing_type is not None else ""
     return not (
         field.name == "name"
-        and owner in {"Stream", "FeatureView", "OnDemandFeature", "Model", "Field"}
+        and owner in {"Stream", "FeatureView", "OnDemandFeature", "Model", "Field", "Column"}
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Invalid, NotFound
 from tidemill.project import expressions
-from tidemill.project.normalise import SEPARATOR, feature_names, normalise
+from tidemill.project.naming import SEPARATOR, feature_names
+from tidemill.project.normalise import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

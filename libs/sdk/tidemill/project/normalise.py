@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import durations
+from tidemill.project.naming import PAIRS, feature_names, longest_window_us, prefix_of
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -16,8 +17,7 @@ HOUR_US: Final = durations.UNITS_US["h"]
 DAY_US: Final = durations.UNITS_US["d"]
 HOPS_US: Final = tuple(durations.parse_us(hop) for hop in ("1s", "10s", "1m", "5m", "1h", "1d"))
 MAX_TILES: Final = 512
-SEPARATOR: Final = "__"
-LIFETIME: Final = "lifetime"
+BOUNDED: Final = frozenset({pb.FUNCTION_DISTINCT, pb.FUNCTION_TOP_K})
 
 DEFAULT_DEDUPE_US: Final = 10 * durations.UNITS_US["m"]
 DEFAULT_RETENTION_US: Final = 7 * DAY_US
@@ -25,6 +25,7 @@ DEFAULT_LATENESS_US: Final = HOUR_US
 DEFAULT_PARTITIONS: Final = 2
 DEFAULT_RESOLUTION: Final = {pb.FIELD_TYPE_FLOAT64: 2.0**-20, pb.FIELD_TYPE_INT64: 1.0}
 DEFAULT_DISTINCT: Final = 256
+DEFAULT_ERROR: Final = 0.02
 DEFAULT_VOCABULARY: Final = 1000
 DEFAULT_MAX_DELAY_US: Final = 7 * DAY_US
 DEFAULT_FRACTION: Final = 0.15
@@ -71,38 +72,6 @@ def default_hop(window_us: int) -> int | None:
     return next(fits, None)
 
 
-def prefix_of(aggregation: pb.Aggregation) -> str:
-    """Return the first part of the names of an aggregation's features."""
-    if aggregation.name:
-        return aggregation.name
-    function = pb.Function.Name(aggregation.function).removeprefix("FUNCTION_").lower()
-    return f"{function}_{aggregation.field}" if aggregation.field else function
-
-
-def feature_name(aggregation: pb.Aggregation, window: pb.Window) -> str:
-    """Return the name of the feature that one window of an aggregation gives."""
-    lifetime = not window.HasField("length")
-    text = LIFETIME if lifetime else durations.text_of(window.length.ToMicroseconds())
-    return f"{prefix_of(aggregation)}_{text}"
-
-
-def features(view: pb.FeatureView) -> Iterator[tuple[str, pb.Aggregation, pb.Window]]:
-    """Yield the features of a view in declared order: name, aggregation, window."""
-    for aggregation in view.aggregations:
-        for window in aggregation.windows:
-            yield feature_name(aggregation, window), aggregation, window
-
-
-def feature_names(view: pb.FeatureView) -> list[str]:
-    """Return the names of a view's features in declared order."""
-    return [name for name, _, _ in features(view)]
-
-
-def longest_window_us(view: pb.FeatureView) -> int:
-    """Return the length of the longest window; 0 if all are lifetimes."""
-    return max((w.length.ToMicroseconds() for _, _, w in features(view)), default=0)
-
-
 def _fill(message: object, name: str, value: object) -> None:
     if not getattr(message, name):
         setattr(message, name, value)
@@ -116,12 +85,20 @@ def _span(duration: Duration, us: int) -> None:
 def _view(view: pb.FeatureView) -> None:
     for aggregation in view.aggregations:
         _fill(aggregation, "name", prefix_of(aggregation))
-        if aggregation.function == pb.FUNCTION_DISTINCT:
+        if aggregation.function in BOUNDED:
             _fill(aggregation, "distinct_bound", DEFAULT_DISTINCT)
+        if aggregation.function == pb.FUNCTION_QUANTILE:
+            _fill(aggregation, "error", DEFAULT_ERROR)
+        if aggregation.function == pb.FUNCTION_TOP_K and not aggregation.gives:
+            aggregation.gives.append(pb.GIVES_VALUE)
         for window in aggregation.windows:
             length = window.length.ToMicroseconds()
-            if length and not window.hop.ToMicroseconds():
+            own = aggregation.function not in PAIRS
+            if own and length and not window.hop.ToMicroseconds():
                 window.hop.FromMicroseconds(default_hop(length) or 0)
+    for column in view.columns:
+        if column.type in DEFAULT_RESOLUTION:
+            _fill(column, "resolution", DEFAULT_RESOLUTION[column.type])
     if not view.HasField("ttl") and longest_window_us(view):
         view.ttl.FromMicroseconds(longest_window_us(view))
 

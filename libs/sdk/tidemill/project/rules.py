@@ -35,6 +35,8 @@ class Context:
         yield "models", [model.name for model in self.project.models]
         for stream in self.project.streams:
             yield f"streams.{stream.name}.fields", [field.name for field in stream.fields]
+        for view in self.project.views:
+            yield f"views.{view.name}.columns", [column.name for column in view.columns]
 
     def stream(self, path: str, name: str) -> pb.Stream | None:
         """Find a stream, or report that there is none."""

@@ -49,6 +49,8 @@ RT2: Final = read_only(types.bool_[:, ::1])
 
 TABLE: Final = types.Tuple((I1, I2, S1, B1, I2, S2, S1, I2, S1, S1, U1))
 """The arrays of a table, in the order of `tidemill_tiles.store.Store.arrays`."""
+LAYOUT: Final = types.Tuple((I2, I2, I1, I2, I1))
+"""levels, sources, row template, extras, edges: `tidemill_tiles.plan.Plan.laid`"""
 EVENTS: Final = types.Tuple((RU2, RB1, RI1, RI1, RI1, RU1, RI2, RT2, RT2))
 """hashes, key bytes, key offsets, row of each event's key, times, ties, values, valid, filters"""
 

@@ -72,7 +72,28 @@ SRC_FIRST: Final = 7
 SRC_LAST: Final = 8
 SRC_SET: Final = 9
 SRC_LIMIT: Final = 10
-SRC_WORDS: Final = 11
+SRC_EXTRAS: Final = 11
+SRC_EXTRAS_END: Final = 12
+SRC_WORDS: Final = 13
+
+# Partials with parameters: the extras of a source.
+NEWEST: Final = 20  # time of the newest value
+BINS: Final = 21  # a count per bin of a histogram
+BLOCKS: Final = 22  # ewma: weighted sums by half-life
+BUCKETS: Final = 23  # quantile: counts by size
+RECENT: Final = 24  # the last events
+TALLY: Final = 25  # counts by value
+EXTRA_PRIMITIVE: Final = 0
+EXTRA_COLUMN: Final = 1
+EXTRA_LIMIT: Final = 2  # the most words of a block; bins
+EXTRA_NUMBER: Final = 3  # half-life; bits of a bucket; where the edges begin
+EXTRA_WORDS: Final = 4
+
+# Entries of the blocks.
+BLOCK_WORDS: Final = 4  # half-life number, weights, weighted sum (low, high)
+RECENT_WORDS: Final = 3  # time, event id, value
+TALLY_WORDS: Final = 2  # value, count
+MAX_BLOCKS: Final = 64  # half-lives that an ewma looks back from the newest value
 
 # A group of a read, an operation of a group, an output of a read.
 GROUP_LEVEL: Final = 0
@@ -89,6 +110,12 @@ OUT_N: Final = 2
 OUT_A: Final = 3
 OUT_B: Final = 4
 OUT_LIMIT: Final = 5
-OUT_WORDS: Final = 6
+OUT_PLACE: Final = 6  # bin or place
+OUT_GIVES: Final = 7
+OUT_WORDS: Final = 8
+NUM_SCALE: Final = 0
+NUM_PARAMETER: Final = 1  # of a rate its seconds, of a quantile its rank
+NUM_DEFAULT: Final = 2  # NaN: none
+NUM_WORDS: Final = 3
 
 NOTHING: Final = -(2**63)

@@ -35,6 +35,7 @@ from tidemill_tiles.kernels.rows import (
     row_for,
 )
 from tidemill_tiles.kernels.sets import count_of, replace_in_row
+from tidemill_tiles.kernels.sketches import counted, entry_before, width_of
 
 N1 = types.uint32[::1]
 N2 = types.uint32[:, ::1]
@@ -161,9 +162,29 @@ def gather(
                 value += 1
 
 
-@kernel(types.UniTuple(INT, 2), GIVEN, I1, INT)
-def check_given(given: Any, set_limits: Any, levels: Any) -> Any:
-    """Check levels, set counts and their order; return a code and the highest slot."""
+@helper
+def _good_block(kind: Any, values: Any, start: Any, end: Any) -> Any:
+    """Tell whether the entries of a block ascend and count something."""
+    width = width_of(kind)
+    if (end - start) % width != 0:
+        return False
+    for place in range(start, end, width):
+        if kind == at.BUCKETS and counted(values[place]) < 1:
+            return False
+        if (
+            kind == at.TALLY
+            and values[place + 1] == 0
+            and not (place == start and end == place + 2)
+        ):
+            return False
+        if place > start and not entry_before(kind, values, place - width, place):
+            return False
+    return True
+
+
+@kernel(types.UniTuple(INT, 2), GIVEN, I1, I1, INT)
+def check_given(given: Any, set_limits: Any, set_kinds: Any, levels: Any) -> Any:
+    """Check levels, counts of blocks and the order in them; return a code and the highest slot."""
     highest = np.int64(-1)
     for slot in given[0]:
         highest = max(highest, np.int64(slot))
@@ -177,9 +198,8 @@ def check_given(given: Any, set_limits: Any, levels: Any) -> Any:
             count = np.int64(counts[number, row])
             if count > set_limits[number] or value + count > len(values):
                 return BAD_SET, highest
-            for place in range(1, count):
-                if values[value + place - 1] >= values[value + place]:
-                    return BAD_SET, highest
+            if not _good_block(set_kinds[number], values, value, value + count):
+                return BAD_SET, highest
             value += count
     return (OK if value == len(values) else BAD_SET), highest
 

@@ -1,4 +1,4 @@
-"""Tiles into values: integers of all tables are merged first, then one expression makes floats."""
+"""Tiles of an entity merged: integers only, so that the order of tables and tiles is nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tidemill_tiles.kernels import layout as at
 from tidemill_tiles.kernels import wide
 from tidemill_tiles.kernels.compiling import (
     B2,
-    F2,
     I1,
     I2,
     INT,
@@ -23,16 +22,14 @@ from tidemill_tiles.kernels.compiling import (
     types,
 )
 from tidemill_tiles.kernels.places import find_entity, tile_of
-from tidemill_tiles.kernels.sets import count_of, put
+from tidemill_tiles.kernels.sets import count_of
+from tidemill_tiles.kernels.sketches import pour
 from tidemill_tiles.kernels.update import before, dead_tile
 
-PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
-COUNT, SUM, MEAN, VAR, STD, MIN, MAX, LAST, FIRST, DISTINCT = range(10)
 PLAN = types.Tuple((I2, I2, I2, I1))
 """levels, groups, operations, empty accumulator"""
 INTERMEDIATE = types.Tuple((I2, U2, B2, I1, I1))
 """accumulators, sets, expired groups, newest times: a row per entity; and room for row numbers"""
-_TWO_64 = 18446744073709551616.0
 
 
 @helper
@@ -66,16 +63,42 @@ def _merge_event(
 
 
 @helper
-def _merge_set(
+def _merge_block(
     into: Any, sets: Any, rows: Any, pool: Any, chosen: Any, count: Any, operation: Any
 ) -> None:
-    column, place, limit = operation[at.OP_COLUMN], operation[at.OP_PLACE], operation[at.OP_LIMIT]
+    primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
+    place, limit = operation[at.OP_PLACE], operation[at.OP_LIMIT]
     start, held = into[place], into[place + 1]
     for number in range(count):
         row = chosen[number]
-        for value in range(count_of(rows[row, column + 1])):
-            held = put(sets, start, held, limit, pool[rows[row, column] + value])
+        first = rows[row, column]
+        end = first + count_of(rows[row, column + 1])
+        held = pour(primitive, sets, start, held, limit, pool, first, end)
     into[place + 1] = held
+
+
+@helper
+def _merge_words(into: Any, rows: Any, chosen: Any, count: Any, operation: Any) -> Any:
+    """Merge a primitive of single words; tell whether it was one."""
+    primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
+    place = operation[at.OP_PLACE]
+    if primitive == at.SRC_N:
+        for number in range(count):
+            into[place] += rows[chosen[number], column]
+    elif primitive == at.SRC_MIN:
+        for number in range(count):
+            into[place] = min(into[place], rows[chosen[number], column])
+    elif primitive in (at.SRC_MAX, at.NEWEST):
+        for number in range(count):
+            into[place] = max(into[place], rows[chosen[number], column])
+    elif primitive == at.BINS:
+        for number in range(count):
+            row = chosen[number]
+            for word in range(operation[at.OP_LIMIT]):
+                into[place + word] += rows[row, column + word]
+    else:
+        return False
+    return True
 
 
 @helper
@@ -85,21 +108,12 @@ def _merge_rows(
     """Merge one primitive of many rows: one loop each, so that the rows are fetched together."""
     primitive, column = operation[at.OP_PRIMITIVE], operation[at.OP_COLUMN]
     place = operation[at.OP_PLACE]
-    if primitive == at.SRC_N:
-        for number in range(count):
-            into[place] += rows[chosen[number], column]
-    elif primitive in (at.SRC_SUM, at.SRC_SQUARES):
+    if primitive in (at.SRC_SUM, at.SRC_SQUARES):
         _merge_wide(into, place, rows, chosen, count, column)
-    elif primitive == at.SRC_MIN:
-        for number in range(count):
-            into[place] = min(into[place], rows[chosen[number], column])
-    elif primitive == at.SRC_MAX:
-        for number in range(count):
-            into[place] = max(into[place], rows[chosen[number], column])
-    elif primitive == at.SRC_SET:
-        _merge_set(into, sets, rows, pool, chosen, count, operation)
-    else:
+    elif primitive in (at.SRC_FIRST, at.SRC_LAST):
         _merge_event(into, place, rows, chosen, count, column, primitive == at.SRC_LAST)
+    elif not _merge_words(into, rows, chosen, count, operation):
+        _merge_block(into, sets, rows, pool, chosen, count, operation)
 
 
 @helper
@@ -182,74 +196,3 @@ def read_table(
         first, second = np.int64(hashes[number, 0]), np.int64(hashes[number, 1])
         merge_entity(state, plan, found, number, first, second, times[number])
         mark_expired(plan, found, number, times[number], watermark, lateness)
-
-
-@helper
-def _estimate(sets: Any, start: Any, count: Any, limit: Any) -> Any:
-    """Return the number of distinct values: exact below the limit."""
-    if count < limit:
-        return np.float64(count)
-    return (limit - 1) / ((np.float64(sets[start + limit - 1]) + 1.0) / _TWO_64)
-
-
-@helper
-def _moment(function: Any, into: Any, output: Any, scale: Any) -> Any:
-    """Return a mean, variance or standard deviation of at least one value."""
-    n, a, b = into[output[at.OUT_N]], output[at.OUT_A], output[at.OUT_B]
-    if function == MEAN:
-        return wide.to_float(into[a], into[a + 1]) / n * scale
-    variance = wide.variance(n, into[a], into[a + 1], into[b], into[b + 1])
-    return np.sqrt(variance) * scale if function == STD else variance * scale * scale
-
-
-@helper
-def _value(into: Any, sets: Any, output: Any, scale: Any) -> Any:
-    """Return the value and status of one feature, from its merged integers."""
-    function, n, a = output[at.OUT_FUNCTION], into[output[at.OUT_N]], output[at.OUT_A]
-    value, status = np.nan, PRESENT
-    if function == COUNT:
-        value = np.float64(n)
-    elif function == DISTINCT:
-        value = _estimate(sets, into[a], into[a + 1], output[at.OUT_LIMIT])
-    elif function == SUM:
-        value = wide.to_float(into[a], into[a + 1]) * scale
-    elif n == 0:
-        status = NULL
-    elif function in (MEAN, VAR, STD):
-        value = _moment(function, into, output, scale)
-    elif function in (MIN, MAX):
-        value = np.float64(into[a]) * scale
-    else:
-        value = np.float64(into[a + 2]) * scale
-    return value, status
-
-
-@helper
-def finish_entity(
-    outputs: Any, scales: Any, found: Any, number: Any, oldest: Any,
-    values: Any, status: Any, into: Any,
-) -> None:  # fmt: skip
-    """Turn the merged integers of row `number` into values and statuses of row `into`."""
-    accumulators, sets, expired, newest, _ = found
-    for feature in range(len(outputs)):
-        output = outputs[feature]
-        value, state = np.nan, NOT_FOUND
-        if expired[number, output[at.OUT_GROUP]] != 0:
-            state = EXPIRED
-        elif newest[number] != at.NOTHING:
-            if newest[number] < oldest:
-                state = EXPIRED
-            else:
-                value, state = _value(accumulators[number], sets[number], output, scales[feature])
-        values[into, feature] = value
-        status[into, feature] = state
-
-
-@kernel(types.void, I2, types.float64[::1], INTERMEDIATE, RI1, INT, F2, B2)
-def finish_read(
-    outputs: Any, scales: Any, found: Any, times: Any, ttl: Any, values: Any, status: Any
-) -> None:
-    """Turn merged integers into values and statuses; ttl < 0 is none."""
-    for number in range(len(times)):
-        oldest = times[number] - ttl if ttl >= 0 else at.NOTHING
-        finish_entity(outputs, scales, found, number, oldest, values, status, number)

@@ -1,6 +1,6 @@
 """Distinct values of a tile: the smallest hashes, ascending, in blocks of a shared pool.
 
-A row holds (position of its block or -1, count | size class << 32). Free blocks of a class are a
+A row holds (position of its block or -1, words | size class << 32). Free blocks of a class are a
 list through their first word. Keeping only the `limit` smallest hashes makes a set mergeable in
 any order: it is exact below the limit and a k-minimum-values sketch at it.
 """
@@ -21,7 +21,7 @@ _CLASS_SHIFT = 32
 
 @helper
 def count_of(word: Any) -> Any:
-    """Return the count in a row's second set word."""
+    """Return the words that a block holds, from a row's second word about it."""
     return word & _COUNT
 
 
@@ -84,30 +84,43 @@ def put(pool: Any, start: Any, count: Any, limit: Any, wanted: Any) -> Any:
 
 
 @helper
+def set_count(rows: Any, row: Any, column: Any, count: Any) -> None:
+    """Store how many words the block of a row holds."""
+    rows[row, column + 1] = count | (rows[row, column + 1] & ~_COUNT)
+
+
+@helper
+def room_in_row(meta: Any, pool: Any, rows: Any, row: Any, column: Any, more: Any) -> Any:
+    """Return the position of a row's block, moved to a larger one if `more` words do not fit."""
+    position, word = rows[row, column], rows[row, column + 1]
+    count = count_of(word)
+    if position >= 0 and count + more <= (1 << (word >> _CLASS_SHIFT)):
+        return position
+    larger = np.int64(class_for(count + more))
+    moved = take_block(meta, pool, larger)
+    for place in range(count):
+        pool[moved + place] = pool[position + place]
+    give_block(meta, pool, position, word)
+    rows[row, column] = moved
+    rows[row, column + 1] = count | (larger << _CLASS_SHIFT)
+    return moved
+
+
+@helper
 def add_to_row(
     meta: Any, pool: Any, rows: Any, row: Any, column: Any, limit: Any, wanted: Any
 ) -> None:
     """Put a hash into the set of a row, moving it to a larger block when it is full."""
-    position, word = rows[row, column], rows[row, column + 1]
-    count = count_of(word)
-    size = word >> _CLASS_SHIFT
-    if position < 0 or (count == (1 << size) and count < limit):
-        larger = class_for(count + 1)
-        moved = take_block(meta, pool, larger)
-        for place in range(count):
-            pool[moved + place] = pool[position + place]
-        give_block(meta, pool, position, word)
-        position, size = moved, np.int64(larger)
-    count = put(pool, position, count, limit, wanted)
-    rows[row, column] = position
-    rows[row, column + 1] = count | (size << _CLASS_SHIFT)
+    count = count_of(rows[row, column + 1])
+    position = room_in_row(meta, pool, rows, row, column, 1 if count < limit else 0)
+    set_count(rows, row, column, put(pool, position, count, limit, wanted))
 
 
 @helper
 def replace_in_row(
     meta: Any, pool: Any, rows: Any, row: Any, column: Any, values: Any, start: Any, count: Any
 ) -> None:
-    """Make `count` ascending hashes the set of a row."""
+    """Make `count` words the block of a row."""
     give_block(meta, pool, rows[row, column], rows[row, column + 1])
     rows[row, column] = -1
     rows[row, column + 1] = 0

@@ -14,6 +14,7 @@ from tidemill_tiles.kernels.compiling import (
     I1,
     I2,
     INT,
+    LAYOUT,
     RI1,
     RT1,
     RU2,
@@ -21,24 +22,17 @@ from tidemill_tiles.kernels.compiling import (
     kernel,
     types,
 )
-from tidemill_tiles.kernels.merge import (
-    INTERMEDIATE,
-    PLAN,
-    clear,
-    finish_entity,
-    merge_entity,
-)
+from tidemill_tiles.kernels.merge import INTERMEDIATE, PLAN, clear, merge_entity
 from tidemill_tiles.kernels.rows import room_for
 from tidemill_tiles.kernels.update import apply_event
+from tidemill_tiles.kernels.values import finish_entity
 
-LAYOUT = types.Tuple((I2, I2, I1))
-"""levels, sources, row template"""
 LABELS = types.Tuple((RU2, RI1, RI1))
 """hashes, times, order in which to answer"""
 SEEN = types.Tuple((RI1, RT1))
 """when each event becomes visible, whether it is kept"""
-OUTPUT = types.Tuple((I2, types.float64[::1], F2, B2, I1))
-"""outputs, scales, values, statuses, event times"""
+OUTPUT = types.Tuple((I2, F2, F2, B2, I1))
+"""outputs, numbers, values, statuses, event times"""
 NO_ROOM, NO_EVENTS, DONE = range(3)
 
 
@@ -72,18 +66,17 @@ def sweep(
     the next event and the next label.
     """
     event, label, until, more, ttl = progress
-    levels, sources, template = laid
     hashes, times, order = labels
-    outputs, scales, values, status, event_times = output
+    outputs, numbers, values, status, event_times = output
     visible, keep = seen
     while label < until:
         row = order[label]
         time = times[row]
         while event < len(keep) and visible[event] <= time:
             if keep[event]:
-                if not room_for(state, len(levels)):
+                if not room_for(state, len(laid[0])):
                     return NO_ROOM, event, label
-                apply_event(state, levels, sources, template, events, event)
+                apply_event(state, laid, events, event)
             event += 1
         if event == len(keep) and more != 0:
             return NO_EVENTS, event, label
@@ -91,7 +84,7 @@ def sweep(
         clear(plan, found, 0)
         merge_entity(state, plan, found, 0, first, second, time)
         oldest = time - ttl if ttl >= 0 else at.NOTHING
-        finish_entity(outputs, scales, found, 0, oldest, values, status, row)
+        finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
         event_times[row] = found[3][0]
         label += 1
     return DONE, event, label

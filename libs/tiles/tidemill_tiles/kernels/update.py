@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from tidemill_tiles.kernels import decay, wide
 from tidemill_tiles.kernels import layout as at
-from tidemill_tiles.kernels import wide
 from tidemill_tiles.kernels.compiling import (
     EVENTS,
     I1,
     I2,
     INT,
+    LAYOUT,
     RI1,
     RU2,
     TABLE,
@@ -33,6 +34,13 @@ from tidemill_tiles.kernels.rows import (
     row_for,
 )
 from tidemill_tiles.kernels.sets import add_to_row
+from tidemill_tiles.kernels.sketches import (
+    add_recent,
+    add_sized,
+    add_tally,
+    add_weighted,
+    ordered,
+)
 
 
 @helper
@@ -92,11 +100,47 @@ def update_row(
 
 
 @helper
-def apply_event(
-    state: Any, levels: Any, sources: Any, template: Any, events: Any, event: Any
-) -> None:
+def bin_of(edges: Any, start: Any, count: Any, value: Any) -> Any:
+    """Return how many of `count` ascending edges a value has reached."""
+    low, high = np.int64(0), np.int64(count)
+    while low < high:
+        middle = (low + high) // 2
+        if edges[start + middle] <= value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@helper
+def update_extra(
+    meta: Any, rows: Any, pool: Any, row: Any, extra: Any, edges: Any,
+    value: Any, time: Any, tie: Any,
+) -> None:  # fmt: skip
+    """Add one value to a partial with parameters."""
+    primitive, column = extra[at.EXTRA_PRIMITIVE], extra[at.EXTRA_COLUMN]
+    limit, number = extra[at.EXTRA_LIMIT], extra[at.EXTRA_NUMBER]
+    if primitive == at.NEWEST:
+        rows[row, column] = max(rows[row, column], time)
+    elif primitive == at.BINS:
+        rows[row, column + bin_of(edges, number, limit - 1, value)] += 1
+    elif primitive == at.BLOCKS:
+        key = ordered(decay.half_life_of(time, number))
+        weight = decay.weight(time, number)
+        add_weighted(meta, pool, rows, row, column, limit, key, weight, value)
+    elif primitive == at.BUCKETS:
+        add_sized(meta, pool, rows, row, column, number, value)
+    elif primitive == at.RECENT:
+        add_recent(meta, pool, rows, row, column, limit, time, tie, value)
+    else:
+        add_tally(meta, pool, rows, row, column, limit, value)
+
+
+@helper
+def apply_event(state: Any, laid: Any, events: Any, event: Any) -> None:
     """Add one event to its tile of every level; there is room for it."""
     hashes, data, offsets, origins, times, ties, values, valid, filters = events
+    levels, sources, template, extras, edges = laid
     meta, rows, pool = state[0], state[4], state[10]
     first, second = np.int64(hashes[event, 0]), np.int64(hashes[event, 1])
     slot = find_entity(state[2], state[1], first, second)
@@ -120,18 +164,18 @@ def apply_event(
                     continue
                 value = values[source[at.SRC_VALUE], event]
             update_row(meta, rows, pool, row, source, value, time, tie)
+            for place in range(source[at.SRC_EXTRAS], source[at.SRC_EXTRAS_END]):
+                update_extra(meta, rows, pool, row, extras[place], edges, value, time, tie)
 
 
-@kernel(INT, TABLE, I2, I2, I1, EVENTS, INT)
-def apply_events(
-    state: Any, levels: Any, sources: Any, template: Any, events: Any, start: Any
-) -> Any:
+@kernel(INT, TABLE, LAYOUT, EVENTS, INT)
+def apply_events(state: Any, laid: Any, events: Any, start: Any) -> Any:
     """Add events from `start` on; return the first one for which there was no room."""
     count = len(events[4])
     for event in range(start, count):
-        if not room_for(state, len(levels)):
+        if not room_for(state, len(laid[0])):
             return event
-        apply_event(state, levels, sources, template, events, event)
+        apply_event(state, laid, events, event)
     return count
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from tidemill_tiles.columns import event_batch
-from tidemill_tiles.definitions import Aggregation, Field, Function, ViewDefinition
+from tidemill_tiles.definitions import Aggregation, Field, Function, Gives, ViewDefinition
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.keys import canonical_key
 from tidemill_tiles.testing.oracle import Oracle, OracleEvent
@@ -37,17 +37,64 @@ WINDOWS: Final = (
 )
 
 
-def every_function() -> tuple[Aggregation, ...]:
-    """Return each function on each kind of field it takes, over each window."""
+def plain_functions() -> list[Aggregation]:
+    """Return the functions without parameters, on each kind of field that they take."""
+    names = ("count", "sum", "mean", "var", "std", "min", "max", "last", "first", "distinct")
     pairs: list[tuple[Function, str | None, str | None]] = [(Function.COUNT, None, None)]
-    pairs += [(function, "delay", None) for function in Function]
+    pairs += [(Function(name), "delay", None) for name in names]
     pairs += [(Function.SUM, "count", LATE_FILTER), (Function.VAR, "count", None)]
     pairs += [(Function.DISTINCT, "gate", None), (Function.COUNT, "gate", BIG_FILTER)]
     pairs += [(Function.MEAN, "late", None), (Function.MAX, "left_at", None)]
-    return tuple(
-        Aggregation(f"a{number}_{place}", function, name, window, hop, sql)
+    return [Aggregation("", function, name, filter=sql) for function, name, sql in pairs]
+
+
+def sketched_functions() -> list[Aggregation]:
+    """Return the functions with parameters, and those that look at time."""
+    since, ewma, histogram = Function.TIME_SINCE_LAST, Function.EWMA, Function.HISTOGRAM
+    quantile, last_k, top_k = Function.QUANTILE, Function.LAST_K, Function.TOP_K
+    return [
+        Aggregation("", since),
+        Aggregation("", since, filter=BIG_FILTER),
+        Aggregation("", since, "gate", filter=LATE_FILTER, default=-1.0),
+        Aggregation("", ewma, "delay", half_life_us=SECOND),
+        Aggregation("", ewma, "count", half_life_us=70 * SECOND + 1, filter=LATE_FILTER),
+        *(Aggregation("", histogram, "delay", edges=(-9.5, 0.0, 2.5), place=p) for p in range(4)),
+        Aggregation("", histogram, "count", edges=(0.5,), place=1, filter=LATE_FILTER),
+        *(Aggregation("", quantile, "delay", quantile=q) for q in (0.0, 0.5, 0.99)),
+        Aggregation("", quantile, "delay", quantile=0.3, error=0.2),
+        Aggregation("", quantile, "left_at", quantile=1.0, error=0.004, filter=LATE_FILTER),
+        *(Aggregation("", last_k, "delay", place=place) for place in (1, 2, 5)),
+        Aggregation("", last_k, "count", place=3, filter=LATE_FILTER, default=0.5),
+        *(Aggregation("", top_k, "count", place=1, gives=gives) for gives in Gives),
+        *(Aggregation("", top_k, "count", place=2, gives=gives, bound=3) for gives in Gives),
+        Aggregation("", top_k, "late", place=2, gives=Gives.VALUE, filter=BIG_FILTER),
+        Aggregation("", top_k, "gate", place=1, gives=Gives.SHARE, default=0.0),
+    ]
+
+
+def every_function() -> tuple[Aggregation, ...]:
+    """Return each function over each window, then ratios and differences of some of them."""
+    own = [
+        replace(one, name=f"a{number}_{place}", window_us=window, hop_us=hop)
         for place, (window, hop) in enumerate(WINDOWS)
-        for number, (function, name, sql) in enumerate(pairs)
+        for number, one in enumerate([*plain_functions(), *sketched_functions()])
+    ]
+    own += [
+        Aggregation(f"r{number}_{place}", Function.RATE, name, window, hop)
+        for place, (window, hop) in enumerate(WINDOWS)
+        for number, name in enumerate((None, "delay"))
+        if window is not None
+    ]
+    pairs = [("a2_0", "a1_0"), ("a2_0", "a2_2"), ("a6_1", "a3_2"), ("a11_3", "a0_3")]
+    both = ((Function.RATIO, None), (Function.DIFFERENCE, -7.5))
+    return (
+        *own[:5],
+        *(
+            Aggregation(f"p{number}_{function}", function, operands=pair, default=default)
+            for number, pair in enumerate(pairs)
+            for function, default in both
+        ),
+        *own[5:],
     )
 
 

@@ -32,6 +32,22 @@ class Function(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FUNCTION_FIRST: _ClassVar[Function]
     FUNCTION_LAST: _ClassVar[Function]
     FUNCTION_DISTINCT: _ClassVar[Function]
+    FUNCTION_RATE: _ClassVar[Function]
+    FUNCTION_TIME_SINCE_LAST: _ClassVar[Function]
+    FUNCTION_RATIO: _ClassVar[Function]
+    FUNCTION_DIFFERENCE: _ClassVar[Function]
+    FUNCTION_EWMA: _ClassVar[Function]
+    FUNCTION_HISTOGRAM: _ClassVar[Function]
+    FUNCTION_QUANTILE: _ClassVar[Function]
+    FUNCTION_LAST_K: _ClassVar[Function]
+    FUNCTION_TOP_K: _ClassVar[Function]
+
+class Gives(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GIVES_UNSPECIFIED: _ClassVar[Gives]
+    GIVES_VALUE: _ClassVar[Gives]
+    GIVES_COUNT: _ClassVar[Gives]
+    GIVES_SHARE: _ClassVar[Gives]
 
 class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -55,6 +71,19 @@ FUNCTION_MAX: Function
 FUNCTION_FIRST: Function
 FUNCTION_LAST: Function
 FUNCTION_DISTINCT: Function
+FUNCTION_RATE: Function
+FUNCTION_TIME_SINCE_LAST: Function
+FUNCTION_RATIO: Function
+FUNCTION_DIFFERENCE: Function
+FUNCTION_EWMA: Function
+FUNCTION_HISTOGRAM: Function
+FUNCTION_QUANTILE: Function
+FUNCTION_LAST_K: Function
+FUNCTION_TOP_K: Function
+GIVES_UNSPECIFIED: Gives
+GIVES_VALUE: Gives
+GIVES_COUNT: Gives
+GIVES_SHARE: Gives
 TASK_UNSPECIFIED: Task
 TASK_BINARY: Task
 TASK_REGRESSION: Task
@@ -124,20 +153,50 @@ class Stream(_message.Message):
     def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., key: _Optional[_Iterable[str]] = ..., event_time_field: _Optional[str] = ..., event_id_field: _Optional[str] = ..., lateness: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dedupe: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., partitions: _Optional[int] = ..., replay: _Optional[bool] = ..., owner: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Aggregation(_message.Message):
-    __slots__ = ("function", "field", "windows", "filter", "name", "distinct_bound")
+    __slots__ = ("function", "field", "windows", "filter", "name", "distinct_bound", "of", "half_life", "edges", "quantiles", "error", "k", "gives", "default")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISTINCT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    GIVES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
     function: Function
     field: str
     windows: _containers.RepeatedCompositeFieldContainer[Window]
     filter: str
     name: str
     distinct_bound: int
-    def __init__(self, function: _Optional[_Union[Function, str]] = ..., field: _Optional[str] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., filter: _Optional[str] = ..., name: _Optional[str] = ..., distinct_bound: _Optional[int] = ...) -> None: ...
+    of: _containers.RepeatedScalarFieldContainer[str]
+    half_life: _duration_pb2.Duration
+    edges: _containers.RepeatedScalarFieldContainer[float]
+    quantiles: _containers.RepeatedScalarFieldContainer[float]
+    error: float
+    k: int
+    gives: _containers.RepeatedScalarFieldContainer[Gives]
+    default: float
+    def __init__(self, function: _Optional[_Union[Function, str]] = ..., field: _Optional[str] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., filter: _Optional[str] = ..., name: _Optional[str] = ..., distinct_bound: _Optional[int] = ..., of: _Optional[_Iterable[str]] = ..., half_life: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., edges: _Optional[_Iterable[float]] = ..., quantiles: _Optional[_Iterable[float]] = ..., error: _Optional[float] = ..., k: _Optional[int] = ..., gives: _Optional[_Iterable[_Union[Gives, str]]] = ..., default: _Optional[float] = ...) -> None: ...
+
+class Column(_message.Message):
+    __slots__ = ("name", "type", "expression", "resolution", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: FieldType
+    expression: str
+    resolution: float
+    description: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., expression: _Optional[str] = ..., resolution: _Optional[float] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("length", "hop")
@@ -148,7 +207,7 @@ class Window(_message.Message):
     def __init__(self, length: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class FeatureView(_message.Message):
-    __slots__ = ("name", "stream", "entity", "aggregations", "filter", "ttl", "description")
+    __slots__ = ("name", "stream", "entity", "aggregations", "filter", "ttl", "description", "columns")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     ENTITY_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +215,7 @@ class FeatureView(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     name: str
     stream: str
     entity: _containers.RepeatedScalarFieldContainer[str]
@@ -163,7 +223,8 @@ class FeatureView(_message.Message):
     filter: str
     ttl: _duration_pb2.Duration
     description: str
-    def __init__(self, name: _Optional[str] = ..., stream: _Optional[str] = ..., entity: _Optional[_Iterable[str]] = ..., aggregations: _Optional[_Iterable[_Union[Aggregation, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., description: _Optional[str] = ...) -> None: ...
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    def __init__(self, name: _Optional[str] = ..., stream: _Optional[str] = ..., entity: _Optional[_Iterable[str]] = ..., aggregations: _Optional[_Iterable[_Union[Aggregation, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., description: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class OnDemandFeature(_message.Message):
     __slots__ = ("name", "expression", "type", "description")
