@@ -31,6 +31,7 @@ class Usage:
     seconds: float
     cpu_seconds: float
     peak_mib: float
+    by_process: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -2,71 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+import asyncio
 
 from benchmarks.peers.workload import PARTITIONS, SENTINEL, Workload
+from tidemill_common.kafka import Broker, TopicPartition, administering, producing
+from tidemill_common.kafka.reading import read_range
+from tidemill_common.topics import Topic
 
-READ_MS = 1_000
-CHUNK = 20_000
+WAITING = 20_000
+FLUSH_S = 60.0
+AT_MOST = 20_000_000
 
 
-async def create(kafka: str, names: Iterable[str], *, changelog: bool = False) -> None:
-    """Create topics of as many partitions as the workload has."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        configs = {"cleanup.policy": "compact"} if changelog else {}
-        await admin.create_topics(
-            [NewTopic(name, PARTITIONS, 1, topic_configs=configs) for name in names]
-        )
-    finally:
-        await admin.close()
+def topic_of(name: str) -> Topic:
+    """Describe a topic of the benchmark."""
+    me = ("benchmark",)
+    return Topic(
+        name=name,
+        family=name,
+        message="one JSON event or result a record",
+        key="the event's key",
+        producers=me,
+        consumers=me,
+        retention_ms=-1,
+        partitions=PARTITIONS,
+    )
+
+
+async def create(kafka: str, name: str) -> None:
+    """Create a topic with as many partitions as a workload has."""
+    async with administering(Broker(kafka)) as admin:
+        await admin.ensure([topic_of(name)])
 
 
 async def fill(kafka: str, topic: str, load: Workload) -> None:
     """Create a topic and append each event as a record of its own, then the sentinels."""
-    await create(kafka, [topic])
-    producer = AIOKafkaProducer(
-        bootstrap_servers=kafka, acks="all", linger_ms=20, max_batch_size=1 << 18
-    )
-    await producer.start()
-    try:
+    await create(kafka, topic)
+    async with producing(Broker(kafka)) as producer:
         places = zip(load.json(), load.key.tolist(), load.partition().tolist(), strict=True)
-        last = None
-        for number, (value, key, partition) in enumerate(places):
-            last = await producer.send(topic, value, key=b"k%d" % key, partition=partition)
-            if number % CHUNK == 0:
-                await last
-        if last is not None:
-            await last
+        for value, key, partition in places:
+            producer.enqueue(topic, value, key=b"k%d" % key, partition=partition)
+            if producer.waiting > WAITING:
+                await producer.flush(FLUSH_S)
+        await producer.flush(FLUSH_S)
         for partition in range(PARTITIONS):
             key = f"{SENTINEL}{partition}".encode()
-            await producer.send_and_wait(
-                topic, load.sentinel(partition), key=key, partition=partition
-            )
-        await producer.flush()
-    finally:
-        await producer.stop()
+            await producer.send(topic, load.sentinel(partition), key=key, partition=partition)
 
 
 async def read(kafka: str, topic: str) -> list[bytes]:
     """Return every committed value of a topic."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka, isolation_level="read_committed", enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        ends = await consumer.end_offsets(places)
-        found: list[bytes] = []
-        while any([await consumer.position(one) < ends[one] for one in places]):
-            batches = await consumer.getmany(timeout_ms=READ_MS)
-            found += [record.value for records in batches.values() for record in records]
-        return found
-    finally:
-        await consumer.stop()
+    places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    broker = Broker(kafka)
+    found = await asyncio.gather(*(read_range(broker, one, None, AT_MOST) for one in places))
+    return [record.value for records in found for record in records if record.value is not None]
