@@ -146,9 +146,7 @@ async def build(
     return result, time.perf_counter() - begun
 
 
-async def first_build(
-    stub: FeatureServiceAsyncStub, request: pb.BuildTrainingSetRequest
-) -> None:
+async def first_build(stub: FeatureServiceAsyncStub, request: pb.BuildTrainingSetRequest) -> None:
     """Build as soon as the server can."""
     end = time.perf_counter() + READY_S
     while True:

@@ -1,4 +1,4 @@
-"""Measure Tidemill beside its peers: `make bench-peers ARGS='--rows windows --peers tidemill,flink-panes'`.
+"""Measure Tidemill beside its peers: `make bench-peers`, with ARGS for rows, peers and sizes.
 
 Each row's figures go to benchmarks/results/peers-<row>.json, then the tables of docs/benchmarks.md
 are written anew from all results there are.
@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from benchmarks.harness import write
-from benchmarks.peers import row_training_sets, row_windows, tables
+from benchmarks.peers import row_freshness, row_training_sets, row_windows, tables
 from benchmarks.peers.rounds import Figures
 
 ROWS: dict[str, tuple[tuple[str, ...], Callable[..., Figures]]] = {
     "windows": (row_windows.NAMES, row_windows.measure),
+    "freshness": (row_freshness.NAMES, row_freshness.measure),
     "training-sets": (row_training_sets.NAMES, row_training_sets.measure),
 }
 
@@ -34,8 +35,10 @@ def main() -> int:
     peers = set(filter(None, options.peers.split(",")))
     known = {name for names, _ in ROWS.values() for name in names}
     if unknown := (set(rows) - ROWS.keys()) | (peers - known):
-        parser.error(f"no row or peer {', '.join(sorted(unknown))}; there are rows"
-                     f" {', '.join(ROWS)} and peers {', '.join(sorted(known))}")
+        parser.error(
+            f"no row or peer {', '.join(sorted(unknown))}; there are rows"
+            f" {', '.join(ROWS)} and peers {', '.join(sorted(known))}"
+        )
     for row in rows:
         names, measure = ROWS[row]
         begun = time.monotonic()

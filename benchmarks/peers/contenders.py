@@ -164,10 +164,7 @@ CONTENDERS = (
         "as above; a tumbling window of 5 minutes alone: its panes are merged by the reader",
         "none of the three windows: the reader merges the output topic's panes",
         lambda load, output, _: merged(
-            [
-                (row[0], end - HOP_MS, row[2])
-                for row, end in _csv(one.decode() for one in output)
-            ],
+            [(row[0], end - HOP_MS, row[2]) for row, end in _csv(one.decode() for one in output)],
             load.end_ms,
             HOP_MS,
         ),

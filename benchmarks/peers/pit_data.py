@@ -1,7 +1,7 @@
 """The data of the training-set row: feature rows per entity, labels, and the rows that are right.
 
-A label sees the newest feature row of its entity that is strictly older; one entity in a hundred has
-none, and its labels must stay, with empty features.
+A label sees the newest feature row of its entity that is strictly older; one entity in a hundred
+has none, and its labels must stay, with empty features.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class PitData:
         pq.write_table(pa.table(labels), folder / "labels.parquet")
 
     def judge(self, label: NDArray[np.int64], values: NDArray[np.float64]) -> dict[str, int]:
-        """Count rows lost, rows too many and rows that differ, given each row's label and values."""
+        """Count rows that are lost, repeated or different, given each row's label and values."""
         found = self.found()
         right = np.where((found >= 0)[:, None], self.cents[found] / 100, np.nan)[label]
         same = np.isclose(values, right, rtol=0, atol=10**-COMPARED_DECIMALS / 2, equal_nan=True)

@@ -56,7 +56,7 @@ def measure(
         known = {one.name: one for one in _participants(Path(name), scale, limit_s)}
         found = run([known[one] for one in NAMES if one in names], rounds, JUDGED, say)
     return {
-        "what": "point-in-time set: labels with the newest earlier of 20 features, ten feature rows an entity",
+        "what": "point-in-time set: labels with 20 features, ten feature rows an entity",
         "reach": ">= 10 x Feast, no row lost",
         "participants": found,
     }
@@ -66,9 +66,7 @@ def _participants(folder: Path, scale: float, limit_s: float) -> Iterator[Partic
     measured = PitData(max(int(LABELS * scale), 1))
     tidemill = partial(_tidemill, folder, limit_s)
     about = {"how": TIDEMILL, "exactly_once": True}
-    yield Participant(
-        NAMES[0], about, partial(tidemill, CHECK), partial(tidemill, measured)
-    )
+    yield Participant(NAMES[0], about, partial(tidemill, CHECK), partial(tidemill, measured))
     for one in LIBRARIES:
         work = partial(_library, one, folder, limit_s)
         yield Participant(

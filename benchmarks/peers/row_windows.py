@@ -25,8 +25,10 @@ OWN: Mapping[str, tuple[str, int, str]] = {
     "tidemill": (
         "publish",
         1_000_000,
-        "JSON over gRPC in batches of 500 through ingestion, one features worker, one replica; the"
-        " processor time of all three counts; archiver off",
+        (
+            "JSON over gRPC in batches of 500 through ingestion, one features worker, one replica;"
+            " the processor time of all three counts; archiver off"
+        ),
     ),
     "tidemill-columns": (
         "columns",

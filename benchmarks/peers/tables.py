@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,15 @@ from benchmarks.harness import RESULTS
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 Result = dict[str, Any]
 MAIN_VERSIONS = (
-    "kafka-streams", "flink-streaming-java", "flink-connector-kafka", "quixstreams", "bytewax",
-    "faust-streaming", "feast", "duckdb", "pandas",
+    "kafka-streams",
+    "flink-streaming-java",
+    "flink-connector-kafka",
+    "quixstreams",
+    "bytewax",
+    "faust-streaming",
+    "feast",
+    "duckdb",
+    "pandas",
 )
 
 
@@ -38,12 +45,13 @@ def put(text: str, row: str, made: str) -> str:
 
 def table(row: str, result: Result) -> str:
     """Return a row's table: one line per participant, what was wrong with each, and how it ran."""
-    lines = _windows(result) if row == "windows" else _sets(result)
-    rounds = max((len(one.get("rounds", ())) for one in result["participants"].values()), default=0)
+    lines = LINES[row](result)
+    people = result["participants"].values()
+    rounds = max((len(one.get("rounds", ())) for one in people), default=0)
     cores = result["machine"]["cores"]
     head = (
-        f"Measured {result['measured'][:10]} on {cores} cores, medians of up to {rounds} alternating"
-        f" rounds, {result['took_seconds']} s in all."
+        f"Measured {result['measured'][:10]} on {cores} cores, medians of up to {rounds}"
+        f" alternating rounds, {result['scale']:g} of the full size, {result['took_seconds']} s."
     )
     return "\n".join([head, "", *lines, "", *_configured(result)])
 
@@ -60,7 +68,7 @@ def _windows(result: Result) -> Iterator[str]:
             yield f"| {name} | | | | | | {_yes(one.get('exactly_once'))} | {_verdict(one)} |"
             continue
         rate = one["events_per_cpu_second"]
-        times = f"{mine / rate:.1f} ×" if mine and not name.startswith("tidemill") else ""
+        times = f"{mine / rate:.1f} x" if mine and not name.startswith("tidemill") else ""
         yield (
             f"| {name} | {one['rounds'][0]['events']:,} | {one['events_per_second']:,.0f} |"
             f" {rate:,.0f} | {times} | {one['peak_mib']:,.0f} MiB |"
@@ -82,6 +90,29 @@ def _sets(result: Result) -> Iterator[str]:
         )
 
 
+def _freshness(result: Result) -> Iterator[str]:
+    yield "| who | events/s | published/s | p50 | p99 | probes | values |"
+    yield "|---|--:|--:|--:|--:|--:|---|"
+    for name, one in result["participants"].items():
+        if not one.get("rounds"):
+            yield f"| {name} | | | | | | {_verdict(one)} |"
+            continue
+        first = one["rounds"][0]
+        for rate in (key.removeprefix("probes_") for key in first if key.startswith("probes_")):
+            yield (
+                f"| {name} | {int(rate):,} | {first[f'published_per_second_{rate}']:,} |"
+                f" {one[f'p50_ms_{rate}']:.1f} ms | {one[f'p99_ms_{rate}']:.1f} ms |"
+                f" {first[f'probes_{rate}']:,} | {_verdict(one)} |"
+            )
+
+
+LINES: dict[str, Callable[[Result], Iterator[str]]] = {
+    "windows": _windows,
+    "freshness": _freshness,
+    "training-sets": _sets,
+}
+
+
 def _yes(value: object) -> str:
     return "yes" if value else "no"
 
@@ -98,8 +129,12 @@ def _verdict(one: Result) -> str:
 def _difference(run: Result) -> str:
     if "verdict" in run:
         found = run["verdict"]
-        counts = f"{found['missing']} missing, {found['different']} different of {found['compared']}"
+        counts = (
+            f"{found['missing']} missing, {found['different']} different of {found['compared']}"
+        )
         return f"{counts}, such as {found['examples'][0]}"
+    if "wrong" in run:
+        return f"{run['wrong']} probes answered twice or with another count"
     return (
         f"{run['rows_lost']:,} rows lost, {run['rows_repeated']:,} repeated,"
         f" {run['rows_different']:,} different of {run['labels']:,}"
@@ -111,6 +146,8 @@ def _configured(result: Result) -> Iterator[str]:
     yield ""
     for name, one in result["participants"].items():
         versions = [text for text in one.get("versions", ()) if text.startswith(MAIN_VERSIONS)]
-        named = f" ({', '.join(v for v in versions if not v.endswith('-peer-1'))})" if versions else ""
+        named = (
+            f" ({', '.join(v for v in versions if not v.endswith('-peer-1'))})" if versions else ""
+        )
         readable = f" Readable: {one['readable']}." if "readable" in one else ""
         yield f"- **{name}**{named}: {one['how']}.{readable}"

@@ -82,7 +82,9 @@ def records(spec: StreamSpec, data: PitData) -> Iterator[tuple[int, bytes]]:
             if asked:
                 columns["outcome"] = pa.array(np.zeros(len(rows)))
             else:
-                columns |= {n: pa.array(data.cents[rows, at] / 100) for at, n in enumerate(FEATURES)}
+                columns |= {
+                    n: pa.array(data.cents[rows, at] / 100) for at, n in enumerate(FEATURES)
+                }
             schema = events.event_schema(spec.columns)
             ordered = [columns[name] for name in schema.names]
             yield partition, events.encode(pa.RecordBatch.from_arrays(ordered, schema=schema))

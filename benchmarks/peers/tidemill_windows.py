@@ -32,7 +32,7 @@ from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStu
 from tidemill.project import loads, normalise
 from tidemill_common import events
 from tidemill_common.feature_views import StreamSpec, stream_spec
-from tidemill_common.kafka import Broker, TopicPartition, administering, producing
+from tidemill_common.kafka import Broker, administering, producing
 from tidemill_local.library import LocalStack
 
 SERVICES = ("registry", "ingestion", "features-worker", "features-server")
@@ -267,5 +267,3 @@ def values(client: Client, name: str, load: Workload) -> Iterator[Row]:
                 six = tuple(entity.values[index * 6 : index * 6 + 6])
                 if six[0] > 0 and not math.isnan(six[0]):
                     yield key, minutes, six
-
-

@@ -1,4 +1,4 @@
-"""Row 1: six aggregations over three windows that slide by five minutes, one JSON event a record."""
+"""Peers on the windowed row: one JSON event a record, values compared at the end of the run."""
 
 from __future__ import annotations
 

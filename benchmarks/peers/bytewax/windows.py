@@ -68,14 +68,21 @@ class Flow:
             fold,
             merge,
         )
-        closed = op.join(f"closed{minutes}", paired(f"d{minutes}", made.down), paired(f"m{minutes}", made.meta))
+        closed = op.join(
+            f"closed{minutes}", paired(f"d{minutes}", made.down), paired(f"m{minutes}", made.meta)
+        )
 
         def row(item: tuple[str, tuple[Stats, WindowMetadata]]) -> list[KafkaSinkMessage[Any, Any]]:
             key, (stats, meta) = item
             if meta.close_time > self.end:
                 return []  # the end of the topic closes windows that a stream would still hold open
             start = int(meta.open_time.timestamp() * 1_000)
-            value = {"key": key.split(" ")[0], "minutes": minutes, "start": start, "values": six(stats)}
+            value = {
+                "key": key.split(" ")[0],
+                "minutes": minutes,
+                "start": start,
+                "values": six(stats),
+            }
             return [KafkaSinkMessage(key.encode(), orjson.dumps(value))]
 
         return op.flat_map(f"row{minutes}", closed, row)

@@ -79,7 +79,7 @@ public final class Windows {
         .aggregate(new Aggregation(), new Rows(size.toMillis()));
   }
 
-  private static Configuration configuration(Map<String, String> options) {
+  static Configuration configuration(Map<String, String> options) {
     Configuration configuration = new Configuration();
     configuration.setString("state.backend.type", "hashmap");
     configuration.setString("execution.checkpointing.storage", "filesystem");
@@ -88,7 +88,7 @@ public final class Windows {
     return configuration;
   }
 
-  private static KafkaSource<Event> source(Map<String, String> options) {
+  static KafkaSource<Event> source(Map<String, String> options) {
     return KafkaSource.<Event>builder()
         .setBootstrapServers(options.get("bootstrap"))
         .setTopics(options.get("topic"))
