@@ -7,18 +7,20 @@ are written anew from all results there are.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 
 from benchmarks.harness import write
 from benchmarks.peers import row_freshness, row_training_sets, row_windows, tables
 from benchmarks.peers.rounds import Figures
 
-ROWS: dict[str, tuple[tuple[str, ...], Callable[..., Figures]]] = {
-    "windows": (row_windows.NAMES, row_windows.measure),
-    "freshness": (row_freshness.NAMES, row_freshness.measure),
-    "training-sets": (row_training_sets.NAMES, row_training_sets.measure),
+ROWS: dict[str, ModuleType] = {
+    "windows": row_windows,
+    "freshness": row_freshness,
+    "training-sets": row_training_sets,
 }
 
 
@@ -31,29 +33,28 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of every number of events")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for one run")
     options = parser.parse_args()
+    # A stopped run must end what it started: SIGTERM becomes an exit that unwinds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows = options.rows.split(",")
     peers = set(filter(None, options.peers.split(",")))
-    known = {name for names, _ in ROWS.values() for name in names}
+    known = {name for row in ROWS.values() for name in row.NAMES}
     if unknown := (set(rows) - ROWS.keys()) | (peers - known):
         parser.error(
             f"no row or peer {', '.join(sorted(unknown))}; there are rows"
             f" {', '.join(ROWS)} and peers {', '.join(sorted(known))}"
         )
     for row in rows:
-        names, measure = ROWS[row]
-        begun = time.monotonic()
-        chosen = [name for name in names if not peers or name in peers]
-        if not chosen:
-            continue
-        figures = measure(chosen, options.rounds, options.scale, options.limit, _say)
-        took = {"scale": options.scale, "took_seconds": round(time.monotonic() - begun)}
-        write(f"peers-{row}", {**figures, **took})
+        chosen = [name for name in ROWS[row].NAMES if not peers or name in peers]
+        if chosen:
+            keep = partial(_keep, row, time.monotonic(), options.scale)
+            ROWS[row].measure(chosen, options.rounds, options.scale, options.limit, keep)
     tables.write_all()
     return 0
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _keep(row: str, begun: float, scale: float, found: dict[str, Figures]) -> None:
+    took = {"scale": scale, "took_seconds": round(time.monotonic() - begun)}
+    write(f"peers-{row}", {**ROWS[row].ABOUT, **took, "participants": found}, quiet=True)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.peers.processes import PeerFailed
 from benchmarks.peers.workload import PARTITIONS
-from tidemill_common.kafka import Broker, Producer, TopicPartition, producing
-from tidemill_common.kafka.reading import reading
+from tidemill_common.kafka import (
+    Broker,
+    Producer,
+    Record,
+    TopicPartition,
+    following,
+    producing,
+)
 
 KEYS = 5_000
 PROBE_EVERY_S = 0.05
-POLL_MS = 5
 STEP_S = 0.005
 FIRST_S = 90.0
-LAST_S = 10.0
+LAST_S = 60.0
 WARM_S = 5.0
 
 
@@ -35,9 +40,14 @@ class Probes:
     wrong: int = 0
     published: float = 0.0
 
+    def forget(self) -> None:
+        """Start anew: those so far were to warm up."""
+        self.appended.clear()
+        self.seconds.clear()
+
     def seen(self, key: bytes, value: bytes, now: float) -> None:
         """Take an output record; a probe that comes twice or with another count is wrong."""
-        if key in self.seconds or value != b"1":
+        if key in self.seconds or key not in self.appended or value != b"1":
             self.wrong += 1
         else:
             self.seconds[key] = now - self.appended[key]
@@ -55,17 +65,24 @@ def event(number: int, key: str) -> bytes:
 async def measure(kafka: str, topic: str, output: str, rate: float, seconds: float) -> Probes:
     """Probe for so long at a rate; raise PeerFailed if the first or a later probe is lost."""
     probes, numbers = Probes(), itertools.count()
-    async with producing(Broker(kafka), linger_ms=0) as producer:
-        reader = asyncio.create_task(_read(kafka, output, probes))
-        noise = None
+
+    def take(_: TopicPartition, records: Sequence[Record]) -> None:
+        now = time.perf_counter()
+        for record in records:
+            probes.seen(record.key or b"", record.value or b"", now)
+
+    places = {TopicPartition(output, number): None for number in range(PARTITIONS)}
+    async with (
+        producing(Broker(kafka), linger_ms=0) as producer,
+        following(Broker(kafka), places, take),
+    ):
+        await _probe(producer, topic, probes, numbers)
+        await _all_back(probes, FIRST_S)
+        first, begun = next(numbers), time.perf_counter()
+        noise = asyncio.create_task(_noise(producer, topic, rate, numbers))
         try:
-            await _probe(producer, topic, probes, numbers)
-            await _all_back(probes, FIRST_S)
-            first, begun = next(numbers), time.perf_counter()
-            noise = asyncio.create_task(_noise(producer, topic, rate, numbers))
             await asyncio.sleep(WARM_S)
-            probes.appended.clear()
-            probes.seconds.clear()
+            probes.forget()
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 await _probe(producer, topic, probes, numbers)
@@ -73,9 +90,7 @@ async def measure(kafka: str, topic: str, output: str, rate: float, seconds: flo
             probes.published = (next(numbers) - first) / (time.perf_counter() - begun)
             await _all_back(probes, LAST_S)
         finally:
-            for task in filter(None, (reader, noise)):
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            noise.cancel()
     return probes
 
 
@@ -107,17 +122,3 @@ async def _noise(producer: Producer, topic: str, rate: float, numbers: Iterator[
             producer.enqueue(topic, event(number, key), key=key.encode(), partition=place)
         sent += due
         await asyncio.sleep(STEP_S)
-
-
-async def _read(kafka: str, output: str, probes: Probes) -> None:
-    async with reading(Broker(kafka)) as client:
-        places = [TopicPartition(output, number) for number in range(PARTITIONS)]
-        client.assign(places)
-        await client.seek_to_beginning(*places)
-        while True:
-            found = await client.getmany(timeout_ms=POLL_MS)
-            now = time.perf_counter()
-            for records in found.values():
-                for record in records:
-                    if record.key in probes.appended:
-                        probes.seen(record.key, record.value, now)

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.peers.processes import PeerFailed
 
 Figures = dict[str, Any]
+Keep = Callable[[dict[str, Figures]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,26 @@ def run(
     participants: Sequence[Participant],
     rounds: int,
     judged: Sequence[str],
-    say: Callable[[str], None],
-) -> dict[str, Figures]:
-    """Check each, then measure all of them round by round; a failure ends only its own part."""
+    keep: Keep,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Measure all round by round, each after a check of its own before its first round.
+
+    A failure ends only its own part. What is known is kept after every run, so that a benchmark
+    that is broken off leaves what it found.
+    """
     stories = {one.name: Story(one.about) for one in participants}
-    for one in participants:
-        stories[one.name].failed = _attempt(one.check, stories[one.name].check.update)
-        say(f"check of {one.name}: {stories[one.name].failed or 'done'}")
     for number in range(1, rounds + 1):
         for one in participants:
             story = stories[one.name]
+            if number == 1:
+                story.failed = _attempt(one.check, story.check.update)
+                say(f"check of {one.name}: {story.failed or story.check}")
             if not story.failed:
                 story.failed = _attempt(one.measure, story.rounds.append)
                 say(f"round {number} of {one.name}: {story.failed or story.rounds[-1]}")
-    return {name: _figures(story, judged) for name, story in stories.items()}
+            known = {name: told for name, told in stories.items() if told.failed or told.check}
+            keep({name: _figures(told, judged) for name, told in known.items()})
 
 
 def _attempt(work: Callable[[], Figures], keep: Callable[[Figures], object]) -> str:

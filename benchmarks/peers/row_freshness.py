@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from benchmarks.harness import applied, quantiles, running, wait_for_views, wher
 from benchmarks.peers import environments, latency, topics
 from benchmarks.peers.environments import java
 from benchmarks.peers.processes import PeerFailed, kill_tree
-from benchmarks.peers.rounds import Figures, Participant, run
+from benchmarks.peers.rounds import Figures, Keep, Participant, run
 from benchmarks.publish import wait_for_stream
 from tidemill.errors import TidemillError
 from tidemill_local.library import LocalStack
@@ -43,8 +43,8 @@ ENGINES = (
         "kafka-streams-10ms",
         "kafka_streams",
         10,
-        "exactly-once-v2, commit every 10 ms, one thread, linger 0; counts per key, of which only the"
-        " probes' are written to the output; read by a read_committed consumer",
+        "exactly-once-v2, commit every 10 ms, one thread, linger 0; counts per key, of which only"
+        " the probes' are written to the output; read by a read_committed consumer",
     ),
     Engine(
         "flink-100ms",
@@ -60,19 +60,17 @@ TIDEMILL = {
 }
 NAMES = (*TIDEMILL, *(one.name for one in ENGINES))
 
+ABOUT = {
+    "what": "publish to readable at 1,000 and 20,000 events/s",
+    "reach": "p50 <= 10 ms, p99 <= 30 ms at 1,000/s; p99 <= 150 ms at 20,000/s",
+}
 
-def measure(
-    names: Iterable[str], rounds: int, scale: float, limit_s: float, say: Callable[[str], None]
-) -> Figures:
+
+def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, keep: Keep) -> None:
     """Run the named participants, each on a broker of its own kind; `limit_s` is not needed."""
     del limit_s  # a run takes as long as it probes
     known = {one.name: one for one in _participants(scale)}
-    found = run([known[name] for name in NAMES if name in names], rounds, JUDGED, say)
-    return {
-        "what": "publish to readable at 1,000 and 20,000 events/s",
-        "reach": "p50 <= 10 ms, p99 <= 30 ms at 1,000/s; p99 <= 150 ms at 20,000/s",
-        "participants": found,
-    }
+    run([known[name] for name in NAMES if name in names], rounds, JUDGED, keep)
 
 
 def _participants(scale: float) -> Iterator[Participant]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.peers.environments import python_of
 from benchmarks.peers.pit_data import PitData
 from benchmarks.peers.processes import Usage
 from benchmarks.peers.processes import run as run_process
-from benchmarks.peers.rounds import Figures, Participant, run
+from benchmarks.peers.rounds import Figures, Keep, Participant, run
 from tidemill_local.library import LocalStack
 
 HERE = Path(__file__).parent
@@ -47,19 +47,17 @@ TIDEMILL = (
 )
 NAMES = ("tidemill-set", *(one.name for one in LIBRARIES))
 
+ABOUT = {
+    "what": "point-in-time set: labels with 20 features, ten feature rows an entity",
+    "reach": ">= 10 x Feast, no row lost",
+}
 
-def measure(
-    names: Iterable[str], rounds: int, scale: float, limit_s: float, say: Callable[[str], None]
-) -> Figures:
+
+def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, keep: Keep) -> None:
     """Run the named participants on the same labels and feature rows."""
     with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
         known = {one.name: one for one in _participants(Path(name), scale, limit_s)}
-        found = run([known[one] for one in NAMES if one in names], rounds, JUDGED, say)
-    return {
-        "what": "point-in-time set: labels with 20 features, ten feature rows an entity",
-        "reach": ">= 10 x Feast, no row lost",
-        "participants": found,
-    }
+        run([known[one] for one in NAMES if one in names], rounds, JUDGED, keep)
 
 
 def _participants(folder: Path, scale: float, limit_s: float) -> Iterator[Participant]:

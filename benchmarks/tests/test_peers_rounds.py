@@ -26,8 +26,10 @@ def fails() -> Figures:
     raise PeerFailed("exit 1: no such wheel")
 
 
-def quiet(_: str) -> None:
-    """Say nothing."""
+def told(people: list[Participant], rounds: int) -> Figures:
+    kept: list[Figures] = []
+    run(people, rounds, ["rate"], kept.append, lambda _: None)
+    return kept[-1]
 
 
 def test_rounds_alternate_and_the_median_is_kept() -> None:
@@ -36,7 +38,7 @@ def test_rounds_alternate_and_the_median_is_kept() -> None:
         Participant(name, {"how": name}, right, measured(rates, order, name))
         for name, rates in (("a", [1.0, 9.0, 2.0]), ("b", [5.0, 5.0, 5.0]))
     ]
-    found = run(people, 3, ["rate"], quiet)
+    found = told(people, 3)
     assert order == ["a", "b"] * 3
     assert found["a"]["rate"] == 2.0
     assert len(found["a"]["rounds"]) == 3
@@ -50,7 +52,7 @@ def test_who_cannot_be_run_is_named_with_the_reason_and_the_others_go_on() -> No
         Participant("late", {"how": "x"}, right, fails),
         Participant("good", {"how": "x"}, right, measured([1.0], order, "good")),
     ]
-    found = run(people, 1, ["rate"], quiet)
+    found = told(people, 1)
     assert order == ["good"]
     assert found["broken"]["failed"] == found["late"]["failed"] == "exit 1: no such wheel"
     assert "rate" not in found["late"]
@@ -58,5 +60,12 @@ def test_who_cannot_be_run_is_named_with_the_reason_and_the_others_go_on() -> No
 
 
 def test_a_wrong_check_makes_the_whole_figure_not_exact() -> None:
-    found = run([Participant("a", {}, wrong, measured([1.0], [], "a"))], 1, ["rate"], quiet)
+    found = told([Participant("a", {}, wrong, measured([1.0], [], "a"))], 1)
     assert not found["a"]["exact"]
+
+
+def test_what_is_found_is_kept_after_every_run() -> None:
+    kept: list[Figures] = []
+    people = [Participant(name, {}, right, measured([1.0], [], name)) for name in ("a", "b")]
+    run(people, 1, ["rate"], kept.append, lambda _: None)
+    assert [list(one) for one in kept] == [["a"], ["a", "b"]]

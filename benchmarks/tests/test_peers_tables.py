@@ -106,3 +106,15 @@ def test_every_result_there_is_reaches_the_page(tmp_path: Path) -> None:
     write_all(page, tmp_path)
     assert "7,000" in page.read_text()
     assert "old" not in page.read_text()
+
+
+def test_each_rate_of_the_freshness_row_has_its_line() -> None:
+    one = {"exact": True}
+    figures: dict[str, Any] = {}
+    for rate in (1_000, 20_000):
+        one |= {f"probes_{rate}": 40, f"published_per_second_{rate}": rate - 1}
+        figures |= {f"p50_ms_{rate}": 3.21, f"p99_ms_{rate}": 14.0}
+    peer = {"how": "x", "exact": True, "rounds": [one], **figures}
+    made = table("freshness", a_result(flink=peer))
+    assert "| flink | 1,000 | 999 | 3.2 ms | 14.0 ms | 40 | exact |" in made
+    assert "| flink | 20,000 | 19,999 | 3.2 ms | 14.0 ms | 40 | exact |" in made
