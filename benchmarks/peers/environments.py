@@ -14,7 +14,6 @@ from benchmarks.peers.processes import PeerFailed
 HERE = Path(__file__).parent
 ROOT = Path(__file__).parents[2] / ".tidemill" / "peers"
 JAVA_PEERS = ("kafka_streams", "flink")
-PYTHON_PEERS = ("quix", "bytewax", "faust", "feast", "duckdb", "pandas", "redis")
 STAMP = ".made-from"
 HEAP = "-Xmx3g"
 # Flink's serialisers and Kafka's client reach into these packages; without them they only warn.

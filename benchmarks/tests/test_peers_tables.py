@@ -109,7 +109,7 @@ def test_every_result_there_is_reaches_the_page(tmp_path: Path) -> None:
 
 
 def test_each_rate_of_the_freshness_row_has_its_line() -> None:
-    one = {"exact": True}
+    one: dict[str, Any] = {"exact": True}
     figures: dict[str, Any] = {}
     for rate in (1_000, 20_000):
         one |= {f"probes_{rate}": 40, f"published_per_second_{rate}": rate - 1}
