@@ -30,6 +30,14 @@ OWN: Mapping[str, tuple[str, int, str]] = {
             " the processor time of all three counts; archiver off"
         ),
     ),
+    "tidemill-backlog": (
+        "backlog",
+        1_000_000,
+        (
+            "the same, but everything is published before the worker starts, as the peers read a"
+            " topic that is full; the costs of publishing and of draining are added up"
+        ),
+    ),
     "tidemill-columns": (
         "columns",
         3_000_000,

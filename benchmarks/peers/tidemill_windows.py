@@ -1,8 +1,9 @@
 """Tidemill on the windowed row, as a user runs it: publish over gRPC, read features over gRPC.
 
-`publish` takes the events' JSON through ingestion's Publish in batches; ingestion, the features
-worker and the replica that answers reads are all counted. `columns` starts the worker on a backlog
-of columnar records: the engine alone. A run is done when the replica has every event.
+`publish` takes the events' JSON through ingestion's Publish in batches while the features worker
+runs; ingestion, the worker and the replica that answers reads are all counted. `backlog` publishes
+everything first and then starts the worker, as the peers read a topic that is full. `columns`
+starts the worker on columnar records: the engine alone. A run is done when the replica has it all.
 """
 
 from __future__ import annotations
@@ -99,22 +100,50 @@ class Tidemill:
             )
             return self._outcome(client, name, load, usage)
 
+    def backlog(self, load: Workload) -> Outcome:
+        """Publish everything with the engine stopped, then let it drain: two costs, added up."""
+        name = f"backlog{next(self._runs)}"
+        bodies = requests(name, load)
+        with applied(self._stack, project(name)) as client:
+            with self._started(("ingestion",)):
+                address = where(self._stack).of("ingestion")
+                take_up(address, pb.PublishRequest.FromString(bodies[0]).events[0])
+                published = self._measured(
+                    ("ingestion",), lambda: asyncio.run(publish_all(address, bodies)), lambda: True
+                )
+            drained = self._drained(client, name, load)
+        share = load.events / max(drained.events, 1)  # what the first flush had is not in it
+        usage = Usage(
+            published.seconds + drained.usage.seconds * share,
+            published.cpu_seconds + drained.usage.cpu_seconds * share,
+            max(published.peak_mib, drained.usage.peak_mib),
+            {**published.by_process, **drained.usage.by_process},
+        )
+        return Outcome(load.events, usage, drained.verdict)
+
     def columns(self, load: Workload) -> Outcome:
         """Start the engine on a backlog of columnar records; begun at its first flush."""
         name = f"columns{next(self._runs)}"
         spec = stream_spec(normalise(loads(project(name)).project), name)
         asyncio.run(fill(self._stack.address("kafka"), spec, load))
-        names = ("features-worker", "features-server")
-        with applied(self._stack, project(name)) as client, self._started(names[1:]):
-            self._stack.start_process(names[0])
+        with applied(self._stack, project(name)) as client:
+            return self._drained(client, name, load)
+
+    def _drained(self, client: Client, name: str, load: Workload) -> Outcome:
+        worker, replica = "features-worker", "features-server"
+        with self._started((replica,)):
+            self._stack.start_process(worker)
             try:
                 self._await(lambda: self._position(client, name) > 0, "the first flush")
-                missed = self._position(client, name) * BATCH
-                usage = self._measured(names, lambda: None, lambda: self._has(client, name))
+                states = self._states(client, name)
+                done = sum(at / max(end, 1) for at, end in states) / PARTITIONS
+                usage = self._measured(
+                    (worker, replica), lambda: None, lambda: self._has(client, name)
+                )
                 outcome = self._outcome(client, name, load, usage)
             finally:
-                self._stack.stop_process(names[0])
-        return Outcome(load.events - missed, outcome.usage, outcome.verdict)
+                self._stack.stop_process(worker)
+        return Outcome(round(load.events * (1 - done)), outcome.usage, outcome.verdict)
 
     @contextmanager
     def _started(self, names: Iterable[str]) -> Iterator[None]:
