@@ -152,7 +152,7 @@ CONTENDERS = (
         "flink-panes",
         "flink",
         _flink("panes"),
-        "as flink-sliding; panes of 5 minutes in map state per key, merged by a timer at each hop's end",
+        "as flink-sliding; 5-minute panes in map state per key, merged by a timer at a hop's end",
         "output topic, when a 5-minute hop ends and the next checkpoint is done",
         from_rows,
         1_000_000,
@@ -161,7 +161,7 @@ CONTENDERS = (
         "flink-tumbling",
         "flink",
         _flink("tumbling"),
-        "as flink-sliding; a tumbling window of 5 minutes alone: its panes are merged by the reader",
+        "as flink-sliding; a tumbling window of 5 minutes alone; the reader merges its panes",
         "none of the three windows: the reader merges the output topic's panes",
         lambda load, output, _: merged(
             [(row[0], end - HOP_MS, row[2]) for row, end in _csv(one.decode() for one in output)],
