@@ -16,13 +16,13 @@ EDITABLE := .venv/.editable-$(call hash,pyproject.toml constraints.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help install environment parts format lint types protos check unit test integration \
-        demo bench up down logs clean
+        demo bench bench-peers up down logs clean
 
 ##@ Set-up
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "; print "make <target>"} \
 	  /^##@ / {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: environment $(KERNELS) parts ## the environment and the parts of the local stack; quick when done
 
@@ -88,6 +88,9 @@ demo: install ## the flights of New York 2013: the whole loop on real data
 
 bench: install ## measure what the README states
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: install ## measure beside other engines (docs/benchmarks.md)
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 up: install ## start the stack and stay (Ctrl-C stops it)
 	$(BIN)/python -m tidemill_local up $(ARGS)

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 
 from benchmarks.harness import applied, quantiles, running, wait_for_views, where, write
 from benchmarks.publish import wait_for_stream
@@ -38,6 +39,7 @@ views:
 """
 BACKGROUND_BATCH = 10
 PROBE_EVERY_S = 0.05
+KINDS = ("token", "polling")
 
 
 async def background(client: AsyncClient, rate: float, ids: itertools.count[int]) -> None:
@@ -71,21 +73,36 @@ async def probe(client: AsyncClient, number: int, *, polling: bool) -> float:
             return time.perf_counter() - begun
 
 
-async def measure(addresses: Addresses, rate: float, seconds: float) -> dict[str, object]:
-    """Run both kinds of probe under load: reading with the token, and polling without it."""
+async def measure(
+    addresses: Addresses, rate: float, seconds: float, kinds: Sequence[str] = KINDS
+) -> dict[str, dict[str, float]]:
+    """Run each kind of probe under load: reading with the token, and polling without it.
+
+    A load that ends, or that the machine cannot carry, makes the figures worthless: what was
+    published per second stands beside them.
+    """
     async with connect(addresses) as client, connect(addresses) as load:
-        noise = asyncio.create_task(background(load, rate, itertools.count()))
+        ids = itertools.count()
+        noise, begun = asyncio.create_task(background(load, rate, ids)), time.perf_counter()
         await asyncio.sleep(3.0)
         numbers = itertools.count()
-        found: dict[str, list[float]] = {"token": [], "polling": []}
+        found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for kind, times in found.items():
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 times.append(await probe(client, next(numbers), polling=kind == "polling"))
                 await asyncio.sleep(PROBE_EVERY_S)
+        published = round(next(ids) / (time.perf_counter() - begun))
+        if noise.done():
+            await noise
         noise.cancel()
     return {
-        f"with_{kind}": {"probes": len(times), **quantiles(times)} for kind, times in found.items()
+        f"with_{kind}": {
+            "probes": len(times),
+            "published_per_second": published,
+            **quantiles(times),
+        }
+        for kind, times in found.items()
     }
 
 

@@ -83,8 +83,8 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def write(name: str, figures: dict[str, Any]) -> None:
-    """Store and print a result with what it was measured on."""
+def write(name: str, figures: dict[str, Any], *, quiet: bool = False) -> None:
+    """Store a result with what it was measured on, and print it unless it is to be quiet."""
     result = {
         "name": name,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -100,4 +100,5 @@ def write(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    if not quiet:
+        print(text)

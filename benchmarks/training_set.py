@@ -135,22 +135,23 @@ async def server(kafka: str, registry: str, folder: Path) -> AsyncIterator[Featu
             await process.wait()
 
 
-async def build(stub: FeatureServiceAsyncStub) -> tuple[pb.TrainingSet, float]:
+async def build(
+    stub: FeatureServiceAsyncStub, request: pb.BuildTrainingSetRequest
+) -> tuple[pb.TrainingSet, float]:
     """Build once; return the set and the seconds that the client waited."""
     begun = time.perf_counter()
     result = pb.TrainingSet()
-    request = pb.BuildTrainingSetRequest(model=MODEL)
     async for reply in rpc.stream(stub.BuildTrainingSet, request, timeout=READY_S):
         result = reply.result
     return result, time.perf_counter() - begun
 
 
-async def first_build(stub: FeatureServiceAsyncStub) -> None:
+async def first_build(stub: FeatureServiceAsyncStub, request: pb.BuildTrainingSetRequest) -> None:
     """Build as soon as the server can."""
     end = time.perf_counter() + READY_S
     while True:
         try:
-            await build(stub)
+            await build(stub, request)
         except TidemillError:
             if time.perf_counter() > end:
                 raise
@@ -168,7 +169,7 @@ def said(folder: Path) -> list[dict[str, float]]:
 async def measure(kafka: str, folder: Path) -> dict[str, object]:
     """Publish, archive, build again and again."""
     project = normalise(load(FLIGHTS / "tidemill.yaml"))
-    broker = Broker(kafka)
+    broker, request = Broker(kafka), pb.BuildTrainingSetRequest(model=MODEL)
     async with one_project(project) as (registry, _), administering(broker) as admin:
         specs = [stream_spec(project, stream.name) for stream in project.streams]
         await admin.ensure([topics.REGISTRY_EVENTS, *(spec.topic for spec in specs)])
@@ -177,8 +178,8 @@ async def measure(kafka: str, folder: Path) -> dict[str, object]:
                 producer.enqueue(spec.topic.name, value, partition=partition)
             await producer.flush(60.0)
         async with server(kafka, registry, folder) as stub:
-            await first_build(stub)
-            runs = [await build(stub) for _ in range(BUILDS)]
+            await first_build(stub, request)
+            runs = [await build(stub, request) for _ in range(BUILDS)]
     assert len({result.row_hash for result, _ in runs}) == 1
     logged = said(folder)
     best = min(result.seconds for result, _ in runs)

@@ -1,0 +1,1 @@
+"""Tidemill beside its peers, on the same work."""
