@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, SpanKind
 from tidemill.errors import Exhausted, Transient, Unavailable
 from tidemill_common import events, telemetry
 from tidemill_common.kafka import Producer, Sent
-from tidemill_ingestion.batching import Placement, Slice, cut, halves, place
+from tidemill_ingestion.batching import Placement, Slice, cut, encoded, place
 from tidemill_ingestion.schema import StreamSchema
 from tidemill_ingestion.validation import Batch
 
@@ -21,8 +21,6 @@ STALLED_SECONDS = 2.0
 GATHER_LIMIT = 20_000
 """Rows of one gathering; what is above waits for the next one."""
 MAX_LINKS = 16
-RECORD_BYTES = 900_000
-"""Largest value of a record of more than one event; the broker takes 1 MiB."""
 
 
 @dataclass(slots=True)
@@ -121,7 +119,7 @@ class Appender:
         with _span(schema, taken):
             headers = events.event_headers(schema.fingerprint)
             for whole in cut([waiting.batch for waiting in taken], self._batch_events):
-                for piece, value in _encoded(whole):
+                for piece, value in encoded(whole):
                     slices.append(piece)
                     future = self._enqueue(schema.topic, piece.partition, value, headers)
                     futures.append(future)
@@ -172,15 +170,6 @@ def _take(waiting: list[_Waiting]) -> list[_Waiting]:
     taken = waiting[:count]
     del waiting[:count]
     return taken
-
-
-def _encoded(piece: Slice) -> Iterator[tuple[Slice, bytes]]:
-    value = events.encode(piece.columns)
-    if len(value) <= RECORD_BYTES or len(piece.rows) == 1:
-        yield piece, value
-        return
-    for half in halves(piece):
-        yield from _encoded(half)
 
 
 def _span(schema: StreamSchema, taken: Sequence[_Waiting]) -> AbstractContextManager[Span]:

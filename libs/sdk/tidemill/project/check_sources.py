@@ -69,14 +69,15 @@ def _shape(context: Context, path: str, source: pb.Source) -> bool:
         hint = "message: package.v1.Name"
         context.report.add(f"{path}.message", "a protobuf source needs a message", hint)
         return False
-    return all([_schema_id(context, f"{path}.schemas.{key}", key) for key in source.schemas])
+    wrong = [key for key in source.schemas if not _is_id(key)]
+    for key in wrong:
+        hint = f"a number up to {MAX_ID}"
+        context.report.add(f"{path}.schemas.{key}", f"{key!r} is no id of a schema", hint)
+    return not wrong
 
 
-def _schema_id(context: Context, path: str, key: str) -> bool:
-    good = key.isascii() and key.isdigit() and str(int(key)) == key and int(key) <= MAX_ID
-    if not good:
-        context.report.add(path, f"{key!r} is no id of a schema", f"a number up to {MAX_ID}")
-    return good
+def _is_id(key: str) -> bool:
+    return key.isascii() and key.isdigit() and str(int(key)) == key and int(key) <= MAX_ID
 
 
 def _columns(context: Context, path: str, stream: pb.Stream) -> Mapping[str, pb.FieldType] | None:
@@ -119,16 +120,7 @@ def _mapping(
     context: Context, path: str, stream: pb.Stream, columns: Mapping[str, pb.FieldType]
 ) -> None:
     source, report = stream.source, context.report
-    for key, owner in (("id", "event_id_field"), ("time", "event_time_field")):
-        if getattr(source, key) and (field := getattr(stream, owner)):
-            hint = f"map it: fields: {{{field}: ...}}"
-            report.add(f"{path}.{key}", f"the stream has an {owner}, {field!r}", hint)
-    if source.available and not stream.replay:
-        report.add(f"{path}.available", "only a stream marked replay may state it", "replay: true")
-    attributes = {"id": "string", "time": "timestamp", "available": "timestamp", "filter": "bool"}
-    for key, gives in attributes.items():
-        if sql := getattr(source, key):
-            _expression(context, f"{path}.{key}", sql, columns, gives)
+    _attributes(context, path, stream, columns)
     known = {field.name: field for field in stream.fields}
     for name, sql in source.fields.items():
         where = f"{path}.fields.{name}"
@@ -140,6 +132,23 @@ def _mapping(
     for field in stream.fields:
         if field.name not in source.fields and field.type:
             _same_name(context, f"{path}.fields", field, columns)
+
+
+def _attributes(
+    context: Context, path: str, stream: pb.Stream, columns: Mapping[str, pb.FieldType]
+) -> None:
+    """Check what is no field: id, time, available time and the filter."""
+    source, report = stream.source, context.report
+    for key, owner in (("id", "event_id_field"), ("time", "event_time_field")):
+        if getattr(source, key) and (field := getattr(stream, owner)):
+            hint = f"map it: fields: {{{field}: ...}}"
+            report.add(f"{path}.{key}", f"the stream has an {owner}, {field!r}", hint)
+    if source.available and not stream.replay:
+        report.add(f"{path}.available", "only a stream marked replay may state it", "replay: true")
+    gives = {"id": "string", "time": "timestamp", "available": "timestamp", "filter": "bool"}
+    for key, kind in gives.items():
+        if sql := getattr(source, key):
+            _expression(context, f"{path}.{key}", sql, columns, kind)
 
 
 def _expression(

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from google._upb._message import Descriptor as CDescriptor
-    from google._upb._message import FieldDescriptor as CField
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
 FILE: Final = "schema.proto"
 INSTANT: Final = "google.protobuf.Timestamp"
+NO_COLUMN: Final = frozenset({FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_GROUP})
 STORED: Final = {
     FieldDescriptor.CPPTYPE_BOOL: Stored.BOOL,
     FieldDescriptor.CPPTYPE_INT32: Stored.INT64,
@@ -43,7 +43,7 @@ STORED: Final = {
 
 
 @lru_cache(maxsize=64)
-def descriptor(text: str, name: str) -> Descriptor | CDescriptor:
+def descriptor(text: str, name: str) -> Descriptor:
     """Return a message's descriptor, in a pool of its own; SchemaError says what is wrong."""
     pool = descriptor_pool.DescriptorPool()
     files = descriptor_pb2.FileDescriptorSet.FromString(_compiled(text))
@@ -75,7 +75,10 @@ def _columns(
 ) -> Iterator[Column]:
     for field in message.fields:
         where = (*path, field.name)
-        if field.is_repeated or field.type in {FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_GROUP}:
+        if field.is_repeated or field.type in {
+            FieldDescriptor.TYPE_BYTES,
+            FieldDescriptor.TYPE_GROUP,
+        }:
             continue
         inner = field.message_type
         if inner is None:
