@@ -123,13 +123,14 @@ class Bridge:
     async def _bridge(self, lane: _Lane, records: Sequence[Record]) -> bool:
         """Append a batch; return whether so much of it was bad that the source must stop."""
         found = self._source.events(records, self._clock.now_us())
-        stop_at = _too_bad(lane.outcomes, len(records), found.refusals)
-        if stop_at is not None:
-            records = records[: stop_at + 1]
-            found = _first(found, len(records))
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
-        batch = _missing(lane.progress, found.batch, offsets)
         dead = [at for at in sorted(found.refusals) if offsets[at] >= lane.progress.dead]
+        stop_at = _too_bad(lane.outcomes, len(records), dead, found.refusals)
+        if stop_at is not None:
+            records, offsets = records[: stop_at + 1], offsets[: stop_at + 1]
+            found = _first(found, len(records))
+            dead = [at for at in dead if at <= stop_at]
+        batch = _missing(lane.progress, found.batch, offsets)
         sends = [*self._events(batch, records), *self._dead(dead, found, records)]
         await self._durable(sends)
         lane.progress.reached(int(offsets[-1]) + 1, self._ends)
@@ -207,14 +208,22 @@ class Bridge:
                 ).inc(number)
 
 
-def _too_bad(outcomes: PartitionState, records: int, bad: Collection[int]) -> int | None:
-    """Note how each record ended; return the place of the one with which it became too much."""
-    if not bad:
+def _too_bad(
+    outcomes: PartitionState, records: int, dead: Sequence[int], refused: Collection[int]
+) -> int | None:
+    """Note how each record ended; return the place of the one with which it became too much.
+
+    What was set aside before, by an owner that then stopped, counts no second time.
+    """
+    if not refused:
         for _ in range(min(records, WINDOW)):
             outcomes.note(bad=False)
         return None
+    fresh = set(dead)
     for at in range(records):
-        outcomes.note(bad=at in bad)
+        if at in refused and at not in fresh:
+            continue
+        outcomes.note(bad=at in fresh)
         if outcomes.is_too_bad():
             return at
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import Ranges, ranging
 from tidemill_ingestion.foreign.progress import Progress, bridged_to, dead_to, places
 from tidemill_ingestion.foreign.source import ForeignSource
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,16 @@ class KafkaTargets:
                     await _look(ranges, number, target, ends[target], open_)
         for tp, progress in open_.items():
             _check(tp, progress, have[tp])
+        logger.info(
+            "bridge.looked",
+            extra={
+                "topic": source.topic,
+                "partitions": {
+                    tp.partition: [committed.get(tp), int(progress.done.max())]
+                    for tp, progress in found.items()
+                },
+            },
+        )
         return found
 
 
