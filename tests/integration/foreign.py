@@ -26,7 +26,14 @@ AVRO_1 = {
     "namespace": "rides.v1",
     "fields": [
         {"name": "ride_id", "type": "string"},
-        {"name": "user", "type": {"type": "record", "name": "User", "fields": [{"name": "id", "type": "string"}]}},
+        {
+            "name": "user",
+            "type": {
+                "type": "record",
+                "name": "User",
+                "fields": [{"name": "id", "type": "string"}],
+            },
+        },
         {"name": "cents", "type": "long"},
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
         {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["RIDE", "TEST"]}},
@@ -36,7 +43,7 @@ AVRO_2 = {
     **AVRO_1,
     "fields": [
         {"name": "tags", "type": {"type": "array", "items": "string"}},
-        *AVRO_1["fields"],  # type: ignore[misc]
+        *AVRO_1["fields"],
         {"name": "tip", "type": ["null", "double"], "default": None},
     ],
 }
@@ -83,7 +90,9 @@ _VIEW = """
 
 def project(highest_json: int = HIGHEST_CENTS) -> str:
     """Three streams with their sources; JSON's fares may be up to `highest_json` cents."""
-    avro = "".join(f"        {number}: '{json.dumps(schema)}'\n" for number, schema in AVRO_IDS.items())
+    avro = "".join(
+        f"        {number}: '{json.dumps(schema)}'\n" for number, schema in AVRO_IDS.items()
+    )
     proto = "".join(f"        {line}\n" for line in PROTO.splitlines())
     sources = {
         "js": "      format: json\n"
@@ -219,7 +228,9 @@ class App:
 
 def _spoilt(value: bytes, number: int) -> bytes:
     """Make bytes that are no ride: each time in another way."""
-    return [b"\xff" * 20 + str(number).encode(), value[: len(value) // 2], value + b"\xff"][number % 3]
+    return [b"\xff" * 20 + str(number).encode(), value[: len(value) // 2], value + b"\xff"][
+        number % 3
+    ]
 
 
 async def make_topics(address: str, names: Sequence[str]) -> None:

@@ -100,8 +100,7 @@ def test_three_encodings_are_exact_although_the_bridge_is_killed(stack: LocalSta
         for part in range(2):
             for app in apps:
                 asyncio.run(write(kafka, app.name, list(app.records(RECORDS))))
-            bridged = part * RECORDS * len(apps)
-            eventually(lambda more=bridged: arrived(stack) > more, "some events are bridged")
+            wait_for_more(stack, part * RECORDS * len(apps))
             stack.kill("ingestion-bridge")
         for app in apps:
             assert_exact(client, app.name, app.expected())
@@ -116,8 +115,13 @@ def test_three_encodings_are_exact_although_the_bridge_is_killed(stack: LocalSta
         assert raw_ids(stack, "js") == apps[0].ids() + Counter(ride.id for ride in dear)
 
 
-def arrived(stack: LocalStack) -> int:
-    return sum(sum(raw_ids(stack, name).values()) for name in ENCODERS)
+def wait_for_more(stack: LocalStack, events_before: int) -> None:
+    """Wait until the bridge is at work on what was written."""
+
+    def more() -> bool:
+        return sum(sum(raw_ids(stack, name).values()) for name in ENCODERS) > events_before
+
+    eventually(more, f"more than {events_before} events are bridged")
 
 
 def replay_the_dear(client: Client, app: App, dear: list[Ride]) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import fastavro
 import pytest
@@ -40,7 +40,10 @@ AVRO = json.dumps(
         "name": "Ride",
         "fields": [
             {"name": "id", "type": "string"},
-            {"name": "skipped", "type": {"type": "map", "values": {"type": "array", "items": "int"}}},
+            {
+                "name": "skipped",
+                "type": {"type": "map", "values": {"type": "array", "items": "int"}},
+            },
             {
                 "name": "user",
                 "type": [
@@ -69,7 +72,10 @@ AVRO = json.dumps(
             {"name": "tip", "type": ["null", "double"]},
             {"name": "paid", "type": ["null", "boolean"]},
             {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}]},
-            {"name": "kind", "type": ["null", {"type": "enum", "name": "K", "symbols": list(KINDS)}]},
+            {
+                "name": "kind",
+                "type": ["null", {"type": "enum", "name": "K", "symbols": list(KINDS)}],
+            },
             {"name": "either", "type": ["long", "string"]},
         ],
     }
@@ -169,7 +175,9 @@ class Protobuf:
             seconds, micros = divmod(to_us(row["at"]), 1_000_000)
             tree["at"] = {"seconds": seconds, "nanos": micros * 1_000}
         if "user" in tree:
-            tree["user"] = {name: value for name, value in tree["user"].items() if value is not None}
+            tree["user"] = {
+                name: value for name, value in tree["user"].items() if value is not None
+            }
         return RIDE(**tree).SerializeToString()
 
 
@@ -196,7 +204,9 @@ def _spoilt(value: bytes, data: st.DataObject) -> bytes:
     return bytes(changed)
 
 
-in_each = pytest.mark.parametrize("encoding", [Json(), Avro(), Protobuf()], ids=["json", "avro", "protobuf"])
+in_each = pytest.mark.parametrize(
+    "encoding", [Json(), Avro(), Protobuf()], ids=["json", "avro", "protobuf"]
+)
 
 
 @in_each
@@ -291,7 +301,7 @@ class TestFrames:
             "fields": [{"name": "cents", "type": "int"}, {"name": "id", "type": "string"}],
         }
     )
-    types = {"id": ARROW[pb.FIELD_TYPE_STRING], "cents": ARROW[pb.FIELD_TYPE_FLOAT64]}
+    types: ClassVar = {"id": ARROW[pb.FIELD_TYPE_STRING], "cents": ARROW[pb.FIELD_TYPE_FLOAT64]}
 
     def decoder(self) -> Framed:
         texts = {1: self.first, 70_000: self.second}

@@ -29,8 +29,12 @@ def test_a_record_says_up_to_where_its_own_source_goes(topic: str, partition: in
 def test_headers_of_others_and_broken_ones_say_nothing() -> None:
     for headers in ([], [("bridged", b"")], [("bridged", b"a/0/x")], [("bridged", b"\xff/0/1")]):
         assert bridged_to(headers, "a", 0) == 0
-    assert dead_to([("dlq-topic", b"a"), ("dlq-partition", b"0"), ("dlq-offset", b"7")], "a", 0) == 8
-    assert dead_to([("dlq-topic", b"a"), ("dlq-partition", b"1"), ("dlq-offset", b"7")], "a", 0) == 0
+    assert (
+        dead_to([("dlq-topic", b"a"), ("dlq-partition", b"0"), ("dlq-offset", b"7")], "a", 0) == 8
+    )
+    assert (
+        dead_to([("dlq-topic", b"a"), ("dlq-partition", b"1"), ("dlq-offset", b"7")], "a", 0) == 0
+    )
 
 
 @given(st.lists(offsets, min_size=1, max_size=50))

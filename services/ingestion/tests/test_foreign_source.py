@@ -59,8 +59,9 @@ def test_what_a_record_has_beside_its_value_can_be_read() -> None:
 
 
 def test_only_records_that_the_filter_keeps_are_events_and_the_others_are_not_even_mapped() -> None:
-    stream = a_foreign_stream({"filter": "cents > 100", "fields": {
-        "rider": '"user.id"', "fare": "CAST(ride AS DOUBLE)"}})
+    stream = a_foreign_stream(
+        {"filter": "cents > 100", "fields": {"rider": '"user.id"', "fare": "CAST(ride AS DOUBLE)"}}
+    )
     found = events(
         stream, a_record(1, ride="no number"), a_record(2, ride="2.5"), a_record(3, cents=None)
     )
@@ -69,9 +70,7 @@ def test_only_records_that_the_filter_keeps_are_events_and_the_others_are_not_ev
 
 
 def test_an_expression_that_fails_for_one_record_refuses_that_record_only() -> None:
-    stream = a_foreign_stream(
-        {"fields": {"rider": '"user.id"', "fare": "CAST(ride AS DOUBLE)"}}
-    )
+    stream = a_foreign_stream({"fields": {"rider": '"user.id"', "fare": "CAST(ride AS DOUBLE)"}})
     records = [a_record(n, ride="x" if n in {3, 8} else str(n)) for n in range(10)]
     found = events(stream, *records)
     assert sorted(found.refusals) == [3, 8]
@@ -103,7 +102,9 @@ def test_the_rules_of_the_stream_hold_for_foreign_events_too() -> None:
 
 
 def test_a_record_without_a_value_is_no_event_and_no_dead_letter() -> None:
-    found = events(a_foreign_stream(), a_record(1, value=None), a_record(2), a_record(3, value=None))
+    found = events(
+        a_foreign_stream(), a_record(1, value=None), a_record(2), a_record(3, value=None)
+    )
     assert (found.empty, found.refusals, len(rows(found))) == (2, {}, 1)
 
 

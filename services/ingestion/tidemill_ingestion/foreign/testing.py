@@ -110,9 +110,7 @@ class MemoryTopics:
     ) -> Sent:
         """Append and wait."""
         async with asyncio.timeout(timeout):
-            return await self.enqueue(
-                topic, value, key=key, partition=partition, headers=headers
-            )
+            return await self.enqueue(topic, value, key=key, partition=partition, headers=headers)
 
     async def progress(
         self, source: ForeignSource, partitions: Collection[TopicPartition]
