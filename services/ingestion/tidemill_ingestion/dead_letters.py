@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tidemill.definitions.v1 import project_pb2 as pb_definitions
 from tidemill.errors import FailedPrecondition, Invalid, NotFound, Rejected
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill_common import events, topics
@@ -80,7 +81,8 @@ class DeadLetters:
         self, topic: str, letter: letters.DeadLetter, reply: pb.ReplayDeadLettersResponse
     ) -> None:
         try:
-            partition, value = self._again(topic, letter)
+            stream = self.streams.sources.get(topic.removeprefix("events."))
+            partition, value = again(topic, letter, stream, self.clock.now_us())
         except Rejected as error:
             reply.refused += 1
             reply.reasons.append(f"{topic}.dlq offset {letter.position}: {error.message}")
@@ -105,21 +107,6 @@ class DeadLetters:
         )
         await self.ledger.confirm(topic, letter.position, sent.offset)
         reply.replayed += 1
-
-    def _again(self, topic: str, letter: letters.DeadLetter) -> tuple[int, bytes]:
-        """Return the partition and the value to append; Rejected if it would fail again."""
-        if letter.topic == topic:
-            return letter.partition, _value(topic, letter)
-        stream = self.streams.sources.get(topic.removeprefix("events."))
-        if stream is None:
-            raise FailedPrecondition(f"nothing reads {letter.topic} any more")
-        record = letter.record._replace(timestamp_ms=letter.written_ms)
-        found = compile_source(stream).events([record], self.clock.now_us())
-        if found.batch is None:
-            reasons = [f"{one.field}: {one.reason}" for one in found.refusals.values()]
-            raise Invalid("; ".join(reasons) or "the source leaves this record out")
-        row = _replaying(found.batch.rows, topic, letter.position)
-        return int(found.batch.partitions[0]), events.encode(row)
 
     def _headers(self, topic: str) -> list[tuple[str, bytes]]:
         schema = self.streams.get(topic.removeprefix("events."))
@@ -160,6 +147,26 @@ def _topic(stream: str) -> str:
         raise Invalid("name a stream, or a topic")
     name = stream.removesuffix(".dlq")
     return name if "." in name else f"events.{name}"
+
+
+def again(
+    topic: str, letter: letters.DeadLetter, stream: pb_definitions.Stream | None, now_us: int
+) -> tuple[int, bytes]:
+    """Return the partition of `topic` and the value to append; Rejected if it would fail again.
+
+    `stream` is that of the topic, if it has a source.
+    """
+    if letter.topic == topic:
+        return letter.partition, _value(topic, letter)
+    if stream is None:
+        raise FailedPrecondition(f"nothing reads {letter.topic} any more")
+    record = letter.record._replace(timestamp_ms=letter.written_ms)
+    found = compile_source(stream).events([record], now_us)
+    if found.batch is None:
+        reasons = [f"{one.field}: {one.reason}" for one in found.refusals.values()]
+        raise Invalid("; ".join(reasons) or "the source leaves this record out")
+    row = _replaying(found.batch.rows, topic, letter.position)
+    return int(found.batch.partitions[0]), events.encode(row)
 
 
 def _value(topic: str, letter: letters.DeadLetter) -> bytes:
