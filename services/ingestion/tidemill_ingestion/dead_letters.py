@@ -163,8 +163,8 @@ def again(
     record = letter.record._replace(timestamp_ms=letter.written_ms)
     found = compile_source(stream).events([record], now_us)
     if found.batch is None:
-        reasons = [f"{one.field}: {one.reason}" for one in found.refusals.values()]
-        raise Invalid("; ".join(reasons) or "the source leaves this record out")
+        reasons = "; ".join(map(str, found.refusals.values()))
+        raise Invalid(reasons or "the source leaves this record out")
     row = _replaying(found.batch.rows, topic, letter.position)
     return int(found.batch.partitions[0]), events.encode(row)
 

@@ -158,13 +158,11 @@ class Bridge:
     ) -> Iterator[asyncio.Future[Sent]]:
         """Set bad records aside as they came, with the dead letters of the stream."""
         for at in places:
-            refusal = found.refusals[at]
-            reason = f"{refusal.field}: {refusal.reason}" if refusal.field else refusal.reason
             yield asyncio.ensure_future(
                 dead_letters.write(
                     self._producer,
                     records[at],
-                    Invalid(reason),
+                    Invalid(str(found.refusals[at])),
                     self._origin,
                     topic=self._source.schema.topic,
                 )
