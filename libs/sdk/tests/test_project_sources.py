@@ -190,8 +190,8 @@ def test_an_attribute_of_the_stream_and_of_the_source_do_not_go_together() -> No
 
 
 def test_a_copy_that_comes_late_must_be_recognised() -> None:
-    (only,) = problems("topic: t\nformat: json", "dedupe: 30s\n")
-    assert "streams.ride.dedupe: a stream with a source needs a dedupe of at least 1m" in only
+    (only,) = problems("topic: t\nformat: json", "dedupe: 9m\n")
+    assert "streams.ride.dedupe: a stream with a source needs a dedupe of at least 10m" in only
 
 
 def test_schemas_of_several_ids_must_agree_on_types() -> None:

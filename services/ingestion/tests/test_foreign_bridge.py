@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.errors import Misconfigured, TooLarge, Transient
+from tidemill.errors import Misconfigured, TooLarge, Transient, Unavailable
 from tidemill_common import events
 from tidemill_common.clock import from_us
 from tidemill_common.kafka import Record, TooManyDeadLetters, TopicPartition
 from tidemill_common.testing.clock import FrozenClock
 from tidemill_ingestion.foreign.bridge import Bridge
+from tidemill_ingestion.foreign.lapses import Lapses
 from tidemill_ingestion.foreign.source import compile_source
 from tidemill_ingestion.foreign.testing import TOPIC, MemoryTopics, a_foreign_stream, a_record
 from tidemill_ingestion.testing import NOW_US
@@ -24,12 +25,14 @@ SOURCE = compile_source(a_foreign_stream())
 POISON = b"no json"
 
 
-def a_bridge(topics: MemoryTopics) -> Bridge:
+def a_bridge(topics: MemoryTopics, clock: FrozenClock | None = None) -> Bridge:
+    clock = clock or FrozenClock(from_us(NOW_US))
     return Bridge(
         SOURCE,
         topics,
         topics,  # type: ignore[arg-type]  # in memory it is a producer too
-        FrozenClock(from_us(NOW_US)),
+        clock,
+        Lapses(clock, 5.0),
         group="g",
         batch_events=3,
         timeout=5.0,
@@ -152,6 +155,33 @@ async def test_a_source_that_is_started_again_after_a_burst_goes_on_behind_it() 
     await consume(topics, source, [])
     assert dead(topics) == [(0, n) for n in range(5, 18)]
     assert ids(topics) == Counter(f"0:{n}" for n in range(40) if not 4 < n < 18)
+
+
+async def test_an_owner_that_stood_still_finds_what_the_next_one_appended() -> None:
+    topics, clock = MemoryTopics(), FrozenClock(from_us(NOW_US))
+    source = a_source(30, frozenset(), 0)
+    frozen = a_bridge(topics, clock)
+    frozen.assigned([TopicPartition(TOPIC, 0)])
+    await frozen.handle(source[:10])
+    await consume(topics, source[:20], [])
+    clock.advance(3_600.0)
+    await frozen.handle(source[10:])
+    assert ids(topics) == Counter(f"0:{n}" for n in range(30))
+
+
+async def test_an_owner_that_stood_still_while_it_decoded_appends_nothing() -> None:
+    topics, clock = MemoryTopics(), FrozenClock(from_us(NOW_US))
+
+    class Slow(FrozenClock):
+        def now_us(self) -> int:
+            clock.advance(3_600.0)
+            return clock.now_us()
+
+    bridge = a_bridge(topics, clock)
+    bridge._clock = Slow(from_us(NOW_US))
+    with pytest.raises(Unavailable, match="stood still"):
+        await bridge.handle([a_record(1)])
+    assert ids(topics) == Counter()
 
 
 class Refusing(MemoryTopics):

@@ -11,7 +11,7 @@ from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Misconfigured
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
-from tidemill_common.clock import SystemClock
+from tidemill_common.clock import Clock, SystemClock
 from tidemill_common.kafka import (
     Admin,
     Broker,
@@ -23,6 +23,7 @@ from tidemill_common.kafka import (
 )
 from tidemill_common.project_source import projects
 from tidemill_ingestion.foreign.bridge import STAGE, Bridge
+from tidemill_ingestion.foreign.lapses import Lapses
 from tidemill_ingestion.foreign.source import ForeignSource, compile_source
 from tidemill_ingestion.foreign.targets import KafkaTargets
 from tidemill_ingestion.settings import Settings
@@ -46,13 +47,17 @@ async def bridge(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(rpc.serve([], {}, settings.listen, stop, health=health), name="rpc")
-        bridges = _Bridges(settings, broker, admin, producer, tasks)
+        clock = SystemClock()
+        lapses = Lapses(clock, settings.session_seconds / 2)
+        watching = tasks.create_task(lapses.run(), name="lapses")
+        bridges = _Bridges(settings, broker, admin, producer, tasks, clock, lapses)
         health.set(True)
         async for applied in projects(settings.registry, broker, stop):
             await admin.ensure(event_topics(applied.project))
             await bridges.adopt(applied.project)
             logger.info("bridge.applied", extra={"sources": sorted(bridges.running)})
         await bridges.adopt(pb.Project())
+        watching.cancel()
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class _Bridges:
     admin: Admin
     producer: Producer
     tasks: asyncio.TaskGroup
+    clock: Clock
+    lapses: Lapses
     running: dict[str, _Running] = field(default_factory=dict)
 
     async def adopt(self, project: pb.Project) -> None:
@@ -122,7 +129,8 @@ class _Bridges:
             source,
             KafkaTargets(self.broker, self.admin, group),
             self.producer,
-            SystemClock(),
+            self.clock,
+            self.lapses,
             group=group,
             batch_events=self.settings.batch_events,
             timeout=self.settings.append_timeout_s,

@@ -21,8 +21,10 @@ OWN: Final = re.compile(
     r"(events|features|predictions|labels)\..*|alerts|registry\.events|training\.requests"
 )
 MAX_ID: Final = 2**32 - 1
-SHORTEST_DEDUPE_US: Final = durations.UNITS_US["m"]
-"""A copy that a bridge sends late comes at most so much later: it must be recognised."""
+SHORTEST_DEDUPE_US: Final = 10 * durations.UNITS_US["m"]
+"""A copy that a bridge sends late must be recognised: after ten minutes brokers close idle
+connections, and with them what waits in one.
+"""
 
 
 def check_source(context: Context, stream: pb.Stream) -> None:
@@ -32,7 +34,7 @@ def check_source(context: Context, stream: pb.Stream) -> None:
     _topic(context, f"{path}.topic", source.topic)
     if stream.HasField("dedupe") and stream.dedupe.ToMicroseconds() < SHORTEST_DEDUPE_US:
         where = f"streams.{stream.name}.dedupe"
-        report.add(where, "a stream with a source needs a dedupe of at least 1m")
+        report.add(where, "a stream with a source needs a dedupe of at least 10m")
     if source.format == pb.FORMAT_UNSPECIFIED:
         report.add(f"{path}.format", "a source needs a format", "json, avro or protobuf")
         return
@@ -84,15 +86,14 @@ def _columns(context: Context, path: str, stream: pb.Stream) -> Mapping[str, pb.
     source, report = stream.source, context.report
     if source.format == pb.FORMAT_JSON:
         return _json_columns(context, f"{path}.columns", stream)
-    texts = {f"{path}.schemas.{key}": text for key, text in source.schemas.items()}
     found: dict[str, pb.FieldType] = {}
     good = True
-    for where, text in (texts or {f"{path}.schema": source.schema}).items():
+    for key, text in sources.texts(source).items():
         try:
             for name, column in sources.schema_columns(source.format, text, source.message).items():
                 found[name] = sources.merged(name, found.get(name, column.type), column.type)
         except SchemaError as error:
-            report.add(where, str(error))
+            report.add(f"{path}.{key}", str(error))
             good = False
     return {**found, **RECORD} if good else None
 

@@ -38,6 +38,12 @@ def schema_columns(format_: pb.Format, text: str, message: str) -> dict[str, Col
     return protobuf.columns(text, message)
 
 
+def texts(source: pb.Source) -> dict[str, str]:
+    """Return the schemas by their key in the project file, ids in their order."""
+    by_id = {f"schemas.{key}": source.schemas[key] for key in sorted(source.schemas, key=int)}
+    return by_id or {"schema": source.schema}
+
+
 def columns_of(stream: pb.Stream) -> dict[str, pb.FieldType]:
     """Return the columns that the source's expressions see, the record's own among them.
 
@@ -48,7 +54,7 @@ def columns_of(stream: pb.Stream) -> dict[str, pb.FieldType]:
         declared = source.columns or {field.name: field.type for field in stream.fields}
         return {**dict(declared), **RECORD}
     found: dict[str, pb.FieldType] = {}
-    for text in source.schemas.values() if source.schemas else [source.schema]:
+    for text in texts(source).values():
         for name, column in schema_columns(source.format, text, source.message).items():
             found[name] = merged(name, found.get(name, column.type), column.type)
     return {**found, **RECORD}

@@ -7,8 +7,9 @@
 4. Return the note that is committed with the offset.
 
 Only one batch of a partition is under way, so that a target never holds a later part of the
-source without an earlier one. What an owner that lost the partition still has under way comes at
-most `timeout` later: its copies are recognised by their ids like those of any publisher.
+source without an earlier one. A process that stood still looks into the targets again before it
+appends. What it had under way when it stood still may come late: these copies are recognised by
+their ids, like those of any publisher.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tidemill.errors import Invalid, Misconfigured, OutcomeUnknown, Rejected
+from tidemill.errors import Invalid, Misconfigured, OutcomeUnknown, Rejected, Unavailable
 from tidemill_common import events, metrics
 from tidemill_common.clock import Clock
 from tidemill_common.kafka import (
@@ -35,6 +36,7 @@ from tidemill_common.kafka import (
 )
 from tidemill_common.kafka.partition_state import WINDOW, PartitionState
 from tidemill_ingestion.batching import cut, encoded
+from tidemill_ingestion.foreign.lapses import Lapses
 from tidemill_ingestion.foreign.progress import Progress, bridged
 from tidemill_ingestion.foreign.source import Bridged, ForeignSource
 from tidemill_ingestion.validation import Batch
@@ -53,9 +55,10 @@ class Targets(Protocol):
 
 @dataclass(slots=True)
 class _Lane:
-    """One partition of the source while it is ours."""
+    """One partition of the source while it is ours; looked up at a monotonic moment."""
 
     progress: Progress
+    looked_at: float
     outcomes: PartitionState = field(default_factory=PartitionState)
 
 
@@ -68,6 +71,7 @@ class Bridge:
         targets: Targets,
         producer: Producer,
         clock: Clock,
+        lapses: Lapses,
         *,
         group: str,
         batch_events: int,
@@ -78,11 +82,12 @@ class Bridge:
         self._targets = targets
         self._producer = producer
         self._clock = clock
+        self._lapses = lapses
         self._origin = dead_letters.Origin(group, "ingestion", STAGE)
         self._batch_events = batch_events
         self._timeout = timeout
         self._lanes: dict[TopicPartition, _Lane] = {}
-        self._looking: asyncio.Task[dict[TopicPartition, Progress]] | None = None
+        self._looking: asyncio.Task[dict[TopicPartition, _Lane]] | None = None
         self._ends = np.zeros(source.schema.partitions + 1, np.int64)
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
@@ -90,8 +95,13 @@ class Bridge:
         self._lanes = {}
         if self._looking is not None:
             self._looking.cancel()
-        work = self._targets.progress(self._source, partitions)
+        work = self._look(partitions)
         self._looking = asyncio.create_task(work, name=f"look {self._source.topic}")
+
+    async def _look(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, _Lane]:
+        moment = self._clock.monotonic()
+        found = await self._targets.progress(self._source, partitions)
+        return {tp: _Lane(progress, moment) for tp, progress in found.items()}
 
     async def handle(self, records: Sequence[Record]) -> str:
         """Bridge records of one partition; a repeat appends only what is missing."""
@@ -111,13 +121,12 @@ class Bridge:
         return lane.progress.note()
 
     async def _lane(self, tp: TopicPartition) -> _Lane:
-        if tp not in self._lanes:
+        if self._looking is not None:
             looking, self._looking = self._looking, None
-            found = await looking if looking is not None else {}
-            if tp not in found:
-                found = await self._targets.progress(self._source, [tp])
-            for each, progress in found.items():
-                self._lanes.setdefault(each, _Lane(progress))
+            self._lanes = await looking
+        lane = self._lanes.get(tp)
+        if lane is None or self._lapses.since(lane.looked_at):
+            self._lanes |= await self._look([tp])
         return self._lanes[tp]
 
     async def _bridge(self, lane: _Lane, records: Sequence[Record]) -> bool:
@@ -131,6 +140,8 @@ class Bridge:
             found = _first(found, len(records))
             dead = [at for at in dead if at <= stop_at]
         batch = _missing(lane.progress, found.batch, offsets)
+        if self._lapses.since(lane.looked_at):
+            raise Unavailable("the process stood still: another may have gone on from here")
         sends = [*self._events(batch, records), *self._dead(dead, found, records)]
         await self._durable(sends)
         lane.progress.reached(int(offsets[-1]) + 1, self._ends)

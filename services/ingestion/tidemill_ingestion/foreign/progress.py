@@ -57,9 +57,9 @@ class Progress:
     looked: npt.NDArray[np.int64]
 
     @classmethod
-    def fresh(cls, looked: Sequence[int]) -> Progress:
-        """Begin with targets that hold nothing of the source after these places."""
-        return cls(np.zeros(len(looked), np.int64), np.asarray(looked, np.int64))
+    def fresh(cls, looked: Sequence[int], committed: int = 0) -> Progress:
+        """Begin with what was committed: below it all is done, and the note speaks of the rest."""
+        return cls(np.full(len(looked), committed, np.int64), np.asarray(looked, np.int64))
 
     def missing(
         self, partitions: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]

@@ -44,11 +44,12 @@ class KafkaTargets:
         found: dict[TopicPartition, Progress] = {}
         open_: dict[TopicPartition, Progress] = {}
         for tp in partitions:
-            if have[tp] and committed.get(tp, -1) < have[tp]:
+            done = committed.get(tp, 0)
+            if done < have[tp]:
                 begin = places(notes.get(tp, ""), len(targets))
-                open_[tp] = found[tp] = Progress.fresh(begin)
+                open_[tp] = found[tp] = Progress.fresh(begin, done)
             else:
-                found[tp] = Progress.fresh([ends[target] for target in targets])
+                found[tp] = Progress.fresh([ends[target] for target in targets], done)
         if open_:
             async with ranging(self.broker) as ranges:
                 for number, target in enumerate(targets):

@@ -122,7 +122,7 @@ class MemoryTopics:
         found = {}
         for tp in partitions:
             begin = places(self.notes.get(tp, ""), len(targets))
-            found[tp] = Progress.fresh(begin)
+            found[tp] = Progress.fresh(begin, self.committed.get(tp, 0))
             for number, (log, first) in enumerate(zip(targets, begin, strict=True)):
                 reached = dead_to if number == schema.partitions else bridged_to
                 for record in log[first:]:
