@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -30,9 +32,10 @@ from tidemill_local.library import LocalStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
-SERVICES = ("registry", "ingestion", "ingestion-bridge", "features-worker", "features-server")
-RECORDS = 1_200
-"""Of one part of a topic; three parts are written."""
+BRIDGE = "ingestion-bridge"
+SERVICES = ("registry", "ingestion", BRIDGE, "features-worker", "features-server")
+RECORDS, PARTS, PAUSE_S = 120, 20, 0.3
+"""Records of one part of a topic."""
 
 
 @pytest.fixture
@@ -97,11 +100,14 @@ def test_three_encodings_are_exact_although_the_bridge_is_killed(stack: LocalSta
     asyncio.run(write(kafka, "js", [to_json(ride) for ride in dear]))
     with connect(addresses(stack), author="test") as client:
         apply(client, project())
-        for part in range(2):
-            for app in apps:
-                asyncio.run(write(kafka, app.name, list(app.records(RECORDS))))
-            wait_for_more(stack, part * RECORDS * len(apps))
-            stack.kill("ingestion-bridge")
+        with ThreadPoolExecutor(1) as writer:
+            writing = writer.submit(asyncio.run, write_all(kafka, apps))
+            for _ in range(2):
+                eventually(partial(more_than, stack, arrived(stack)), "the bridge at work")
+                pid = stack.pid(BRIDGE)
+                stack.kill(BRIDGE)
+                stack.wait_back(BRIDGE, pid)
+            writing.result()
         for app in apps:
             assert_exact(client, app.name, app.expected())
             assert raw_ids(stack, app.name) == app.ids()
@@ -115,13 +121,20 @@ def test_three_encodings_are_exact_although_the_bridge_is_killed(stack: LocalSta
         assert raw_ids(stack, "js") == apps[0].ids() + Counter(ride.id for ride in dear)
 
 
-def wait_for_more(stack: LocalStack, events_before: int) -> None:
-    """Wait until the bridge is at work on what was written."""
+async def write_all(kafka: str, apps: Sequence[App]) -> None:
+    """Write for some seconds, so that the bridge dies in the middle of its work."""
+    for _ in range(PARTS):
+        for app in apps:
+            await write(kafka, app.name, list(app.records(RECORDS)))
+        await asyncio.sleep(PAUSE_S)
 
-    def more() -> bool:
-        return sum(sum(raw_ids(stack, name).values()) for name in ENCODERS) > events_before
 
-    eventually(more, f"more than {events_before} events are bridged")
+def arrived(stack: LocalStack) -> int:
+    return sum(sum(raw_ids(stack, name).values()) for name in ENCODERS)
+
+
+def more_than(stack: LocalStack, before: int) -> bool:
+    return arrived(stack) > before
 
 
 def replay_the_dear(client: Client, app: App, dear: list[Ride]) -> None:
