@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.errors import Misconfigured, TooLarge, Transient, Unavailable
+from tidemill.errors import Exhausted, Misconfigured, TooLarge, Transient, Unavailable
 from tidemill_common import events
 from tidemill_common.clock import from_us
-from tidemill_common.kafka import Record, TooManyDeadLetters, TopicPartition
+from tidemill_common.kafka import Record, Sent, TooManyDeadLetters, TopicPartition
 from tidemill_common.testing.clock import FrozenClock
 from tidemill_ingestion.foreign.bridge import Bridge
 from tidemill_ingestion.foreign.lapses import Lapses
@@ -136,6 +137,32 @@ async def test_a_dead_letter_keeps_the_bytes_and_says_why_and_whence() -> None:
     assert headers["dlq-topic"] == TOPIC.encode()
     assert headers["dlq-message"].startswith(b"fare: must be finite")
     assert headers["dlq-timestamp"] == str(bad.timestamp_ms).encode()
+
+
+async def test_a_record_that_no_dead_letter_can_hold_blocks_nothing_and_is_named() -> None:
+    topics = MemoryTopics()
+    source = [a_record(0), a_record(1, value=b"x" * 2_000_000), a_record(2)]
+    await consume(topics, source, [])
+    (letter,) = topics.of("events.rides.dlq", 0)
+    assert (letter.value, dict(letter.headers)["dlq-offset"]) == (b"", b"1")
+    assert b"2000000 bytes" in dict(letter.headers)["dlq-message"]
+    assert ids(topics) == Counter(["0:0", "0:2"])
+
+
+async def test_a_producer_that_takes_no_more_gives_up_what_it_took_of_the_batch() -> None:
+    class Full(MemoryTopics):
+        taken: ClassVar[list[asyncio.Future[Sent]]] = []
+
+        def enqueue(self, *args: object, **more: object) -> asyncio.Future[Sent]:  # type: ignore[override]
+            if self.taken:
+                raise Exhausted("64 MiB wait for the broker")
+            self.taken.append(asyncio.get_running_loop().create_future())
+            return self.taken[0]
+
+    topics = Full()
+    with pytest.raises(Exhausted):
+        await consume(topics, a_source(20, frozenset(), 0), [])
+    assert topics.taken[0].cancelled()
 
 
 async def test_a_burst_of_bad_records_stops_the_source_at_the_tenth() -> None:

@@ -15,8 +15,9 @@ their ids, like those of any publisher.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +36,7 @@ from tidemill_common.kafka import (
     dead_letters,
 )
 from tidemill_common.kafka.partition_state import WINDOW, PartitionState
+from tidemill_common.topics import MAX_RECORD_BYTES
 from tidemill_ingestion.batching import cut, encoded
 from tidemill_ingestion.foreign.lapses import Lapses
 from tidemill_ingestion.foreign.progress import Progress, bridged
@@ -42,6 +44,8 @@ from tidemill_ingestion.foreign.source import Bridged, ForeignSource
 from tidemill_ingestion.validation import Batch
 
 STAGE = "bridge"
+MAX_KEPT_BYTES = MAX_RECORD_BYTES - 8_192
+"""Of a record that is set aside; the rest is for its reason and origin."""
 
 
 class Targets(Protocol):
@@ -115,7 +119,8 @@ class Bridge:
             raise
         if stopped:
             raise TooManyDeadLetters(
-                f"{tp.topic}/{tp.partition}: {lane.outcomes.row} dead letters in a row",
+                f"{tp.topic}/{tp.partition}: {lane.outcomes.row} dead letters in a row,"
+                f" {sum(lane.outcomes.outcomes)} of the last {len(lane.outcomes.outcomes)}",
                 hint=f"tidemill dlq list {self._source.schema.name}",
             )
         return lane.progress.note()
@@ -142,7 +147,7 @@ class Bridge:
         batch = _missing(lane.progress, found.batch, offsets)
         if self._lapses.since(lane.looked_at):
             raise Unavailable("the process stood still: another may have gone on from here")
-        sends = [*self._events(batch, records), *self._dead(dead, found, records)]
+        sends = chain(self._events(batch, records), self._dead(dead, found, records))
         await self._durable(sends)
         lane.progress.reached(int(offsets[-1]) + 1, self._ends)
         self._count(found, 0 if batch is None else batch.rows.num_rows, len(dead))
@@ -172,18 +177,21 @@ class Bridge:
             yield asyncio.ensure_future(
                 dead_letters.write(
                     self._producer,
-                    records[at],
+                    _kept(records[at]),
                     Invalid(str(found.refusals[at])),
                     self._origin,
                     topic=self._source.schema.topic,
                 )
             )
 
-    async def _durable(self, sends: Sequence[asyncio.Future[Sent]]) -> None:
+    async def _durable(self, sends: Iterable[asyncio.Future[Sent]]) -> None:
         """Wait until the broker has everything; what is given up is not sent later."""
+        under_way: list[asyncio.Future[Sent]] = []
         try:
+            for send in sends:
+                under_way.append(send)  # noqa: PERF402 (of a part that fails the rest is given up)
             async with asyncio.timeout(self._timeout):
-                for sent in await asyncio.gather(*sends):
+                for sent in await asyncio.gather(*under_way):
                     at = sent.partition if sent.topic == self._source.schema.topic else -1
                     self._ends[at] = max(self._ends[at], sent.offset + 1)
         except TimeoutError as error:
@@ -192,7 +200,7 @@ class Bridge:
         except Rejected as error:
             raise Misconfigured(f"an event cannot be appended: {error.message}") from error
         finally:
-            for send in sends:
+            for send in under_way:
                 send.cancel()
 
     def _count(self, found: Bridged, appended: int, dead: int) -> None:
@@ -236,6 +244,15 @@ def _too_bad(
         if outcomes.is_too_bad():
             return at
     return None
+
+
+def _kept(record: Record) -> Record:
+    """Return what of a record a dead letter can hold: all of it, or only where it lies."""
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    size = len(record.value or b"") + len(record.key or b"") + headers
+    if size <= MAX_KEPT_BYTES:
+        return record
+    return record._replace(key=None, value=b"", headers=())
 
 
 def _first(found: Bridged, records: int) -> Bridged:
