@@ -153,7 +153,7 @@ async def test_a_producer_that_takes_no_more_gives_up_what_it_took_of_the_batch(
     class Full(MemoryTopics):
         taken: ClassVar[list[asyncio.Future[Sent]]] = []
 
-        def enqueue(self, *args: object, **more: object) -> asyncio.Future[Sent]:  # type: ignore[override]
+        def enqueue(self, *args: object, **more: object) -> asyncio.Future[Sent]:
             if self.taken:
                 raise Exhausted("64 MiB wait for the broker")
             self.taken.append(asyncio.get_running_loop().create_future())
