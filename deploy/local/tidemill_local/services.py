@@ -32,6 +32,7 @@ class Service:
 SERVICES = (
     Service("registry", "tidemill_registry", variable="TIDEMILL_REGISTRY"),
     Service("ingestion", "tidemill_ingestion", variable="TIDEMILL_INGESTION"),
+    Service("ingestion-bridge", "tidemill_ingestion", ("bridge",)),
     Service("features-worker", "tidemill_features", ("worker",)),
     Service("features-server", "tidemill_features", ("server",), "TIDEMILL_FEATURES"),
     Service(

@@ -80,6 +80,33 @@ async def test_a_restart_goes_on_where_the_last_one_stopped(
     assert second.values == [b"3"]
 
 
+async def test_what_a_handler_returns_is_kept_beside_the_offset_it_belongs_to(
+    kafka: Broker, admin: Admin, producer: Producer, topic: topics.Topic
+) -> None:
+    await append(producer, topic, b"1", b"2", partition=0)
+    await append(producer, topic, b"3", partition=1)
+    handler = Handler(enough=3)
+    assigned: list[TopicPartition] = []
+
+    async def noting(records: Sequence[Record]) -> str | None:
+        await handler(records)
+        return f"up to {records[-1].offset}" if records[0].partition == 0 else None
+
+    group = f"{topic.name}.g"
+    async with asyncio.timeout(20):
+        await consume(
+            [topic.name],
+            noting,
+            kafka,
+            handler.stop,
+            group=group,
+            producer=producer,
+            assigned=assigned.extend,
+        )
+    assert await admin.notes(group) == {TopicPartition(topic.name, 0): "up to 1"}
+    assert set(assigned) >= {TopicPartition(topic.name, 0), TopicPartition(topic.name, 1)}
+
+
 async def test_a_part_that_is_away_makes_its_partition_wait_and_no_other(
     kafka: Broker, producer: Producer, topic: topics.Topic
 ) -> None:

@@ -26,6 +26,7 @@ CounterName = Literal[
     "tidemill_dead_letters_total",
     "tidemill_outbox_published_total",
     "tidemill_ingestion_events_total",
+    "tidemill_bridge_records_total",
     "tidemill_events_applied_total",
     "tidemill_events_late_total",
     "tidemill_duplicates_total",
@@ -49,6 +50,7 @@ CounterName = Literal[
     "tidemill_alerts_total",
 ]
 GaugeName = Literal[
+    "tidemill_bridge_stopped",
     "tidemill_consumer_lag_records",
     "tidemill_consumer_lag_seconds",
     "tidemill_producer_waiting_records",
@@ -135,6 +137,12 @@ CATALOGUE: Final = (
         "events by reply: accepted, rejected, unknown",
         "stream outcome",
     ),
+    _m(
+        "tidemill_bridge_records_total",
+        "record",
+        "records of foreign topics: appended, dead, left_out by the filter, empty, repeated",
+        "stream outcome",
+    ),
     _m("tidemill_events_applied_total", "event", "events that changed feature state", "stream"),
     _m("tidemill_events_late_total", "event", "events beyond the lateness bound", "stream"),
     _m("tidemill_duplicates_total", "event", "events whose id was seen before", "stream"),
@@ -188,6 +196,7 @@ CATALOGUE: Final = (
     ),
     _m("tidemill_labels_total", "row", "spine rows whose label became known", "model"),
     _m("tidemill_alerts_total", "alert", "changes of alert state", "model state"),
+    _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
     _m(
         "tidemill_consumer_lag_records", "record", "records between position and end", "topic group"
     ),

@@ -8,8 +8,8 @@ from pathlib import Path
 from tidemill.project import loads, read
 
 PAGE = Path("docs/project-file.md")
-MORE = """\
-      home_city: string
+MORE_FIELDS = "      home_city: string\n"
+MORE_STREAMS = """\
   tip_paid:
     key: [rider]
     fields: {rider: {type: string, required: true}, tip: float64}
@@ -21,8 +21,9 @@ def examples(language: str) -> list[str]:
 
 
 def test_the_yaml_of_the_page_is_one_good_project() -> None:
-    streams, *rest = examples("yaml")[1:]
-    assert loads(f"project: rides\n{streams}{MORE}{''.join(rest)}").problems == []
+    streams, source, *rest = examples("yaml")[1:]
+    whole = [streams, MORE_FIELDS, source, MORE_STREAMS, *rest]
+    assert loads(f"project: rides\n{''.join(whole)}").problems == []
 
 
 def test_the_python_of_the_page_is_a_good_project(tmp_path: Path) -> None:

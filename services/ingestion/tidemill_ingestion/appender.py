@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span, SpanKind
@@ -13,7 +12,7 @@ from opentelemetry.trace import Span, SpanKind
 from tidemill.errors import Exhausted, Transient, Unavailable
 from tidemill_common import events, telemetry
 from tidemill_common.kafka import Producer, Sent
-from tidemill_ingestion.batching import Placement, Slice, cut, halves, place
+from tidemill_ingestion.batching import Placement, Slice, cut, encoded, place
 from tidemill_ingestion.schema import StreamSchema
 from tidemill_ingestion.validation import Batch
 
@@ -24,8 +23,6 @@ GATHER_LIMIT = 20_000
 AT_ONCE = 2
 """Appends of one stream that may be under way before further events wait for company."""
 MAX_LINKS = 16
-RECORD_BYTES = 900_000
-"""Largest value of a record of more than one event; the broker takes 1 MiB."""
 
 
 @dataclass(slots=True)
@@ -127,7 +124,7 @@ class Appender:
         if lane.under_way < AT_ONCE:
             return
         lane.settled.clear()
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._linger):
                 await lane.settled.wait()
 
@@ -138,7 +135,7 @@ class Appender:
         with _span(schema, taken):
             headers = events.event_headers(schema.fingerprint)
             for whole in cut([waiting.batch for waiting in taken], self._batch_events):
-                for piece, value in _encoded(whole):
+                for piece, value in encoded(whole):
                     slices.append(piece)
                     future = self._enqueue(schema.topic, piece.partition, value, headers)
                     futures.append(future)
@@ -190,15 +187,6 @@ def _take(waiting: list[_Waiting]) -> list[_Waiting]:
     taken = waiting[:count]
     del waiting[:count]
     return taken
-
-
-def _encoded(piece: Slice) -> Iterator[tuple[Slice, bytes]]:
-    value = events.encode(piece.columns)
-    if len(value) <= RECORD_BYTES or len(piece.rows) == 1:
-        yield piece, value
-        return
-    for half in halves(piece):
-        yield from _encoded(half)
 
 
 def _span(schema: StreamSchema, taken: Sequence[_Waiting]) -> AbstractContextManager[Span]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tidemill_common import events
 from tidemill_ingestion.validation import Batch
+
+RECORD_BYTES: Final = 900_000
+"""Largest value of a record of more than one event; the broker takes 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ def halves(piece: Slice) -> tuple[Slice, Slice]:
     middle = len(piece.rows) // 2
     first = Slice(piece.partition, piece.columns.slice(0, middle), piece.rows[:middle])
     return first, Slice(piece.partition, piece.columns.slice(middle), piece.rows[middle:])
+
+
+def encoded(piece: Slice) -> Iterator[tuple[Slice, bytes]]:
+    """Encode a slice, in parts if its record would be too large."""
+    value = events.encode(piece.columns)
+    if len(value) <= RECORD_BYTES or len(piece.rows) == 1:
+        yield piece, value
+        return
+    for half in halves(piece):
+        yield from encoded(half)
 
 
 def _concatenate(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

@@ -5,6 +5,9 @@
    of its id, so that a repeat of this step within the stream's dedupe window counts once.
 3. Confirm it in the ledger.
 
+A record of a foreign topic is read again as its source is declared now, and what it gives is
+appended to the stream: the foreign topic itself is never written.
+
 A crash between 1 and 3 leaves a claim: repeated soon it is sent again (2 makes that harmless),
 later it is refused, because nothing would recognise the second copy.
 """
@@ -17,11 +20,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tidemill.errors import Invalid, NotFound
+from tidemill.definitions.v1 import project_pb2 as pb_definitions
+from tidemill.errors import FailedPrecondition, Invalid, NotFound, Rejected
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill_common import events, topics
+from tidemill_common.clock import Clock
 from tidemill_common.kafka import Broker, Producer, TopicPartition, administering
 from tidemill_common.kafka import dead_letters as letters
+from tidemill_ingestion.foreign.source import compile_source
+from tidemill_ingestion.handlers import Streams
 from tidemill_ingestion.store import Claim, Ledger
 
 REPEAT_SECONDS = 300.0
@@ -37,6 +44,8 @@ class DeadLetters:
     broker: Broker
     producer: Producer
     ledger: Ledger
+    streams: Streams
+    clock: Clock
 
     async def newest(
         self, stream: str, start: int | None, limit: int
@@ -71,6 +80,13 @@ class DeadLetters:
     async def _put_back(
         self, topic: str, letter: letters.DeadLetter, reply: pb.ReplayDeadLettersResponse
     ) -> None:
+        try:
+            stream = self.streams.sources.get(topic.removeprefix("events."))
+            partition, value = again(topic, letter, stream, self.clock.now_us())
+        except Rejected as error:
+            reply.refused += 1
+            reply.reasons.append(f"{topic}.dlq offset {letter.position}: {error.message}")
+            return
         match await self.ledger.claim(topic, letter.position, REPEAT_SECONDS):
             case Claim.DONE:
                 reply.already_replayed += 1
@@ -84,13 +100,17 @@ class DeadLetters:
                 return
         sent = await self.producer.send(
             topic,
-            _value(topic, letter),
-            key=letter.record.key,
-            partition=letter.partition,
-            headers=letter.record.headers,
+            value,
+            key=letter.record.key if letter.topic == topic else None,
+            partition=partition,
+            headers=letter.record.headers if letter.topic == topic else self._headers(topic),
         )
         await self.ledger.confirm(topic, letter.position, sent.offset)
         reply.replayed += 1
+
+    def _headers(self, topic: str) -> list[tuple[str, bytes]]:
+        schema = self.streams.get(topic.removeprefix("events."))
+        return events.event_headers(schema.fingerprint)
 
     async def _chosen(self, topic: str, positions: Sequence[int]) -> list[letters.DeadLetter]:
         first, end = await self._span(topic)
@@ -129,16 +149,40 @@ def _topic(stream: str) -> str:
     return name if "." in name else f"events.{name}"
 
 
+def again(
+    topic: str, letter: letters.DeadLetter, stream: pb_definitions.Stream | None, now_us: int
+) -> tuple[int, bytes]:
+    """Return the partition of `topic` and the value to append; Rejected if it would fail again.
+
+    `stream` is that of the topic, if it has a source.
+    """
+    if letter.topic == topic:
+        return letter.partition, _value(topic, letter)
+    if stream is None:
+        raise FailedPrecondition(f"nothing reads {letter.topic} any more")
+    record = letter.record._replace(timestamp_ms=letter.written_ms)
+    found = compile_source(stream).events([record], now_us)
+    if found.batch is None:
+        reasons = "; ".join(map(str, found.refusals.values()))
+        raise Invalid(reasons or "the source leaves this record out")
+    row = _replaying(found.batch.rows, topic, letter.position)
+    return int(found.batch.partitions[0]), events.encode(row)
+
+
 def _value(topic: str, letter: letters.DeadLetter) -> bytes:
     """Original bytes of a record; a single row says that it is a replay."""
     value = letter.record.value or b""
     if letter.row is None:
         return value
-    row = events.decode(value)
-    origin = pa.array([f"{topic}.dlq:{letter.position}"] * row.num_rows, pa.string())
-    index = row.schema.get_field_index("_replay_of")
-    columns = [origin if i == index else row.column(i) for i in range(row.num_columns)]
-    return events.encode(pa.RecordBatch.from_arrays(columns, schema=row.schema))
+    return events.encode(_replaying(events.decode(value), topic, letter.position))
+
+
+def _replaying(rows: pa.RecordBatch, topic: str, position: int) -> pa.RecordBatch:
+    """Say of rows which dead letter they are: that is part of their id."""
+    origin = pa.array([f"{topic}.dlq:{position}"] * rows.num_rows, pa.string())
+    index = rows.schema.get_field_index("_replay_of")
+    columns = [origin if i == index else rows.column(i) for i in range(rows.num_columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
 def _to_proto(letter: letters.DeadLetter, *, replayed: bool) -> pb.DeadLetter:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Exhausted, Invalid, NotFound, Unavailable, Violation
 from tidemill_common import metrics
 from tidemill_common.clock import Clock
@@ -63,6 +64,8 @@ class Streams:
     """The streams of the current project; replaced whole when a new generation is applied."""
 
     schemas: dict[str, StreamSchema] = field(default_factory=dict)
+    sources: dict[str, project_pb2.Stream] = field(default_factory=dict)
+    """Those whose events come from a foreign topic as well."""
 
     def get(self, name: str) -> StreamSchema:
         """Return a stream's schema; NotFound names those that exist."""

@@ -10,7 +10,7 @@ from tidemill_common import rpc, topics
 from tidemill_common.clock import SystemClock
 from tidemill_common.kafka import Admin, Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
-from tidemill_common.project_source import Applied, projects
+from tidemill_common.project_source import projects
 from tidemill_ingestion import cloudevents
 from tidemill_ingestion.appender import Appender
 from tidemill_ingestion.dead_letters import DeadLetters
@@ -20,6 +20,7 @@ from tidemill_ingestion.schema import compile_stream
 from tidemill_ingestion.servicer import METHODS, Edge, IngestionServicer
 from tidemill_ingestion.settings import Settings
 from tidemill_ingestion.store import Ledger
+from tidemill_ingestion.streams import event_topics
 from tidemill_tiles.kernels import warm_up
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             timeout=settings.append_timeout_s,
         )
         epoch = await admin.cluster_id()
-        edge = Edge(streams, log, SourceLimit(settings.source_rate), SystemClock(), epoch)
-        servicer = IngestionServicer(edge, DeadLetters(broker, producer, Ledger(pool)))
+        clock = SystemClock()
+        edge = Edge(streams, log, SourceLimit(settings.source_rate), clock, epoch)
+        letters = DeadLetters(broker, producer, Ledger(pool), streams, clock)
+        servicer = IngestionServicer(edge, letters)
         rpc_service = rpc.Service(add_IngestionServiceServicer_to_server, servicer)
         closed = asyncio.Event()
         async with asyncio.TaskGroup() as appending:
@@ -67,23 +70,14 @@ async def _follow(
 ) -> None:
     """Take up every generation of the project: topics first, then the streams."""
     async for applied in projects(settings.registry, broker, stop):
-        await admin.ensure(_topics(applied))
+        await admin.ensure(event_topics(applied.project))
         streams.schemas = {
             stream.name: compile_stream(stream) for stream in applied.project.streams
+        }
+        streams.sources = {
+            stream.name: stream for stream in applied.project.streams if stream.HasField("source")
         }
         logger.info(
             "streams.applied",
             extra={"generation": applied.generation, "streams": sorted(streams.schemas)},
         )
-
-
-def _topics(applied: Applied) -> list[topics.Topic]:
-    raw = [
-        topics.events(
-            stream.name,
-            partitions=stream.partitions,
-            retention_ms=stream.retention.ToMilliseconds() or 7 * topics.DAY_MS,
-        )
-        for stream in applied.project.streams
-    ]
-    return [*raw, *(topics.dead_letters(topic.name) for topic in raw)]

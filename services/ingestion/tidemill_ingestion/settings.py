@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 
 from tidemill_common import settings
@@ -25,5 +26,16 @@ class Settings(settings.Common):
     """Accepted work in memory; more is refused with RESOURCE_EXHAUSTED."""
     append_timeout_s: float = setting(10.0, at_least=0.1)
     """After so long without an acknowledgement an event's outcome is unknown."""
+    instance: str = ""
+    """Static member id of a bridge; default: host and name of the data folder."""
+    session_seconds: float = setting(10.0, at_least=6.0, at_most=60.0)
+    """A bridge that is silent for so long loses its partitions."""
+    bridge_records: int = setting(2_000, at_least=1, at_most=20_000)
+    """Records of a foreign topic that are taken at once."""
     source_rate: float = setting(0.0, at_least=0.0)
     """Events per second that one source may publish; 0 is no limit."""
+
+    @property
+    def member(self) -> str:
+        """Return the static member id: the same after a restart, another for another bridge."""
+        return self.instance or f"{socket.gethostname()}-{self.data.name}"

@@ -43,6 +43,10 @@ class Refusal:
     reason: str
     field: str = ""
 
+    def __str__(self) -> str:
+        """Read as one line."""
+        return f"{self.field}: {self.reason}" if self.field else self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

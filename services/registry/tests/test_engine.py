@@ -33,6 +33,17 @@ def test_expressions_that_the_engine_refuses_are_named_by_their_path() -> None:
     }
 
 
+def test_an_expression_of_a_source_that_the_engine_refuses_is_named_by_its_path() -> None:
+    rider = pb.Field(name="rider", type=pb.FIELD_TYPE_STRING, required=True)
+    stream = pb.Stream(name="ride", key=["rider"], fields=[rider])
+    stream.source.CopyFrom(pb.Source(topic="t", format=pb.FORMAT_JSON))
+    stream.source.fields["rider"] = "SPLIT_PART(rider, '-', 1)"
+    project = normalise(pb.Project(name="p", streams=[stream]))
+    (only,) = violations(project)
+    assert only.field == "streams.ride.source.fields.rider"
+    assert "scalar functions" in only.description
+
+
 def test_a_view_that_is_too_large_for_the_engine_is_refused() -> None:
     project = flights()
     view = project.views[0]

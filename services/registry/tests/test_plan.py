@@ -75,6 +75,24 @@ def test_the_price_of_a_view_holds_what_its_sketches_may_take() -> None:
     assert 0 < added[pb.FUNCTION_LAST_K] < added[pb.FUNCTION_QUANTILE]
 
 
+def test_a_new_stream_says_from_where_its_events_come() -> None:
+    source = pb.Source(topic="rides.raw", format=pb.FORMAT_JSON, fields={"fare": "cents / 100"})
+    source.columns["cents"] = pb.FIELD_TYPE_INT64
+    stream = pb.Stream(name="ride", fields=[pb.Field(name="fare", type=pb.FIELD_TYPE_FLOAT64)])
+    stream.source.CopyFrom(source)
+    after = normalise(pb.Project(name="p", streams=[stream]))
+    (change,) = plan(pb.Project(), after)
+    assert change.details == (
+        "source: json records of topic rides.raw",
+        "source.id: the record's place",
+        "source.time: _timestamp",
+        "source.fields.fare: cents / 100",
+    )
+    stream.source.filter = "cents > 0"
+    (change,) = plan(after, normalise(pb.Project(name="p", streams=[stream])))
+    assert change.details == ("source.filter: + cents > 0",)
+
+
 def test_removed_and_added_definitions_are_told_apart() -> None:
     project = edited()
     del project.on_demand[:]

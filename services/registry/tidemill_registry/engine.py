@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Misconfigured, Violation
-from tidemill.project import model_inputs
+from tidemill.project import model_inputs, sources
 from tidemill.project.check_models import SIGNALS
 from tidemill_common import feature_views
 from tidemill_common.on_demand import OnDemand
@@ -22,9 +22,26 @@ from tidemill_tiles.validation import validate
 def violations(project: pb.Project) -> list[Violation]:
     """Name what cannot run in a normalised project that has no mistakes otherwise."""
     found = [violation for view in project.views for violation in _view(project, view)]
+    for stream in project.streams:
+        if stream.HasField("source"):
+            found.extend(_source(stream))
     for model in project.models:
         found.extend(_model(project, model))
     return found
+
+
+def _source(stream: pb.Stream) -> Iterator[Violation]:
+    path, source = f"streams.{stream.name}.source", stream.source
+    known = {
+        name: feature_views.FIELD_TYPES[kind] for name, kind in sources.columns_of(stream).items()
+    }
+    types = feature_views.field_types(stream)
+    for name, sql in source.fields.items():
+        yield from _sql(f"{path}.fields.{name}", sql, known, types[name])
+    yield from _sql(f"{path}.filter", source.filter, known, FieldType.BOOL)
+    yield from _sql(f"{path}.id", source.id, known, FieldType.STRING)
+    for name in ("time", "available"):
+        yield from _sql(f"{path}.{name}", getattr(source, name), known, FieldType.TIMESTAMP)
 
 
 def _view(project: pb.Project, view: pb.FeatureView) -> Iterator[Violation]:

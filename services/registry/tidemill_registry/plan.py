@@ -63,11 +63,29 @@ def plan(before: pb.Project, after: pb.Project) -> list[Change]:
 
 def _change(kind: str, name: str, old: Any, new: Any) -> Change | None:
     if old is None:
-        return Change(Kind.ADDED, kind, name)
+        return Change(Kind.ADDED, kind, name, tuple(_introduced(new)))
     if new is None:
         return Change(Kind.REMOVED, kind, name)
     details = tuple(differences(_plain(old), _plain(new)))[:MAX_DETAILS]
     return Change(Kind.CHANGED, kind, name, details) if details else None
+
+
+def _introduced(new: Any) -> Iterator[str]:
+    """Say of a new stream from where its events come and what they are made of."""
+    if not isinstance(new, pb.Stream) or not new.HasField("source"):
+        return
+    source = new.source
+    encoding = pb.Format.Name(source.format).removeprefix("FORMAT_").lower()
+    schemas = f", schemas {', '.join(sorted(source.schemas, key=int))}" if source.schemas else ""
+    yield f"source: {encoding} records of topic {source.topic}{schemas}"
+    attributes = {
+        "filter": source.filter,
+        "id": source.id or new.event_id_field or "the record's place",
+        "time": source.time or new.event_time_field,
+        "available": source.available,
+    }
+    yield from (f"source.{name}: {text}" for name, text in attributes.items() if text)
+    yield from (f"source.fields.{name}: {sql}" for name, sql in sorted(source.fields.items()))
 
 
 def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:

@@ -163,6 +163,15 @@ class Admin:
             if position.offset >= 0
         }
 
+    async def notes(self, group: str) -> dict[TopicPartition, str]:
+        """Return what a group has kept beside its offsets."""
+        found = await self._ask_again(lambda: self._client.list_consumer_group_offsets(group))
+        return {
+            TopicPartition(tp.topic, tp.partition): position.metadata
+            for tp, position in found.items()
+            if position.offset >= 0 and position.metadata
+        }
+
     async def commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set where a group goes on; only while no member is in it."""
         client = AIOKafkaConsumer(**settings(self._broker, "read_committed"), group_id=group)

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -30,7 +30,13 @@ from aiokafka.structs import OffsetAndMetadata
 from tidemill.errors import Misconfigured, TidemillError
 from tidemill_common import metrics, telemetry
 from tidemill_common.kafka import dead_letters
-from tidemill_common.kafka.broker import Broker, Record, to_error, to_record
+from tidemill_common.kafka.broker import (
+    Broker,
+    Record,
+    TopicPartition,
+    to_error,
+    to_record,
+)
 from tidemill_common.kafka.partition_state import PartitionState
 from tidemill_common.kafka.reading import settings, stop
 from tidemill_common.verdict import Backoff, Wait, verdict
@@ -38,7 +44,8 @@ from tidemill_common.verdict import Backoff, Wait, verdict
 if TYPE_CHECKING:
     from tidemill_common.kafka.producer import Producer
 
-Handler = Callable[[Sequence[Record]], Awaitable[None]]
+Handler = Callable[[Sequence[Record]], Awaitable[str | None]]
+"""What it returns is kept beside the committed offset: see `Admin.notes`."""
 
 POLL_MS = 200
 COMMIT_SECONDS = 1.0
@@ -82,6 +89,7 @@ class _Loop:
         origin: dead_letters.Origin,
         first: Literal["start", "end"],
         max_records: int,
+        assigned: Callable[[Collection[TopicPartition]], None] | None,
     ) -> None:
         self._client = client
         self._handler = handler
@@ -89,6 +97,7 @@ class _Loop:
         self._origin = origin
         self._first = first
         self._max_records = max_records
+        self._on_assigned = assigned
         self._partitions: dict[Any, PartitionState] = {}
         self._free = asyncio.Event()
         self._free.set()
@@ -98,6 +107,8 @@ class _Loop:
     def assigned(self, assigned: Any) -> None:
         """Begin with what is assigned now; results of an earlier assignment count no more."""
         self._partitions = {partition: PartitionState() for partition in assigned}
+        if self._on_assigned is not None:
+            self._on_assigned([TopicPartition(*partition) for partition in assigned])
 
     async def revoked(self) -> None:
         """Let the running handler finish, commit what is done, forget the rest."""
@@ -174,9 +185,9 @@ class _Loop:
     async def _work_on(self, partition: Any, state: PartitionState) -> None:
         """Handle the parts of one partition until they are done or one must wait."""
         while state.parts and self._partitions.get(partition) is state:
-            part, bad = state.parts[0], False
+            part, bad, kept = state.parts[0], False, None
             try:
-                await self._call(part)
+                kept = await self._call(part)
             except TidemillError as error:
                 state.attempt += 1
                 decision = verdict(error, state.attempt, Backoff())
@@ -191,9 +202,9 @@ class _Loop:
                 if not await self._set_aside(partition, state, part[0], decision.error):
                     return
                 bad = True
-            self._finished(partition, state, part, bad=bad)
+            self._finished(partition, state, part, kept, bad=bad)
 
-    async def _call(self, part: Sequence[Record]) -> None:
+    async def _call(self, part: Sequence[Record]) -> str | None:
         """Call the handler inside a span that links to where the records come from."""
         topic = part[0].topic
         links = [link for link in map(telemetry.link_to, (r.headers for r in part)) if link]
@@ -212,10 +223,11 @@ class _Loop:
         )
         began = time.monotonic()
         with spanning:
-            await self._handler(part)
+            kept = await self._handler(part)
         metrics.histogram(
             "messaging_process_duration_seconds", topic=topic, group=self._origin.group
         ).observe(time.monotonic() - began)
+        return kept
 
     async def _set_aside(
         self, partition: Any, state: PartitionState, record: Record, error: TidemillError
@@ -256,7 +268,13 @@ class _Loop:
         )
 
     def _finished(
-        self, partition: Any, state: PartitionState, part: Sequence[Record], *, bad: bool
+        self,
+        partition: Any,
+        state: PartitionState,
+        part: Sequence[Record],
+        kept: str | None,
+        *,
+        bad: bool,
     ) -> None:
         """Move past `part`, unless the partition was taken away; stop if too much is bad."""
         if self._partitions.get(partition) is not state:
@@ -266,6 +284,7 @@ class _Loop:
             state.note(bad=bad)
         state.attempt = 0
         state.next_offset = part[-1].offset + 1
+        state.kept = kept or ""
         state.uncommitted += len(part)
         if not state.parts:
             with contextlib.suppress(IllegalStateError):
@@ -293,7 +312,7 @@ class _Loop:
     async def commit(self) -> None:
         """Commit what is done; a commit that comes too late means it will be done again."""
         done = {
-            partition: OffsetAndMetadata(state.next_offset, "")
+            partition: OffsetAndMetadata(state.next_offset, state.kept)
             for partition, state in self._partitions.items()
             if state.uncommitted and state.next_offset is not None
         }
@@ -344,10 +363,12 @@ async def consume(
     heartbeat_ms: int = 3_000,
     service: str = "",
     stage: str = "handle",
+    assigned: Callable[[Collection[TopicPartition]], None] | None = None,
 ) -> None:
     """Consume until told to stop; the handler gets records of one partition, at least once.
 
     `first` says where a new group begins, `instance` makes a restart keep its partitions.
+    `assigned` is told of all partitions that are this member's now, before their records come.
     The topics' dead-letter topics must exist. Raises what the handler raises beside Transient and
     Rejected, TooManyDeadLetters, Misconfigured if a position no longer exists.
     """
@@ -362,7 +383,7 @@ async def consume(
         partition_assignment_strategy=[StickyPartitionAssignor],
     )
     origin = dead_letters.Origin(group, service or broker.client, stage)
-    loop = _Loop(client, handler, producer, origin, first, max_records)
+    loop = _Loop(client, handler, producer, origin, first, max_records, assigned)
     try:
         try:
             client.subscribe(list(topics), listener=_Listener(loop))

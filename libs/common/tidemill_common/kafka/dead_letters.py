@@ -35,7 +35,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record that was set aside; `position` is its offset in the dead-letter topic."""
+    """One record that was set aside; `position` is its offset in the dead-letter topic.
+
+    `written_ms` is the timestamp that the record had in its own topic.
+    """
 
     position: int
     topic: str
@@ -48,6 +51,7 @@ class DeadLetter:
     error: str
     message: str
     attempt: int
+    written_ms: int
     record: Record
 
 
@@ -70,6 +74,7 @@ def to_headers(
         "dlq-topic": record.topic,
         "dlq-partition": str(record.partition),
         "dlq-offset": str(record.offset),
+        "dlq-timestamp": str(record.timestamp_ms),
         "dlq-row": "" if row is None else str(row),
         ATTEMPT: str(attempt),
     }
@@ -86,10 +91,14 @@ async def write(
     row: int | None = None,
     value: bytes | None = None,
     attempt: int = 1,
+    topic: str = "",
 ) -> Sent:
-    """Set a record (or `value`, one row of it) aside; when this returns it is durable."""
+    """Set a record (or `value`, one row of it) aside; when this returns it is durable.
+
+    It goes to the dead letters of its own topic, or of `topic`.
+    """
     sent = await producer.send(
-        topics.dead_letters(record.topic).name,
+        topics.dead_letters(topic or record.topic).name,
         record.value if value is None else value,
         key=record.key,
         headers=to_headers(record, error, origin, row=row, attempt=attempt),
@@ -132,6 +141,7 @@ def from_record(found: Record) -> DeadLetter:
         error=text("error"),
         message=text("message"),
         attempt=int(header(found.headers, ATTEMPT) or "1"),
+        written_ms=number("timestamp") if text("timestamp") else found.timestamp_ms,
         record=Record(
             topic, partition, offset, found.timestamp_ms, found.key, found.value, tuple(own)
         ),

@@ -24,6 +24,7 @@ class PartitionState:
     attempt: int = 0
     due: float = 0.0
     next_offset: int | None = None
+    kept: str = ""
     uncommitted: int = 0
     row: int = 0
     outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))

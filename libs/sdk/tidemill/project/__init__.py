@@ -7,6 +7,7 @@ services see, `model_inputs` says what a model reads. The other names are the Py
 from tidemill.project.builders import (
     Field,
     OnDemand,
+    Source,
     Stream,
     Window,
     boolean,
@@ -92,6 +93,7 @@ __all__ = [
     "Rollout",
     "SchemaGate",
     "ServerGate",
+    "Source",
     "Spine",
     "Stream",
     "Trainer",

@@ -24,6 +24,7 @@ from tidemill.project.problems import NOWHERE, Location
 
 Span = str | timedelta
 TypeName = Literal["bool", "int64", "float64", "string", "timestamp"]
+FormatName = Literal["json", "avro", "protobuf"]
 BY_NAME: Final = frozenset({"streams", "views", "on_demand", "models"})
 BUILDERS: Final = __file__.removesuffix(".py")
 
@@ -166,6 +167,25 @@ def float64(
 
 
 @dataclass(frozen=True)
+class Source(_Made):
+    """A topic that others write, one event a record, and how an event is made of a record."""
+
+    topic: str
+    format: FormatName
+    schema: str | None = None
+    schemas: Mapping[int, str] | None = None
+    framed: bool | None = None
+    message: str | None = None
+    columns: Mapping[str, TypeName] | None = None
+    filter: str | None = None
+    id: str | None = None
+    time: str | None = None
+    available: str | None = None
+    fields: Mapping[str, str] | None = None
+    start: Literal["earliest", "latest"] | None = None
+
+
+@dataclass(frozen=True)
 class Stream(_Named):
     """A kind of event that apps publish."""
 
@@ -180,6 +200,7 @@ class Stream(_Named):
     replay: bool | None = None
     owner: str | None = None
     description: str | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True)

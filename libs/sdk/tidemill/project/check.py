@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill.project import check_models, check_views
+from tidemill.project import check_models, check_sources, check_views
 from tidemill.project.problems import Location, Problem, Report
 from tidemill.project.rules import Context, check_name, in_range, positive
 
@@ -76,6 +76,8 @@ def _stream(context: Context, stream: pb.Stream) -> None:
     _attribute(context, f"{path}.event_time_field", stream, stream.event_time_field, "timestamp")
     _attribute(context, f"{path}.event_id_field", stream, stream.event_id_field, "string")
     _spans(report, path, stream)
+    if stream.HasField("source"):
+        check_sources.check_source(context, stream)
 
 
 def _attribute(context: Context, path: str, stream: pb.Stream, name: str, type_name: str) -> None:

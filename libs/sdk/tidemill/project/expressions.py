@@ -40,6 +40,8 @@ CLOCKS: Final = re.compile(
 TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 MAX_LENGTH: Final = 4096
 MAX_SAID: Final = 160
+DOTTED: Final = "dot-notation"
+"""What polars says of user.id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,9 @@ def inspect(sql: str, columns: Mapping[str, pb.FieldType] | None) -> Checked:
     try:
         expression = pl.sql_expr(sql)
     except pl.exceptions.PolarsError as error:
+        if DOTTED in str(error):
+            hint = 'for example "user.id"'
+            return Checked(message="a name with a dot stands in double quotes", hint=hint)
         return Checked(message=f"not an SQL expression: {first_line(error)}")
     roots = tuple(dict.fromkeys(expression.meta.root_names()))
     if crowd := _many_rows(sql, expression):
@@ -111,7 +116,7 @@ def _planned(
         return Checked(roots, message=message)
     if result.is_integer():
         return Checked(roots, pb.FIELD_TYPE_INT64)
-    if result.is_float():
+    if result.is_float() or result.is_decimal():
         return Checked(roots, pb.FIELD_TYPE_FLOAT64)
     found = [kind for kind, each in types.items() if each.base_type() == result.base_type()]
     if not found:

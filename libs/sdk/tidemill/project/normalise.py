@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project import durations
+from tidemill.project import durations, sources
 from tidemill.project.naming import PAIRS, feature_names, longest_window_us, prefix_of
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def _stream(stream: pb.Stream, project: pb.Project) -> None:
     for field in stream.fields:
         if field.type in DEFAULT_RESOLUTION:
             _fill(field, "resolution", DEFAULT_RESOLUTION[field.type])
+    if stream.HasField("source"):
+        sources.fill(stream)
 
 
 def _model(model: pb.Model, project: pb.Project) -> None:

@@ -19,6 +19,19 @@ class FieldType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FIELD_TYPE_STRING: _ClassVar[FieldType]
     FIELD_TYPE_TIMESTAMP: _ClassVar[FieldType]
 
+class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FORMAT_UNSPECIFIED: _ClassVar[Format]
+    FORMAT_JSON: _ClassVar[Format]
+    FORMAT_AVRO: _ClassVar[Format]
+    FORMAT_PROTOBUF: _ClassVar[Format]
+
+class Start(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    START_UNSPECIFIED: _ClassVar[Start]
+    START_EARLIEST: _ClassVar[Start]
+    START_LATEST: _ClassVar[Start]
+
 class Function(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FUNCTION_UNSPECIFIED: _ClassVar[Function]
@@ -60,6 +73,13 @@ FIELD_TYPE_INT64: FieldType
 FIELD_TYPE_FLOAT64: FieldType
 FIELD_TYPE_STRING: FieldType
 FIELD_TYPE_TIMESTAMP: FieldType
+FORMAT_UNSPECIFIED: Format
+FORMAT_JSON: Format
+FORMAT_AVRO: Format
+FORMAT_PROTOBUF: Format
+START_UNSPECIFIED: Start
+START_EARLIEST: Start
+START_LATEST: Start
 FUNCTION_UNSPECIFIED: Function
 FUNCTION_COUNT: Function
 FUNCTION_SUM: Function
@@ -125,7 +145,7 @@ class Field(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., required: _Optional[bool] = ..., resolution: _Optional[float] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., unit: _Optional[str] = ..., pii: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Stream(_message.Message):
-    __slots__ = ("name", "fields", "key", "event_time_field", "event_id_field", "lateness", "dedupe", "retention", "partitions", "replay", "owner", "description")
+    __slots__ = ("name", "fields", "key", "event_time_field", "event_id_field", "lateness", "dedupe", "retention", "partitions", "replay", "owner", "description", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +158,7 @@ class Stream(_message.Message):
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     fields: _containers.RepeatedCompositeFieldContainer[Field]
     key: _containers.RepeatedScalarFieldContainer[str]
@@ -150,7 +171,59 @@ class Stream(_message.Message):
     replay: bool
     owner: str
     description: str
-    def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., key: _Optional[_Iterable[str]] = ..., event_time_field: _Optional[str] = ..., event_id_field: _Optional[str] = ..., lateness: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dedupe: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., partitions: _Optional[int] = ..., replay: _Optional[bool] = ..., owner: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+    source: Source
+    def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., key: _Optional[_Iterable[str]] = ..., event_time_field: _Optional[str] = ..., event_id_field: _Optional[str] = ..., lateness: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dedupe: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., partitions: _Optional[int] = ..., replay: _Optional[bool] = ..., owner: _Optional[str] = ..., description: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ...) -> None: ...
+
+class Source(_message.Message):
+    __slots__ = ("topic", "format", "schema", "schemas", "framed", "message", "columns", "filter", "id", "time", "available", "fields", "start")
+    class SchemasEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FieldType
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FieldType, str]] = ...) -> None: ...
+    class FieldsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SCHEMAS_FIELD_NUMBER: _ClassVar[int]
+    FRAMED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    format: Format
+    schema: str
+    schemas: _containers.ScalarMap[str, str]
+    framed: bool
+    message: str
+    columns: _containers.ScalarMap[str, FieldType]
+    filter: str
+    id: str
+    time: str
+    available: str
+    fields: _containers.ScalarMap[str, str]
+    start: Start
+    def __init__(self, topic: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., schema: _Optional[str] = ..., schemas: _Optional[_Mapping[str, str]] = ..., framed: _Optional[bool] = ..., message: _Optional[str] = ..., columns: _Optional[_Mapping[str, FieldType]] = ..., filter: _Optional[str] = ..., id: _Optional[str] = ..., time: _Optional[str] = ..., available: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., start: _Optional[_Union[Start, str]] = ...) -> None: ...
 
 class Aggregation(_message.Message):
     __slots__ = ("function", "field", "windows", "filter", "name", "distinct_bound", "of", "half_life", "edges", "quantiles", "error", "k", "gives", "default")

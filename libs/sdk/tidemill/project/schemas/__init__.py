@@ -1,0 +1,1 @@
+"""What the records of a foreign topic hold, as expressions see it: typed columns by path."""

@@ -1,0 +1,1 @@
+"""Topics that others write: their records are decoded, mapped and appended as events."""
