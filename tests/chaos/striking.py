@@ -1,0 +1,163 @@
+"""Let the faults of a scenario strike, each at its time, and heal all of them at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from tests.chaos.checkers import Recovery
+from tests.chaos.plans import Do, Fault, Scenario
+from tests.chaos.proxy import FaultProxy, Mode
+from tests.chaos.publishing import Intruder
+from tests.chaos.stage import Cast
+from tests.chaos.traffic import PARTITIONS
+from tidemill_common.feature_views import ViewSpec
+from tidemill_common.kafka import Record, TopicPartition, administering
+from tidemill_common.kafka.ranges import stretch
+
+STORM_S: Final = 3.0
+REPUBLISHED: Final = 40
+REFUSED_BYTES: Final = 100
+REFUSED_S: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that happened: when, on the monotonic and on the wall clock."""
+
+    fault: Fault
+    began_s: float
+    ended_s: float
+    began_ms: float
+    ended_ms: float
+
+    @property
+    def at_edge(self) -> bool:
+        """Tell whether publishers feel it too."""
+        return self.fault.target in {"broker", "ingestion", "publisher"}
+
+    @property
+    def recovery(self) -> Recovery:
+        """Return what must be well again, and when."""
+        return Recovery(self.fault.name, self.ended_s, self.fault.recovery_s)
+
+
+@dataclass(slots=True)
+class Striker:
+    """Strikes one run; every fault is over when its call returns."""
+
+    cast: Cast
+    publisher_edge: FaultProxy
+    intruder: Intruder
+    views: tuple[ViewSpec, ...]
+    seed: int
+    struck: list[Struck] = field(default_factory=list)
+
+    async def run(self, scenario: Scenario, began: float) -> None:
+        """Strike each fault at its time, several at once if they overlap."""
+        async with asyncio.TaskGroup() as faults:
+            for fault in scenario.faults:
+                faults.create_task(self._at_its_time(fault, began), name=fault.name)
+
+    async def _at_its_time(self, fault: Fault, began: float) -> None:
+        await asyncio.sleep(max(0.0, began + fault.at_s - time.monotonic()))
+        first, first_ms = time.monotonic(), time.time() * 1_000
+        await self._strike(fault)
+        self.struck.append(
+            Struck(fault, first, time.monotonic(), first_ms, time.time() * 1_000)
+        )
+
+    async def _strike(self, fault: Fault) -> None:
+        kinds: dict[Do, Callable[[Fault], Awaitable[None]]] = {
+            Do.KILL: self._kill,
+            Do.PAUSE: self._pause,
+            Do.STOP: self._stop,
+            Do.STORM: self._storm,
+            Do.NETWORK: self._network,
+            Do.REPUBLISH: self._republish,
+            Do.POISON: self._poison,
+            Do.REFUSE: self._refuse,
+        }
+        await kinds[fault.do](fault)
+
+    async def _kill(self, fault: Fault) -> None:
+        stack, name = self.cast.stage.stack, self.cast.process(fault.target)
+        if fault.for_s:
+            await asyncio.to_thread(stack.kill_and_hold, name)
+            await asyncio.sleep(fault.for_s)
+            stack.start_process(name)
+        else:
+            stack.kill(name)
+        if fault.target == "broker":
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(stack.wait_ready, name)
+
+    async def _pause(self, fault: Fault) -> None:
+        stack, name = self.cast.stage.stack, self.cast.process(fault.target)
+        stack.pause(name)
+        await asyncio.sleep(fault.for_s)
+        stack.resume(name)
+
+    async def _stop(self, fault: Fault) -> None:
+        stack, name = self.cast.stage.stack, self.cast.process(fault.target)
+        await asyncio.to_thread(stack.stop_process, name)
+        await asyncio.sleep(fault.for_s)
+        stack.start_process(name)
+
+    async def _storm(self, fault: Fault) -> None:
+        """Leave and join in turn: half of the times asked to, half of the times killed."""
+        stack, name = self.cast.stage.stack, self.cast.process(fault.target)
+        dice, end = random.Random(self.seed), time.monotonic() + fault.for_s
+        for turn in itertools.count():
+            if time.monotonic() >= end:
+                break
+            if turn % 2:
+                stack.start_process(name)
+            else:
+                leave = dice.choice([stack.stop_process, stack.kill_and_hold])
+                await asyncio.to_thread(leave, name)
+            await asyncio.sleep(STORM_S)
+        stack.start_process(name)
+
+    async def _network(self, fault: Fault) -> None:
+        proxies = self.cast.stage.proxies
+        proxy = self.publisher_edge if fault.target == "publisher" else proxies[fault.target]
+        proxy.set(fault.mode)
+        await asyncio.sleep(fault.for_s)
+        proxy.set(Mode.OPEN)
+
+    async def _republish(self, _: Fault) -> None:
+        """Append the newest records of every partition again."""
+        broker, topic = self.cast.stage.broker, self.intruder.spec.topic.name
+        tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        async with administering(broker) as admin:
+            ends = await admin.end_offsets(tps)
+        found: list[Record] = []
+        for tp, end in ends.items():
+            first = max(0, end - REPUBLISHED)
+            found += [r async for some in stretch(broker, tp, first, end) for r in some]
+        await self.intruder.again(found)
+
+    async def _poison(self, fault: Fault) -> None:
+        """Add garbage to every partition, one record in a hundredth of a second."""
+        dice, end = random.Random(self.seed), time.monotonic() + fault.for_s
+        while time.monotonic() < end:
+            self.intruder.poison(dice.randrange(PARTITIONS))
+            await asyncio.sleep(0.01)
+
+    async def _refuse(self, _: Fault) -> None:
+        """Let the broker take no record of the feature logs for a while."""
+        logs = [log for view in self.views for log in view.logs()]
+        small = [
+            replace(log, more_config={**log.more_config, "max.message.bytes": str(REFUSED_BYTES)})
+            for log in logs
+        ]
+        async with administering(self.cast.stage.broker) as admin:
+            await admin.ensure(small)
+            await asyncio.sleep(REFUSED_S)
+            await admin.ensure(logs)
