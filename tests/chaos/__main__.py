@@ -1,6 +1,7 @@
 """The long profile: `python -m tests.chaos [scenario ...]`; every scenario and mutant by default.
 
-Writes docs/chaos-report.json and docs/chaos.md when all of it ran; exits 1 at a finding.
+When all of it ran, docs/chaos-report.json and the tables in docs/chaos.md are written anew. Exits 1
+at a finding of a scenario, and if a mutant was not found out.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from typing import Final
 
 from tests.chaos.mutants import MUTANTS, caught
 from tests.chaos.plans import SEED, Scenario, full, mutation, smoke
-from tests.chaos.report import Report, table, write
+from tests.chaos.report import Report, facts, table, write
 from tests.chaos.run import perform
 from tests.chaos.stage import Stage, staged
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
+LAST_RUN: Final = "## The last run"
+"""Below it, docs/chaos.md is written by this program."""
 MUTANT_PATIENCE_S: Final = 15.0
 
 
@@ -29,25 +32,22 @@ def main(names: Sequence[str]) -> int:
         reports = asyncio.run(_all(names, Path(folder)))
     if not names:
         write(reports, DOCS / "chaos-report.json")
-        (DOCS / "chaos.md").write_text(table(reports))
+        page = DOCS / "chaos.md"
+        head, _, _ = page.read_text().partition(LAST_RUN)
+        page.write_text(f"{head}{LAST_RUN}\n\n{facts(reports)}\n\n{table(reports)}")
     return 0 if all(_well(one) for one in reports) else 1
 
 
 async def _all(names: Sequence[str], folder: Path) -> list[Report]:
-    reports = []
+    """Run scenarios, then mutants, one after another on the same parts."""
+    mutants = [one for one in MUTANTS if not names or one in names]
     async with staged(folder) as stage:
-        for scenario in _scenarios(names):
-            reports.append(_said(await perform(stage, scenario, SEED)))
-        for mutant in MUTANTS:
-            if not names or mutant in names:
-                reports.append(_said(await _mutated(stage, mutant)))
-    return reports
+        runs = [_said(await perform(stage, one, SEED)) for one in _scenarios(names)]
+        return [*runs, *[_said(await _mutated(stage, one)) for one in mutants]]
 
 
 async def _mutated(stage: Stage, mutant: str) -> Report:
-    return await perform(
-        stage, mutation(), SEED, mutant=mutant, patience_s=MUTANT_PATIENCE_S
-    )
+    return await perform(stage, mutation(), SEED, mutant=mutant, patience_s=MUTANT_PATIENCE_S)
 
 
 def _scenarios(names: Sequence[str]) -> list[Scenario]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from tests.chaos.ledger import Ledger, Outcome
@@ -16,6 +17,9 @@ from tests.chaos.oracle import Expected, Place, Values
 
 SHOWN: Final = 5
 """Examples in a finding."""
+LAG_S: Final = 1.0
+STEADY_S: Final = 2.0
+"""For so long the lag must stay below LAG_S: the first moment after a fault proves nothing."""
 
 View = Mapping[str, tuple[Values, ...]]
 
@@ -67,7 +71,9 @@ class Recovery:
 
 def lost(ledger: Ledger, raw: Counter[str]) -> list[Finding]:
     """C1: every id that was acknowledged is in the raw topic."""
-    return _finding("C1 lost", "acknowledged, not in the topic", ledger.ids(Outcome.OK) - raw.keys())
+    return _finding(
+        "C1 lost", "acknowledged, not in the topic", ledger.ids(Outcome.OK) - raw.keys()
+    )
 
 
 def phantom(ledger: Ledger, raw: Counter[str]) -> list[Finding]:
@@ -104,10 +110,9 @@ def order(readers: Mapping[str, Sequence[Seen]]) -> list[Finding]:
     """C4: no reader of a log ever sees position, watermark or generation go back."""
     found = []
     for name, seen in readers.items():
-        pairs = list(zip(seen, seen[1:], strict=False))
         back = [
             f"{before} then {after}"
-            for before, after in pairs
+            for before, after in pairwise(seen)
             if after.offset <= before.offset
             or after.position < before.position
             or after.watermark_us < before.watermark_us
@@ -115,6 +120,11 @@ def order(readers: Mapping[str, Sequence[Seen]]) -> list[Finding]:
         ]
         found += _finding("C4 order", f"steps back in {name}", back)
     return found
+
+
+def unreadable(error: str) -> list[Finding]:
+    """C4: a replica refuses what two writers at once have made of a log."""
+    return _finding("C4 order", "a replica refuses its log", [error])
 
 
 def outputs(
@@ -127,7 +137,9 @@ def outputs(
     for name, seconds in settled_s.items():
         if seconds is None or seconds > limit_s:
             said = "never" if seconds is None else f"after {seconds:.1f} s"
-            found += _finding("C5 outputs", f"{name} had all of it {said}, not in {limit_s} s", [name])
+            found += _finding(
+                "C5 outputs", f"{name} had all of it {said}, not in {limit_s} s", [name]
+            )
     for replica, views in replicas.items():
         for name, (is_there, wanted) in views.items():
             found += _values("C5 outputs", f"{name} of {replica}", is_there, wanted)
@@ -146,13 +158,17 @@ def liveness(recoveries: Sequence[Recovery], samples: Sequence[Sample]) -> list[
 
 
 def recovered_after(one: Recovery, samples: Sequence[Sample]) -> float | None:
-    """Return the seconds from a fault's end until the lag was below one; None: it never was."""
-    for sample in samples:
-        if sample.taken_s < one.ended_s or sample.applied_s is None:
-            continue
-        if sample.applied_s - sample.taken_s < 1.0:
-            return sample.taken_s - one.ended_s
-    return None
+    """Return the seconds from a fault's end until the lag was steadily below one; None: never."""
+    later = [sample for sample in samples if sample.taken_s >= one.ended_s]
+    steady: float | None = None
+    for sample in later:
+        if sample.applied_s is None or sample.applied_s - sample.taken_s >= LAG_S:
+            steady = None
+        elif steady is None:
+            steady = sample.taken_s
+        if steady is not None and sample.taken_s - steady >= STEADY_S:
+            break
+    return None if steady is None else steady - one.ended_s
 
 
 def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:

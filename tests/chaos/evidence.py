@@ -48,7 +48,9 @@ async def collect(running: Running) -> Evidence:
         for tp in running.partitions:
             records = await _all(running, admin, tp)
             await asyncio.to_thread(decide, records, schema, expected)
-        late = await _all(running, admin, TopicPartition(topics.late(running.spec.topic.name).name, 0))
+        late = await _all(
+            running, admin, TopicPartition(topics.late(running.spec.topic.name).name, 0)
+        )
     letters = await dead_letters.read(broker, running.spec.topic.name, limit=10_000_000)
     told = [dead_letters.from_record(record) for record in late]
     texts = await asyncio.to_thread(_logs, running)
@@ -94,8 +96,10 @@ async def _replicas(
         read = running.replica.read(name, [(key,) for key in keys], at_us)
         rows = read.values.tolist()
         found["follower"][name] = (_view(keys, read.features, rows), wanted)
-        rows = [row for start in range(0, len(keys), ASKED_AT_ONCE)
-                for row in await _asked(running, name, entity, keys[start : start + ASKED_AT_ONCE], at_us)]  # fmt: skip
+        rows = []
+        for start in range(0, len(keys), ASKED_AT_ONCE):
+            some = keys[start : start + ASKED_AT_ONCE]
+            rows += await _asked(running, name, entity, some, at_us)
         found["server"][name] = (_view(keys, read.features, rows), wanted)
     return found
 
@@ -115,15 +119,10 @@ def _view(keys: Sequence[str], features: Sequence[str], rows: Sequence[Sequence[
     names = {name: place for place, name in enumerate(features)}
     found: dict[str, tuple[Values, ...]] = {}
     for key, row in zip(keys, rows, strict=True):
-        values = tuple(_values(row, names, window) for window in _windows())
+        values = tuple(_values(row, names, window) for _, _, window in WINDOWS)
         if not _empty(values):
             found[key] = values
     return found
-
-
-def _windows() -> list[str]:
-    return [f"{length // 3_600_000_000}h" if length % 3_600_000_000 == 0 else f"{length // 60_000_000}m"
-            for length, _ in WINDOWS]  # fmt: skip
 
 
 def _values(row: Sequence[float], names: Mapping[str, int], window: str) -> Values:

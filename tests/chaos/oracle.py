@@ -94,9 +94,7 @@ def _rows(value: bytes | None, schema: pa.Schema) -> list[dict[str, Any]] | None
     return rows
 
 
-def values_at(
-    expected: Expected, entity: str, at_us: int
-) -> dict[str, tuple[Values, ...]]:
+def values_at(expected: Expected, entity: str, at_us: int) -> dict[str, tuple[Values, ...]]:
     """Return what every entity's windows hold at a time: the tiles (k h, (k + 1) h] they cover."""
     found: dict[str, list[list[int]]] = defaultdict(lambda: [[] for _ in WINDOWS])
     for event in expected.applied:
@@ -104,7 +102,7 @@ def values_at(
         if key is None:
             continue
         windows = found[key]
-        for place, (length, hop) in enumerate(WINDOWS):
+        for place, (length, hop, _) in enumerate(WINDOWS):
             head = _tile(at_us, hop)
             if head - length // hop < _tile(event.time_us, hop) <= head:
                 windows[place].append(event.cents)

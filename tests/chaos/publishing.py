@@ -80,6 +80,7 @@ class Publisher:
                 )
             except TidemillError as error:
                 self._failed(error, waiting)
+                self.samples.append(Sample(asked, None))
             else:
                 waiting = self._answered(asked, waiting, reply)
             if waiting:
@@ -91,17 +92,14 @@ class Publisher:
         for row in rows:
             self.ledger.note(row.id, Outcome.UNKNOWN)
 
-    def _answered(
-        self, asked: float, rows: Sequence[Row], reply: pb.PublishResponse
-    ) -> list[Row]:
+    def _answered(self, asked: float, rows: Sequence[Row], reply: pb.PublishResponse) -> list[Row]:
         """Note what became of each; return those to be sent again."""
         again = []
         for row, result in zip(rows, reply.results, strict=True):
             self.ledger.note(row.id, _TOLD.get(result.outcome, Outcome.UNKNOWN))
             if result.outcome not in {pb.OUTCOME_ACCEPTED, pb.OUTCOME_REJECTED}:
                 again.append(row)
-        if not again:
-            self.samples.append(Sample(asked, time.monotonic()))
+        self.samples.append(Sample(asked, None if again else time.monotonic()))
         return again
 
 

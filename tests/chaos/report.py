@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,44 @@ import orjson
 from tests.chaos.checkers import Finding, recovered_after
 from tests.chaos.evidence import Evidence
 from tests.chaos.ledger import Ledger
+from tests.chaos.oracle import Expected
 from tests.chaos.plans import Scenario
 from tests.chaos.publishing import Publisher
-from tests.chaos.striking import Striker, Struck
+from tests.chaos.striking import Struck
 from tests.chaos.watching import Watch
 
 AFTER_MS: Final = 12_000.0
 """How long after a fault a silence of a feature log still counts as its doing."""
+
+
+HEADS: Final = (
+    "scenario",
+    "promises",
+    "events",
+    "attempts ok / fail / unknown",
+    "rows applied · duplicate · late · dead",
+    "faults",
+    "slowest recovery",
+    "longest silence of a log",
+    "quiet to exact",
+    "findings",
+)
+
+
+@dataclass(slots=True)
+class Course:
+    """What is known of a run while it goes on; `findings` grow at its end."""
+
+    scenario: Scenario
+    seed: int
+    mutant: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
+    publisher: Publisher | None = None
+    struck: list[Struck] = field(default_factory=list)
+    watch: Watch | None = None
+    settled_s: dict[str, float | None] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    findings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +88,24 @@ class Report:
         return "\n".join([f"{head}: {'passed' if self.passed else 'FAILED'}", *lines])
 
 
-def reported(
-    *,
-    scenario: Scenario,
-    seed: int,
-    mutant: str,
-    ledger: Ledger,
-    evidence: Evidence,
-    publisher: Publisher,
-    striker: Striker,
-    watch: Watch,
-    settled: Mapping[str, float | None],
-    findings: Sequence[Finding],
-    wall_s: float,
-) -> Report:
+def reported(course: Course, wall_s: float) -> Report:
     """Gather a report."""
-    expected = evidence.expected
+    scenario, publisher, watch = course.scenario, course.publisher, course.watch
+    expected = Expected() if course.evidence is None else course.evidence.expected
+    sent = 0 if publisher is None else publisher.sent
     return Report(
         scenario=scenario.name,
         promises=scenario.promises,
-        seed=seed,
-        mutant=mutant,
+        seed=course.seed,
+        mutant=course.mutant,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=f"{os.cpu_count()} cores, {platform.machine()}",
         load={
             "seconds": scenario.seconds,
-            "events_per_s": round(publisher.sent / scenario.seconds),
-            "published": publisher.sent,
-            "attempts": {one.value: count for one, count in ledger.attempts.items()},
-            "errors": dict(publisher.errors),
+            "events_per_s": round(sent / scenario.seconds),
+            "published": sent,
+            "attempts": {one.value: count for one, count in course.ledger.attempts.items()},
+            "errors": {} if publisher is None else dict(publisher.errors),
         },
         rows={
             "raw": sum(expected.ids.values()),
@@ -94,9 +114,9 @@ def reported(
             "late": len(expected.late),
             "dead": len(expected.dead),
         },
-        faults=[_fault(one, watch) for one in striker.struck],
-        settled_s={name: _rounded(seconds) for name, seconds in settled.items()},
-        findings=list(findings),
+        faults=[] if watch is None else [_fault(one, watch) for one in course.struck],
+        settled_s={name: _rounded(seconds) for name, seconds in course.settled_s.items()},
+        findings=course.findings,
         wall_s=round(wall_s, 1),
     )
 
@@ -105,9 +125,7 @@ def _fault(struck: Struck, watch: Watch) -> dict[str, Any]:
     return {
         "fault": struck.fault.name,
         "recovered_after_s": _rounded(recovered_after(struck.recovery, watch.samples)),
-        "longest_silence_s": _rounded(
-            watch.silence_s(struck.began_ms, struck.ended_ms + AFTER_MS)
-        ),
+        "longest_silence_s": _rounded(watch.silence_s(struck.began_ms, struck.ended_ms + AFTER_MS)),
     }
 
 
@@ -119,3 +137,58 @@ def write(reports: Sequence[Report], path: Path) -> None:
     """Write reports as one document."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps([asdict(one) for one in reports], option=orjson.OPT_INDENT_2))
+
+
+def facts(reports: Sequence[Report]) -> str:
+    """Say when and on what it ran, and how long all of it took."""
+    first, wall_s = reports[0], sum(one.wall_s for one in reports)
+    found = sum(not one.passed for one in reports if not one.mutant)
+    result = "no finding" if not found else f"findings in {found} scenarios"
+    return (
+        f"{first.when[:10]}, `CHAOS_SEED={first.seed}`, {first.hardware}: {result}, "
+        f"{wall_s / 60:.1f} minutes. Every figure is in [chaos-report.json](chaos-report.json)."
+    )
+
+
+def table(reports: Sequence[Report]) -> str:
+    """Return what people read of it: a table of runs, one of faults, one of mutants."""
+    runs = [one for one in reports if not one.mutant]
+    lines = [
+        f"| {' | '.join(HEADS)} |",
+        "|---" * len(HEADS) + "|",
+        *(_run_line(one) for one in runs),
+        "",
+        "| known mistake, put back | found by |",
+        "|---|---|",
+        *(_mutant_line(one) for one in reports if one.mutant),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _run_line(report: Report) -> str:
+    attempts, rows = report.load["attempts"], report.rows
+    settled = [seconds for seconds in report.settled_s.values() if seconds is not None]
+    cells = (
+        report.scenario,
+        report.promises,
+        f"{report.load['published']:,} at {report.load['events_per_s']}/s",
+        " / ".join(f"{attempts[one]:,}" for one in ("ok", "fail", "unknown")),
+        " · ".join(f"{rows[one]:,}" for one in ("applied", "duplicate", "late", "dead")),
+        str(len(report.faults)),
+        _slowest(report, "recovered_after_s"),
+        _slowest(report, "longest_silence_s"),
+        f"{max(settled):.1f} s" if settled else "never",
+        "none" if report.passed else ", ".join(sorted(report.broken())),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _slowest(report: Report, what: str) -> str:
+    known = [fault[what] for fault in report.faults]
+    if None in known:
+        return "never"
+    return f"{max(known):.1f} s" if known else "-"
+
+
+def _mutant_line(report: Report) -> str:
+    return f"| {report.mutant} | {', '.join(sorted(report.broken())) or 'nothing'} |"

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import checkers
-from tests.chaos.evidence import Evidence, collect
-from tests.chaos.ledger import Ledger
+from tests.chaos.evidence import collect
 from tests.chaos.plans import Do, Scenario
 from tests.chaos.proxy import proxying
 from tests.chaos.publishing import Intruder, Publisher
-from tests.chaos.report import Report, reported
+from tests.chaos.report import Course, Report, reported
 from tests.chaos.stage import Cast, Stage, cast
 from tests.chaos.striking import Striker
 from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic
 from tests.chaos.watching import Watch, watching
 from tidemill.addresses import Addresses
 from tidemill.aio import AsyncClient
-from tidemill.errors import DeadlineExceeded, TidemillError
+from tidemill.errors import Corrupt, DeadlineExceeded, TidemillError
 from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
 from tidemill_common.feature_replica import FeatureReplica, replicating
@@ -57,26 +56,18 @@ async def perform(
 ) -> Report:
     """Run a scenario, check it and say how it went; nothing of it runs afterwards."""
     began = time.monotonic()
-    ledger = Ledger()
-    async with _running(stage, scenario, mutant) as running:
-        publisher, striker = await _load(running, scenario, seed, ledger)
-        settled = await _settled(running, patience_s)
-        running.watch.finish()
-        evidence = await collect(running)
-    findings = _check(ledger, evidence, running.watch, publisher, striker, settled, scenario)
-    return reported(
-        scenario=scenario,
-        seed=seed,
-        mutant=mutant,
-        ledger=ledger,
-        evidence=evidence,
-        publisher=publisher,
-        striker=striker,
-        watch=running.watch,
-        settled=settled,
-        findings=findings,
-        wall_s=time.monotonic() - began,
-    )
+    course = Course(scenario, seed, mutant)
+    try:
+        async with _running(stage, scenario, mutant) as running:
+            course.watch = running.watch
+            await _load(running, course)
+            course.settled_s = await _settled(running, patience_s)
+            running.watch.finish()
+            course.evidence = await collect(running)
+    except Corrupt as error:
+        course.findings += checkers.unreadable(error.message)
+    course.findings += _check(course)
+    return reported(course, time.monotonic() - began)
 
 
 @contextlib.asynccontextmanager
@@ -103,27 +94,24 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
         yield Running(made, spec, views, replica, client, watch)
 
 
-async def _load(
-    running: Running, scenario: Scenario, seed: int, ledger: Ledger
-) -> tuple[Publisher, Striker]:
+async def _load(running: Running, course: Course) -> None:
     """Publish and strike; return when every event is decided and every fault is over."""
-    cast, spec = running.cast, running.spec
+    cast, spec, scenario = running.cast, running.spec, course.scenario
+    seed, ledger = course.seed, course.ledger
     base_us = time.time_ns() // 1_000 - REPLAYED_US
     async with (
         proxying(cast.ports["publisher"], cast.ports["ingestion"], seed) as edge,
         producing(cast.stage.broker) as producer,
     ):
         intruder = Intruder(producer, spec, Traffic(seed + 1, base_us, "x"), ledger, seed)
-        publisher = Publisher(
-            running.client, spec, Traffic(seed, base_us), ledger, scenario.rate
-        )
+        publisher = Publisher(running.client, spec, Traffic(seed, base_us), ledger, scenario.rate)
         striker = Striker(cast, edge, intruder, tuple(running.views.values()), seed)
+        course.publisher, course.struck = publisher, striker.struck
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publisher.run(scenario.seconds), name="publisher")
             tasks.create_task(intruder.run(scenario.seconds), name="intruder")
             tasks.create_task(striker.run(scenario, publisher.began), name="striker")
         await producer.flush(READY_S)
-    return publisher, striker
 
 
 async def _settled(running: Running, patience_s: float) -> dict[str, float | None]:
@@ -161,32 +149,27 @@ async def _settled(running: Running, patience_s: float) -> dict[str, float | Non
     return {"follower": one, "server": other}
 
 
-def _check(
-    ledger: Ledger,
-    evidence: Evidence,
-    watch: Watch,
-    publisher: Publisher,
-    striker: Striker,
-    settled: dict[str, float | None],
-    scenario: Scenario,
-) -> list[checkers.Finding]:
+def _check(course: Course) -> list[checkers.Finding]:
     """Ask every checker."""
-    recoveries = [one.recovery for one in striker.struck]
-    of_edge = [r for one, r in zip(striker.struck, recoveries, strict=True) if one.at_edge]
+    watch, publisher, evidence = course.watch, course.publisher, course.evidence
+    if watch is None or publisher is None:
+        return []
     readers = {f"{tp.topic}/{tp.partition}": seen for tp, seen in watch.seen.items()}
+    in_order = checkers.order(readers)
+    if evidence is None:
+        return in_order
+    at_edge = [one.recovery for one in course.struck if one.at_edge]
     return [
-        *checkers.lost(ledger, evidence.expected.ids),
-        *checkers.phantom(ledger, evidence.expected.ids),
+        *in_order,
+        *checkers.lost(course.ledger, evidence.expected.ids),
+        *checkers.phantom(course.ledger, evidence.expected.ids),
         *checkers.effect(
             evidence.expected, evidence.replicas["follower"], evidence.late, evidence.dead
         ),
-        *checkers.order(readers),
         *checkers.outputs(
-            {"server": evidence.replicas["server"]}, settled, scenario.settle_s
+            {"server": evidence.replicas["server"]}, course.settled_s, course.scenario.settle_s
         ),
-        *checkers.liveness(recoveries, watch.samples),
-        *checkers.liveness(of_edge, publisher.samples),
+        *checkers.liveness([one.recovery for one in course.struck], watch.samples),
+        *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
     ]
-
-

@@ -72,8 +72,10 @@ class Cast:
 
 @contextlib.asynccontextmanager
 async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Start broker and database, and a proxy for every service that talks to the broker."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Start broker and database, and a proxy for every service that talks to the broker.
+
+    `folder` must be there.
+    """
     names = [name for role in ROLES for name in (role, f"{role}-told")]
     ports = choose(names, folder / "edges.json")
     edges = [
@@ -95,7 +97,7 @@ async def cast(
 ) -> Cast:
     """Start the services of a run; `through`: those that reach the broker by their proxy."""
     folder = stage.stack.data / run
-    folder.mkdir(parents=True)
+    await asyncio.to_thread(folder.mkdir)
     names = [name for role in ROLES for name in (role, f"{role}-metrics")]
     ports = choose([*names, "http", "publisher"], folder / "ports.json")
     made = Cast(stage, run, ports)

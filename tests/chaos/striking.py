@@ -16,6 +16,7 @@ from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder
 from tests.chaos.stage import Cast
 from tests.chaos.traffic import PARTITIONS
+from tidemill_common import topics
 from tidemill_common.feature_views import ViewSpec
 from tidemill_common.kafka import Record, TopicPartition, administering
 from tidemill_common.kafka.ranges import stretch
@@ -68,9 +69,7 @@ class Striker:
         await asyncio.sleep(max(0.0, began + fault.at_s - time.monotonic()))
         first, first_ms = time.monotonic(), time.time() * 1_000
         await self._strike(fault)
-        self.struck.append(
-            Struck(fault, first, time.monotonic(), first_ms, time.time() * 1_000)
-        )
+        self.struck.append(Struck(fault, first, time.monotonic(), first_ms, time.time() * 1_000))
 
     async def _strike(self, fault: Fault) -> None:
         kinds: dict[Do, Callable[[Fault], Awaitable[None]]] = {
@@ -151,8 +150,9 @@ class Striker:
             await asyncio.sleep(0.01)
 
     async def _refuse(self, _: Fault) -> None:
-        """Let the broker take no record of the feature logs for a while."""
+        """Let the broker take no feature log and no late row for a while."""
         logs = [log for view in self.views for log in view.logs()]
+        logs.append(topics.late(self.intruder.spec.topic.name))
         small = [
             replace(log, more_config={**log.more_config, "max.message.bytes": str(REFUSED_BYTES)})
             for log in logs

@@ -51,8 +51,11 @@ views:
     entity: [shop]
     aggregations:{_AGGREGATIONS}
 """
-WINDOWS: Final = ((60 * SECOND_US, SECOND_US), (3_600 * SECOND_US, 10 * SECOND_US))
-"""Length and hop, in the order of the project."""
+WINDOWS: Final = (
+    (60 * SECOND_US, SECOND_US, "1m"),
+    (3_600 * SECOND_US, 10 * SECOND_US, "1h"),
+)
+"""Length, hop and name, in the order of the project."""
 
 
 class Kind(Enum):

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from tests.chaos.checkers import Sample, Seen
@@ -103,7 +104,7 @@ class Watch:
         longest = 0.0
         for seen in self.seen.values():
             times = [from_ms, *(s.written_ms for s in seen if from_ms < s.written_ms < to_ms)]
-            gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+            gaps = [after - before for before, after in pairwise(times)]
             longest = max(longest, *gaps, 0.0) if gaps else longest
         return longest / _MS
 
