@@ -68,6 +68,11 @@ class Recovery:
     ended_s: float
     limit_s: float
 
+    @property
+    def due_s(self) -> float:
+        """Return the moment by which all must be well."""
+        return self.ended_s + self.limit_s
+
 
 def lost(ledger: Ledger, raw: Counter[str]) -> list[Finding]:
     """C1: every id that was acknowledged is in the raw topic."""
@@ -138,7 +143,7 @@ def outputs(
         if seconds is None or seconds > limit_s:
             said = "never" if seconds is None else f"after {seconds:.1f} s"
             found += _finding(
-                "C5 outputs", f"{name} had all of it {said}, not in {limit_s} s", [name]
+                "C5 outputs", f"{name} had all of it {said}, not in {limit_s:.0f} s", [name]
             )
     for replica, views in replicas.items():
         for name, (is_there, wanted) in views.items():
@@ -153,7 +158,7 @@ def liveness(recoveries: Sequence[Recovery], samples: Sequence[Sample]) -> list[
         took = recovered_after(one, samples)
         if took is None or took > one.limit_s:
             said = "never" if took is None else f"after {took:.1f} s"
-            late.append(f"{one.name}: {said}, not in {one.limit_s:g} s")
+            late.append(f"{one.name}: {said}, not in {one.limit_s:.0f} s")
     return _finding("C6 liveness", "recovered too late", late)
 
 

@@ -61,8 +61,8 @@ async def collect(running: Running) -> Evidence:
     return Evidence(
         expected,
         await _replicas(running, expected),
-        [_letter(one) for one in told],
-        [_letter(one) for one in letters],
+        [as_letter(one) for one in told],
+        [as_letter(one) for one in letters],
         texts,
     )
 
@@ -73,7 +73,7 @@ async def _all(running: Running, admin: Admin, tp: TopicPartition) -> list[Recor
     return [record async for some in stretch(broker, tp, 0, end) for record in some]
 
 
-def _letter(told: dead_letters.DeadLetter) -> Letter:
+def as_letter(told: dead_letters.DeadLetter) -> Letter:
     place = (told.partition, told.offset, told.row)
     value = told.record.value or b""
     if told.row is None:
@@ -95,12 +95,12 @@ async def _replicas(
         wanted = {key: values for key, values in wanted.items() if not _empty(values)}
         read = running.replica.read(name, [(key,) for key in keys], at_us)
         rows = read.values.tolist()
-        found["follower"][name] = (_view(keys, read.features, rows), wanted)
+        found["follower"][name] = (as_view(keys, read.features, rows), wanted)
         rows = []
         for start in range(0, len(keys), ASKED_AT_ONCE):
             some = keys[start : start + ASKED_AT_ONCE]
             rows += await _asked(running, name, entity, some, at_us)
-        found["server"][name] = (_view(keys, read.features, rows), wanted)
+        found["server"][name] = (as_view(keys, read.features, rows), wanted)
     return found
 
 
@@ -114,7 +114,7 @@ async def _asked(
     return [list(one.values) for one in reply.entities]
 
 
-def _view(keys: Sequence[str], features: Sequence[str], rows: Sequence[Sequence[float]]) -> View:
+def as_view(keys: Sequence[str], features: Sequence[str], rows: Sequence[Sequence[float]]) -> View:
     """Return what was read as the oracle says it; entities without an event are left out."""
     names = {name: place for place, name in enumerate(features)}
     found: dict[str, tuple[Values, ...]] = {}

@@ -35,13 +35,24 @@ CRASH_EVERY: Final = 12
 SLOW_OPENING_S: Final = 2.0
 
 
+Put = Callable[[type, str, Callable[..., Any]], None]
+"""Puts a function in the place of a class's own: setattr, or what undoes it after a test."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A mistake, and the checkers of which one at least must see it."""
 
     what: str
-    mistake: Callable[[], None]
+    mistake: Callable[[Put], None]
     seen_by: frozenset[str]
+
+
+def put(owner: type, name: str, by: Callable[..., Any]) -> None:
+    """Replace for good what must be there."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has no {name}: this mutant is out of date")
+    setattr(owner, name, by)
 
 
 def caught(report: Report) -> bool:
@@ -49,7 +60,7 @@ def caught(report: Report) -> bool:
     return bool(report.broken() & MUTANTS[report.mutant].seen_by)
 
 
-def _commit_before_the_log() -> None:
+def _commit_before_the_log(put: Put) -> None:
     """Commit what was read, then write what came of it; the process may end in between."""
     write: Any = TransactionalProducer._write
     numbers = itertools.count(1)
@@ -63,29 +74,29 @@ def _commit_before_the_log() -> None:
             collected.records, collected.offsets = records, {}
         await write(self, collected)
 
-    _replace(TransactionalProducer, "_write", first_the_offsets)
+    put(TransactionalProducer, "_write", first_the_offsets)
 
 
-def _no_fence() -> None:
+def _no_fence(put: Put) -> None:
     """Write under a transactional id of one's own: an owner that was paused is not stopped."""
     prepare: Any = TransactionalProducer.__init__
 
     def alone(self: TransactionalProducer, broker: Any, transactional_id: str) -> None:
         prepare(self, broker, f"{transactional_id}.{uuid.uuid4().hex}")
 
-    _replace(TransactionalProducer, "__init__", alone)
+    put(TransactionalProducer, "__init__", alone)
 
 
-def _no_event_ids() -> None:
+def _no_event_ids(put: Put) -> None:
     """Take every row as a new event."""
 
     def never(self: IdWindow, ids: Any, append_us: Any) -> Any:
         return np.zeros(len(ids), dtype=np.bool_)
 
-    _replace(IdWindow, "check_and_add", never)
+    put(IdWindow, "check_and_add", never)
 
 
-def _ack_in_finally() -> None:
+def _ack_in_finally(put: Put) -> None:
     """Count a flush as done however it ended."""
     write: Any = TransactionalProducer._write
     numbers = itertools.count(1)
@@ -98,10 +109,10 @@ def _ack_in_finally() -> None:
         except TidemillError:
             logger.exception("mutant.swallowed")
 
-    _replace(TransactionalProducer, "_write", done_anyway)
+    put(TransactionalProducer, "_write", done_anyway)
 
 
-def _unawaited_send() -> None:
+def _unawaited_send(put: Put) -> None:
     """Commit without asking what became of the sends."""
 
     async def not_awaited(self: TransactionalProducer, collected: Transaction) -> None:
@@ -110,10 +121,10 @@ def _unawaited_send() -> None:
         for group, offsets in collected.offsets.items():
             await self._client.send_offsets_to_transaction(offsets, group)
 
-    _replace(TransactionalProducer, "_send_all", not_awaited)
+    put(TransactionalProducer, "_send_all", not_awaited)
 
 
-def _seek_while_fetching() -> None:
+def _seek_while_fetching(put: Put) -> None:
     """Let records flow while the partition is being opened, and trust that none is missing."""
 
     async def flow_first(self: FeatureApp, assigned: set[Any], generation_id: int = 0) -> None:
@@ -130,9 +141,9 @@ def _seek_while_fetching() -> None:
     def trusting(self: PartitionState, records: Any) -> list[Any]:
         return [record for record in records if record.offset >= self.position]
 
-    _replace(FeatureApp, "_on_partitions_assigned", flow_first)
-    _replace(Partition, "offer", offer)
-    _replace(PartitionState, "new_records", trusting)
+    put(FeatureApp, "_on_partitions_assigned", flow_first)
+    put(Partition, "offer", offer)
+    put(PartitionState, "new_records", trusting)
 
 
 def _partition(found: Any) -> Any:
@@ -141,31 +152,24 @@ def _partition(found: Any) -> Any:
     return TopicPartition(*found)
 
 
-def _late_dropped() -> None:
+def _late_dropped(put: Put) -> None:
     """Say nothing of late rows."""
     decide: Any = PartitionState.flush
 
     def silently(self: PartitionState, records: Any) -> Any:
         return replace(decide(self, records), late=())
 
-    _replace(PartitionState, "flush", silently)
+    put(PartitionState, "flush", silently)
 
 
-def _wall_clock_expiry() -> None:
+def _wall_clock_expiry(put: Put) -> None:
     """Let tiles expire by the clock on the wall."""
     evict: Any = TileTable.evict
 
     def by_the_clock(self: TileTable, watermark_us: int, **options: Any) -> Any:
         return evict(self, max(watermark_us, time.time_ns() // 1_000), **options)
 
-    _replace(TileTable, "evict", by_the_clock)
-
-
-def _replace(owner: type, name: str, by: Callable[..., Any]) -> None:
-    """Put a mistake in a place that must be there."""
-    if not hasattr(owner, name):
-        raise AttributeError(f"{owner.__name__} has no {name}: this mutant is out of date")
-    setattr(owner, name, by)
+    put(TileTable, "evict", by_the_clock)
 
 
 MUTANTS: Final[Mapping[str, Mutant]] = {

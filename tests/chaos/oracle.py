@@ -41,6 +41,7 @@ class Expected:
     ids: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     newest_us: int = 0
+    """The newest time of any row that counts for it: no later read finds less."""
 
 
 def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> None:
@@ -66,6 +67,7 @@ def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> 
             time_us = min(row["_time"], row["_available"])
             late = time_us < watermark - LATENESS_US
             watermark = max(watermark, min(time_us, record.timestamp_ms * 1_000 + SKEW_US))
+            expected.newest_us = max(expected.newest_us, watermark)
             if late:
                 expected.late.add(place)
             elif duplicate:

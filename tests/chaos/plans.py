@@ -24,7 +24,7 @@ class Do(Enum):
     KILL = "kill"  # SIGKILL, away for `for_s`
     PAUSE = "pause"  # SIGSTOP, SIGCONT after `for_s`
     STOP = "stop"  # SIGTERM, started again after `for_s`
-    STORM = "storm"  # joins and leaves every three seconds for `for_s`
+    STORM = "storm"  # leaves and joins again and again for `for_s`
     NETWORK = "network"  # `mode` on the target's edge for `for_s`
     REPUBLISH = "republish"  # the newest records once more
     POISON = "poison"  # nothing but garbage for `for_s`, beside the load
@@ -170,8 +170,9 @@ def _length(mode: Mode) -> float:
 
 
 def _storm(dice: random.Random) -> Scenario:
-    faults = (Fault(3.0, Do.STORM, "worker-c", 45.0), Fault(20.0 + dice.random(), Do.REPUBLISH))
-    return Scenario("rebalance-storm", "P17", 65.0, 500, faults)
+    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 45.0)
+    faults = (storm, Fault(20.0 + dice.random(), Do.REPUBLISH))
+    return Scenario("rebalance-storm", "P17", 70.0, 500, faults)
 
 
 def _stopped(dice: random.Random) -> Scenario:

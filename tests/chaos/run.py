@@ -11,12 +11,13 @@ from typing import Final
 
 from tests.chaos import checkers
 from tests.chaos.evidence import collect
-from tests.chaos.plans import Do, Scenario
+from tests.chaos.pace import pacing
+from tests.chaos.plans import Scenario
 from tests.chaos.proxy import proxying
 from tests.chaos.publishing import Intruder, Publisher
 from tests.chaos.report import Course, Report, reported
 from tests.chaos.stage import Cast, Stage, cast
-from tests.chaos.striking import Striker
+from tests.chaos.striking import Striker, alone
 from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic
 from tests.chaos.watching import Watch, watching
 from tidemill.addresses import Addresses
@@ -58,7 +59,7 @@ async def perform(
     began = time.monotonic()
     course = Course(scenario, seed, mutant)
     try:
-        async with _running(stage, scenario, mutant) as running:
+        async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
             course.watch = running.watch
             await _load(running, course)
             course.settled_s = await _settled(running, patience_s)
@@ -77,10 +78,9 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
     stream = f"chaos_{run}".replace("-", "_")
     project = normalise(loads(PROJECT.format(stream=stream)).project)
     spec, views = stream_spec(project, stream), view_specs(project)
-    storm = any(fault.do is Do.STORM for fault in scenario.faults)
     async with contextlib.AsyncExitStack() as stack:
         registry, servicer = await stack.enter_async_context(one_project(project))
-        made = await cast(stage, run, registry, scenario.edges, mutant, storm)
+        made = await cast(stage, run, registry, scenario.edges, mutant)
         stack.push_async_callback(made.stop)
         replica = await stack.enter_async_context(replicating(stage.broker))
         await replica.adopt(servicer.project, servicer.current)
@@ -158,7 +158,9 @@ def _check(course: Course) -> list[checkers.Finding]:
     in_order = checkers.order(readers)
     if evidence is None:
         return in_order
-    at_edge = [one.recovery for one in course.struck if one.at_edge]
+    slower = course.pace.worst
+    recoveries = alone(course.struck, slower)
+    at_edge = [one.recovery(slower) for one in recoveries if one.at_edge]
     return [
         *in_order,
         *checkers.lost(course.ledger, evidence.expected.ids),
@@ -167,9 +169,11 @@ def _check(course: Course) -> list[checkers.Finding]:
             evidence.expected, evidence.replicas["follower"], evidence.late, evidence.dead
         ),
         *checkers.outputs(
-            {"server": evidence.replicas["server"]}, course.settled_s, course.scenario.settle_s
+            {"server": evidence.replicas["server"]},
+            course.settled_s,
+            slower * course.scenario.settle_s,
         ),
-        *checkers.liveness([one.recovery for one in course.struck], watch.samples),
+        *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
         *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
     ]

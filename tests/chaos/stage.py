@@ -22,9 +22,7 @@ from tidemill_local.probes import grpc_health
 from tidemill_local.program import Program
 
 ROOT: Final = Path(__file__).parents[2]
-THIRD: Final = "worker-c"
-"""Joins and leaves in a storm; it does not run otherwise."""
-ROLES: Final = ("ingestion", *WORKERS, THIRD, "server")
+ROLES: Final = ("ingestion", *WORKERS, "server")
 MODULES: Final = {"ingestion": ("tidemill_ingestion",), "server": ("tidemill_features", "server")}
 WORKER: Final = ("tidemill_features", "worker")
 MUTANT: Final = "tests.chaos.worker"
@@ -92,9 +90,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(stack, made, {role: ports[f"{role}-told"] for role in ROLES})
 
 
-async def cast(
-    stage: Stage, run: str, registry: str, through: frozenset[str], mutant: str, storm: bool
-) -> Cast:
+async def cast(stage: Stage, run: str, registry: str, through: frozenset[str], mutant: str) -> Cast:
     """Start the services of a run; `through`: those that reach the broker by their proxy."""
     folder = stage.stack.data / run
     await asyncio.to_thread(folder.mkdir)
@@ -105,11 +101,8 @@ async def cast(
         role: _program(made, role, registry, folder / role, through=role in through, mutant=mutant)
         for role in ROLES
     }
-    third = programs.pop(THIRD)
     await asyncio.to_thread(stage.stack.add, *programs.values())
-    if storm:
-        await asyncio.to_thread(stage.stack.add, third)
-    for role in (*WORKERS, "server", "ingestion"):
+    for role in ROLES:
         await asyncio.to_thread(stage.stack.wait_ready, made.process(role))
     return made
 

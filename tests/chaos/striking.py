@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.chaos.checkers import Recovery
-from tests.chaos.plans import Do, Fault, Scenario
+from tests.chaos.plans import SESSION_S, Do, Fault, Scenario
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder
 from tests.chaos.stage import Cast
@@ -21,7 +20,8 @@ from tidemill_common.feature_views import ViewSpec
 from tidemill_common.kafka import Record, TopicPartition, administering
 from tidemill_common.kafka.ranges import stretch
 
-STORM_S: Final = 3.0
+STORM_S: Final = 2.0
+"""How long a worker stays in a storm."""
 REPUBLISHED: Final = 40
 REFUSED_BYTES: Final = 100
 REFUSED_S: Final = 1.5
@@ -42,10 +42,21 @@ class Struck:
         """Tell whether publishers feel it too."""
         return self.fault.target in {"broker", "ingestion", "publisher"}
 
-    @property
-    def recovery(self) -> Recovery:
-        """Return what must be well again, and when."""
-        return Recovery(self.fault.name, self.ended_s, self.fault.recovery_s)
+    def recovery(self, slower: float) -> Recovery:
+        """Return what must be well again, and when, on a machine that is so much slower."""
+        return Recovery(self.fault.name, self.ended_s, slower * self.fault.recovery_s)
+
+
+def alone(struck: Sequence[Struck], slower: float) -> list[Struck]:
+    """Return the faults that no other followed before they had to be over."""
+    return [
+        one
+        for one in struck
+        if not any(
+            one.ended_s < other.ended_s and other.began_s < one.recovery(slower).due_s
+            for other in struck
+        )
+    ]
 
 
 @dataclass(slots=True)
@@ -109,19 +120,15 @@ class Striker:
         stack.start_process(name)
 
     async def _storm(self, fault: Fault) -> None:
-        """Leave and join in turn: half of the times asked to, half of the times killed."""
+        """Leave and join again: asked to or killed, for a moment or until the group goes on alone."""
         stack, name = self.cast.stage.stack, self.cast.process(fault.target)
         dice, end = random.Random(self.seed), time.monotonic() + fault.for_s
-        for turn in itertools.count():
-            if time.monotonic() >= end:
-                break
-            if turn % 2:
-                stack.start_process(name)
-            else:
-                leave = dice.choice([stack.stop_process, stack.kill_and_hold])
-                await asyncio.to_thread(leave, name)
+        while time.monotonic() < end:
+            await asyncio.to_thread(dice.choice([stack.stop_process, stack.kill_and_hold]), name)
+            await asyncio.sleep(dice.choice([0.0, SESSION_S + 1.0]))
+            stack.start_process(name)
+            await asyncio.to_thread(stack.wait_ready, name)
             await asyncio.sleep(STORM_S)
-        stack.start_process(name)
 
     async def _network(self, fault: Fault) -> None:
         proxies = self.cast.stage.proxies

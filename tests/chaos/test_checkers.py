@@ -20,6 +20,9 @@ from tests.chaos.checkers import (
 )
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.oracle import Expected
+from tests.chaos.pace import WINDOW, Pace
+from tests.chaos.plans import Do, Fault
+from tests.chaos.striking import Struck, alone
 
 ONE = ((1.0, 250.0, 250.0), (1.0, 250.0, 250.0))
 TWO = ((2.0, 500.0, 250.0), (2.0, 500.0, 250.0))
@@ -133,3 +136,20 @@ def test_a_lag_that_stays_is_found() -> None:
 def test_a_personal_value_in_a_log_is_found() -> None:
     assert leaks({"worker.log": b"nothing"}, "canary-") == []
     assert leaks({"worker.log": b'{"email": "canary-7@example.org"}'}, "canary-")[0].count == 1
+
+
+def a_struck(began_s: float, ended_s: float) -> Struck:
+    return Struck(Fault(began_s, Do.KILL, "worker-a"), began_s, ended_s, 0.0, 0.0)
+
+
+def test_a_fault_that_another_follows_too_soon_is_not_judged_alone() -> None:
+    first, second, third = a_struck(0.0, 1.0), a_struck(10.0, 11.0), a_struck(40.0, 41.0)
+    assert alone([first, second, third], 1.0) == [second, third]
+    assert alone([first, second, third], 2.0) == [third]
+
+
+def test_a_starved_machine_is_seen_over_ten_seconds_not_in_a_moment() -> None:
+    pace = Pace()
+    for ratio in [1.0] * (WINDOW - 1) + [41.0]:
+        pace.note(ratio)
+    assert pace.worst == 2.0

@@ -102,10 +102,11 @@ class Watch:
     def silence_s(self, from_ms: float, to_ms: float) -> float:
         """Return for how long, at most, any log was silent between two moments."""
         longest = 0.0
+        last = max((seen[-1].written_ms for seen in self.seen.values() if seen), default=0)
         for seen in self.seen.values():
-            times = [from_ms, *(s.written_ms for s in seen if from_ms < s.written_ms < to_ms)]
-            gaps = [after - before for before, after in pairwise(times)]
-            longest = max(longest, *gaps, 0.0) if gaps else longest
+            written = (one.written_ms for one in seen if from_ms < one.written_ms < to_ms)
+            times = [from_ms, *written, min(to_ms, last)]
+            longest = max(longest, *(after - before for before, after in pairwise(times)))
         return longest / _MS
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.chaos.mutants import MUTANTS
+from tests.chaos.mutants import MUTANTS, put
 from tidemill_common.app import main
 from tidemill_features.settings import Settings
 from tidemill_features.worker import work
 
 if __name__ == "__main__":
-    MUTANTS[sys.argv[1]].mistake()
+    MUTANTS[sys.argv[1]].mistake(put)
     main("features", Settings, work, uvloop=False)
