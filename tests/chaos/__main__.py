@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ MUTANT_PATIENCE_S: Final = 15.0
 
 def main(names: Sequence[str]) -> int:
     """Run what is named and say how it went."""
+    logging.disable()  # what clients say while their broker is away
     with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
         reports = asyncio.run(_all(names, Path(folder)))
     if not names:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 from aiokafka.errors import OffsetOutOfRangeError, ProducerFenced, RequestTimedOutError
@@ -177,7 +178,7 @@ class MemoryConsumer:
         """Return the first record at or after each time."""
         found = {tp: self._broker.offset_at(TopicPartition(*tp), at) for tp, at in times.items()}
         return {
-            tp: None if offset is None else _Sent(*tp, offset, times[tp])
+            tp: None if offset is None else _Sent(tp[0], tp[1], offset, times[tp])
             for tp, offset in found.items()
         }
 
@@ -232,14 +233,14 @@ class MemoryAdmin:
     async def list_consumer_group_offsets(self, group: str) -> dict[Any, Any]:
         """Return a group's offsets."""
         committed = self._broker.committed(group)
-        return {tp: _Sent(*tp, offset, 0) for tp, offset in committed.items()}
+        return {tp: _Sent(tp[0], tp[1], offset, 0) for tp, offset in committed.items()}
 
     async def delete_records(self, wanted: Mapping[Any, Any], *, timeout_ms: int) -> None:
         """Trim partitions, one after another."""
         for tp, found in wanted.items():
-            at = TopicPartition(*tp)
-            before = found.before_offset
-            self._process.change(lambda at=at, before=before: self._broker.trim(at, before))
+            self._process.change(
+                partial(self._broker.trim, TopicPartition(*tp), found.before_offset)
+            )
 
 
 def _found(record: Record) -> _Found:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,9 +137,7 @@ class World:
         self.reader = Reader(self.broker, self.stream)
         self.rows: list[Row] = []
         self._numbers = itertools.count()
-        self._settings = Settings(
-            listen="", kafka="", registry="", data=folder, snapshot_bytes=1 << 10
-        )
+        self._settings = Settings(listen="", kafka="", registry="", data=folder)
         self._workers: list[Worker] = []
         self._owner: Worker | None = None
         self._zombies: list[Worker] = []
@@ -205,6 +204,16 @@ class World:
             self._owner = None
         worker.process.trouble = -1
 
+    def ask_for_snapshots(self) -> None:
+        """Let the owner's next flush begin a snapshot of every log that has grown."""
+
+        async def command(partition: Partition) -> None:
+            for ledger in partition._ledgers.values():
+                ledger.since = -math.inf
+
+        if self._owner is not None:
+            self.loop.run_until_complete(self._owner.do(command))
+
     def wake_zombie(self, records: int) -> None:
         """Let the oldest owner that was not told go on.
 
@@ -233,7 +242,7 @@ class World:
     def _survived(self, step: Awaitable[None]) -> bool:
         """Run a step; whatever goes wrong in it ends the process, as in the product."""
         try:
-            self.loop.run_until_complete(step)  # type: ignore[arg-type]
+            self.loop.run_until_complete(step)
         except (Crash, TidemillError):
             return False
         return True
@@ -280,6 +289,11 @@ class Reader:
         self._positions = dict.fromkeys(self._logs, 0)
         self.seen: dict[str, list[Seen]] = {name: [] for name in self._logs}
 
+    @property
+    def logs(self) -> list[TopicPartition]:
+        """Return what is read."""
+        return list(self._logs.values())
+
     def catch_up(self) -> int:
         """Read every log to its end; return below which source offset all is decided."""
         for name, tp in self._logs.items():
@@ -304,7 +318,7 @@ class Reader:
 
     def views(self, expected: Expected) -> dict[str, tuple[View, View]]:
         """Return what every entity is, beside what it should be."""
-        found = {}
+        found: dict[str, tuple[View, View]] = {}
         for view in self._views:
             (entity,) = view.entity
             keys = ENTITIES[entity][:50]
