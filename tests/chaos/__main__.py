@@ -1,7 +1,7 @@
-"""The long profile: `python -m tests.chaos [scenario ...]`; every scenario and mutant by default.
+"""The long profile: `python -m tests.chaos [name ...]`; every scenario and mutant by default.
 
-When all of it ran, docs/chaos-report.json and the tables in docs/chaos.md are written anew. Exits 1
-at a finding of a scenario, and if a mutant was not found out.
+What ran takes the place of what docs/chaos-report.json had of it, and the tables in docs/chaos.md are
+written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from tests.chaos.mutants import MUTANTS, caught
 from tests.chaos.plans import SEED, Scenario, full, mutation, smoke
-from tests.chaos.report import Report, facts, table, write
+from tests.chaos.report import Report, facts, merged, read, table, write
 from tests.chaos.run import perform
 from tests.chaos.stage import Stage, staged
 
@@ -32,11 +32,12 @@ def main(names: Sequence[str]) -> int:
     logging.disable()  # what clients say while their broker is away
     with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
         reports = asyncio.run(_all(names, Path(folder)))
-    if not names:
-        write(reports, DOCS / "chaos-report.json")
-        page = DOCS / "chaos.md"
-        head, _, _ = page.read_text().partition(LAST_RUN)
-        page.write_text(f"{head}{LAST_RUN}\n\n{facts(reports)}\n\n{table(reports)}")
+    document = DOCS / "chaos-report.json"
+    shown = merged(read(document), reports)
+    write(shown, document)
+    page = DOCS / "chaos.md"
+    head, _, _ = page.read_text().partition(LAST_RUN)
+    page.write_text(f"{head}{LAST_RUN}\n\n{facts(shown)}\n\n{table(shown)}")
     return 0 if all(_well(one) for one in reports) else 1
 
 

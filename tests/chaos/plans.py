@@ -114,10 +114,10 @@ def mutation(seed: int = SEED) -> Scenario:
     first, second = dice.sample(WORKERS, 2)
     faults = (
         Fault(2.0, Do.REFUSE),
-        Fault(8.0, Do.PAUSE, first, 1.3 * SESSION_S),
-        Fault(16.5, Do.KILL, second),
+        Fault(7.0, Do.PAUSE, first, 2.5 * SESSION_S),  # the other owns all of it for a while
+        Fault(23.0, Do.KILL, second),
     )
-    return Scenario("mutation", "control", 19.0, 300, faults)
+    return Scenario("mutation", "control", 26.0, 300, faults)
 
 
 def _ingestion_killed(dice: random.Random) -> Scenario:

@@ -92,7 +92,8 @@ class Report:
     def text(self) -> str:
         """Say what was found, and how to do it again."""
         lines = [f"  {one.checker} ({one.count}): {one.text}" for one in self.findings]
-        head = f"{self.scenario} with CHAOS_SEED={self.seed}"
+        what = f"mutant {self.mutant}" if self.mutant else self.scenario
+        head = f"{what} with CHAOS_SEED={self.seed}"
         return "\n".join([f"{head}: {'passed' if self.passed else 'FAILED'}", *lines])
 
 
@@ -149,18 +150,36 @@ def _rounded(seconds: float | None) -> float | None:
 
 def write(reports: Sequence[Report], path: Path) -> None:
     """Write reports as one document."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps([asdict(one) for one in reports], option=orjson.OPT_INDENT_2))
+
+
+def read(path: Path) -> list[Report]:
+    """Return the reports of a document; none if it is not there."""
+    if not path.exists():
+        return []
+    return [
+        Report(**{**one, "findings": [Finding(**found) for found in one["findings"]]})
+        for one in orjson.loads(path.read_bytes())
+    ]
+
+
+def merged(old: Sequence[Report], new: Sequence[Report]) -> list[Report]:
+    """Return the new reports in the places of the old ones of the same name, others behind."""
+    fresh = {(one.scenario, one.mutant): one for one in new}
+    kept = [fresh.pop((one.scenario, one.mutant), one) for one in old]
+    return [*kept, *fresh.values()]
 
 
 def facts(reports: Sequence[Report]) -> str:
     """Say when and on what it ran, and how long all of it took."""
-    first, wall_s = reports[0], sum(one.wall_s for one in reports)
+    days = sorted({one.when[:10] for one in reports})
+    seeds = ", ".join(sorted({str(one.seed) for one in reports}))
     found = sum(not one.passed for one in reports if not one.mutant)
-    result = "no finding" if not found else f"findings in {found} scenarios"
+    result = f"findings in {found} scenarios" if found else "no finding"
     return (
-        f"{first.when[:10]}, `CHAOS_SEED={first.seed}`, {first.hardware}: {result}, "
-        f"{wall_s / 60:.1f} minutes. Every figure is in [chaos-report.json](chaos-report.json)."
+        f"{days[0]} to {days[-1]}, `CHAOS_SEED` {seeds}, {reports[0].hardware}: {result};"
+        f" {sum(one.wall_s for one in reports) / 60:.0f} minutes in all."
+        " Every figure is in [chaos-report.json](chaos-report.json)."
     )
 
 

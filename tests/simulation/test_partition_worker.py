@@ -25,7 +25,7 @@ from tests.simulation.world import World
 from tidemill.errors import Corrupt
 
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
-HISTORIES = int(os.environ.get("CHAOS_HISTORIES", "250"))
+HISTORIES = int(os.environ.get("CHAOS_HISTORIES", "500"))
 STEPS = 25
 FOUND_HERE = set(MUTANTS) - {"commit-before-log", "seek-while-fetching"}
 """Those two need a process that ends, and the runtime that delivers records."""

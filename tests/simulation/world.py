@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ _US: Final = 1_000
 Command = Callable[[Partition], Awaitable[None]]
 
 
+@cache
 def a_work() -> Work:
     """Return the work on a stream of one partition."""
     text = PROJECT.format(stream=STREAM).replace("partitions: 4", "partitions: 1")
