@@ -114,10 +114,11 @@ def mutation(seed: int = SEED) -> Scenario:
     first, second = dice.sample(WORKERS, 2)
     faults = (
         Fault(2.0, Do.REFUSE),
-        Fault(7.0, Do.PAUSE, first, 2.5 * SESSION_S),  # the other owns all of it for a while
-        Fault(23.0, Do.KILL, second),
+        # Both are back from what they were refused, and then the other owns all of it for a while.
+        Fault(14.0, Do.PAUSE, first, 2 * SESSION_S),
+        Fault(27.0, Do.KILL, second),
     )
-    return Scenario("mutation", "control", 26.0, 300, faults)
+    return Scenario("mutation", "control", 30.0, 300, faults)
 
 
 def _ingestion_killed(dice: random.Random) -> Scenario:

@@ -127,7 +127,7 @@ def _program(
             "TIDEMILL_METRICS_LISTEN": made.address(f"{role}-metrics"),
             "TIDEMILL_DATA": str(folder),
             "TIDEMILL_ARCHIVE": f"file://{made.stage.stack.data / made.run / 'archive'}",
-            "TIDEMILL_FEATURES_INSTANCE": f"chaos-{role}",
+            "TIDEMILL_FEATURES_INSTANCE": made.process(role),
             "TIDEMILL_FEATURES_SESSION_SECONDS": f"{SESSION_S:g}",
             "TIDEMILL_FEATURES_SNAPSHOT_SECONDS": "10",
             "TIDEMILL_FEATURES_SNAPSHOT_BYTES": f"{1 << 18}",
