@@ -16,7 +16,7 @@ EDITABLE := .venv/.editable-$(call hash,pyproject.toml constraints.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help install environment parts format lint types protos check unit test integration \
-        demo bench bench-peers up down logs clean
+        chaos demo bench bench-peers up down logs clean
 
 ##@ Set-up
 help: ## print this help
@@ -81,6 +81,9 @@ test: install ## every test, on the real parts too
 
 integration: install ## only the tests on the real parts
 	$(BIN)/pytest -q -m stack --require-infrastructure
+
+chaos: install ## every fault and every known mistake, 20 minutes; writes docs/chaos.md
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 ##@ Running
 demo: install ## the flights of New York 2013: the whole loop on real data

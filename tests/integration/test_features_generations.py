@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.test_features_exactness import Load, working
+from tests.integration.features_load import Load, working
 from tidemill.definitions.v1 import project_pb2
 from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise

@@ -6,6 +6,8 @@ import base64
 import shutil
 import subprocess
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +37,6 @@ SETTINGS = {
     "node.id": 1,
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "BROKER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     # A broker that was killed may come back when its session has ended: 9 s by default.
     "broker.heartbeat.interval.ms": 500,
@@ -62,7 +63,21 @@ SETTINGS = {
 }
 
 
-def program(parts: Parts, data: Data, port: int, controller_port: int) -> Program:
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One more listener, whose clients are told another port: that of a proxy in between.
+
+    `name` is in capitals, as Kafka wants it.
+    """
+
+    name: str
+    port: int
+    advertised: int
+
+
+def program(
+    parts: Parts, data: Data, port: int, controller_port: int, edges: Sequence[Edge] = ()
+) -> Program:
     """Describe the broker on loopback."""
     folder = data.folder("kafka")
     java = (
@@ -77,18 +92,24 @@ def program(parts: Parts, data: Data, port: int, controller_port: int) -> Progra
         name="kafka",
         argv=(*java, "kafka.Kafka", str(properties)),
         folder=folder,
-        prepare=partial(_prepare, java, folder, port, controller_port),
+        prepare=partial(
+            _prepare, java, folder, properties_of(folder / "log", port, controller_port, edges)
+        ),
         probe=partial(listens, f"{LOOPBACK}:{port}"),
         grace_s=GRACE_S,
     )
 
 
-def properties_of(log: Path, port: int, controller_port: int) -> str:
+def properties_of(log: Path, port: int, controller_port: int, edges: Sequence[Edge] = ()) -> str:
     """Write the broker's settings as its file wants them."""
     broker, controller = f"{LOOPBACK}:{port}", f"{LOOPBACK}:{controller_port}"
+    names = ["CONTROLLER", "BROKER", *(edge.name for edge in edges)]
+    listeners = [f"BROKER://{broker}", *(f"{e.name}://{LOOPBACK}:{e.port}" for e in edges)]
+    told = [f"BROKER://{broker}", *(f"{e.name}://{LOOPBACK}:{e.advertised}" for e in edges)]
     addresses = {
-        "listeners": f"BROKER://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"BROKER://{broker}",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+        "listeners": ",".join([*listeners, f"CONTROLLER://{controller}"]),
+        "advertised.listeners": ",".join(told),
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": log,
     }
@@ -96,9 +117,9 @@ def properties_of(log: Path, port: int, controller_port: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _prepare(java: tuple[str, ...], folder: Path, port: int, controller_port: int) -> None:
+def _prepare(java: tuple[str, ...], folder: Path, settings: str) -> None:
     log, properties = folder / "log", folder / "server.properties"
-    properties.write_text(properties_of(log, port, controller_port))
+    properties.write_text(settings)
     if (log / "meta.properties").exists():
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -15,8 +15,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tidemill_local.errors import LocalError
+from tidemill_local.kafka import Edge
 from tidemill_local.layout import default_parts
 from tidemill_local.plan import PARTS
+from tidemill_local.program import Program
 from tidemill_local.services import SERVICES
 from tidemill_local.stack import Stack
 from tidemill_local.stack_file import ProcessState, StackView
@@ -45,6 +47,7 @@ class LocalStack:
         services: Sequence[str] | None = None,
         parts: Sequence[str] = PARTS,
         parts_folder: Path | None = None,
+        edges: Sequence[Edge] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stack = Stack(
@@ -52,6 +55,7 @@ class LocalStack:
             parts_folder or default_parts(),
             services=services,
             parts_wanted=parts,
+            edges=edges,
             say=say,
         )
         self._loop = asyncio.new_event_loop()
@@ -73,6 +77,10 @@ class LocalStack:
             self._call(self._stack.stop())
         finally:
             self._end_loop()
+
+    def add(self, *programs: Program) -> None:
+        """Run further programs beside the others until the stack stops; wait until they answer."""
+        self._call(self._stack.add(programs))
 
     @property
     def data(self) -> Path:

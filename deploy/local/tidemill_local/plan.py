@@ -33,7 +33,12 @@ class Plan:
 
 
 def plan(
-    data: Data, parts: Parts, *, services_wanted: Sequence[str] | None, parts_wanted: Sequence[str]
+    data: Data,
+    parts: Parts,
+    *,
+    services_wanted: Sequence[str] | None,
+    parts_wanted: Sequence[str],
+    edges: Sequence[kafka.Edge] = (),
 ) -> Plan:
     """Choose ports and describe every process.
 
@@ -50,7 +55,7 @@ def plan(
     started = services.chosen(services_wanted)
     return Plan(
         waves=(
-            tuple(_part(name, data, parts, ports) for name in run),
+            tuple(_part(name, data, parts, ports, edges) for name in run),
             tuple(services.program(one, data, ports, environment) for one in started),
         ),
         environment=environment,
@@ -88,12 +93,14 @@ def _environment(data: Data, ports: dict[str, int], run: Sequence[str]) -> dict[
     return {**replaced, **found, **services.addresses(ports)}
 
 
-def _part(name: str, data: Data, parts: Parts, ports: dict[str, int]) -> Program:
+def _part(
+    name: str, data: Data, parts: Parts, ports: dict[str, int], edges: Sequence[kafka.Edge]
+) -> Program:
     match name:
         case "postgres":
             return postgres.program(data, _postgres_password(data), ports["postgres"])
         case "kafka":
-            return kafka.program(parts, data, ports["kafka"], ports["kafka-controller"])
+            return kafka.program(parts, data, ports["kafka"], ports["kafka-controller"], edges)
         case "zipkin":
             return zipkin.program(parts, data, ports["zipkin"])
         case _:

@@ -13,8 +13,10 @@ from typing import IO
 from tidemill_local import stack_file
 from tidemill_local.errors import LocalError
 from tidemill_local.identity import Identity, end_leftovers
+from tidemill_local.kafka import Edge
 from tidemill_local.layout import Data, Parts
 from tidemill_local.plan import PARTS, Plan, plan
+from tidemill_local.program import Program
 from tidemill_local.stack_file import ProcessState, ProcessView, StackState, StackView
 from tidemill_local.supervised import Supervised
 
@@ -33,12 +35,14 @@ class Stack:
         *,
         services: Sequence[str] | None = None,
         parts_wanted: Sequence[str] = PARTS,
+        edges: Sequence[Edge] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data = Data(data.resolve())
         self._parts = Parts(parts)
         self._services = services
         self._parts_wanted = parts_wanted
+        self._edges = edges
         self._say = say
         self._lock: IO[str] | None = None
         self._plan = Plan((), {})
@@ -84,6 +88,12 @@ class Stack:
             await self.stop()
             raise
 
+    async def add(self, programs: Sequence[Program]) -> None:
+        """Run further programs beside the others until the stack stops; wait until they answer."""
+        wave = self._supervised(programs)
+        self._waves.append(wave)
+        await self._start_wave(wave, time.monotonic() + START_LIMIT_S)
+
     async def stop(self) -> None:
         """Stop every process, last wave first; a stack that is stopped stays as it is."""
         self._set(StackState.STOPPING)
@@ -109,16 +119,18 @@ class Stack:
             self._parts,
             services_wanted=self._services,
             parts_wanted=self._parts_wanted,
+            edges=self._edges,
         )
         for programs in self._plan.waves:
-            self._waves.append(
-                [Supervised(one, self._fresh_log(one.name), self._changed) for one in programs]
-            )
+            self._waves.append(self._supervised(programs))
         end = time.monotonic() + START_LIMIT_S
         for wave in self._waves:
             await self._start_wave(wave, end)
         self._set(StackState.READY)
         self._housekeeping = asyncio.create_task(self._keep_house())
+
+    def _supervised(self, programs: Sequence[Program]) -> list[Supervised]:
+        return [Supervised(one, self._fresh_log(one.name), self._changed) for one in programs]
 
     async def _start_wave(self, wave: list[Supervised], end: float) -> None:
         for one in wave:

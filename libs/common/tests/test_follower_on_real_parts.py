@@ -10,7 +10,15 @@ import pytest
 
 from tidemill.errors import Misconfigured
 from tidemill_common import topics
-from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, following, producing
+from tidemill_common.kafka import (
+    Admin,
+    Broker,
+    Record,
+    TopicPartition,
+    following,
+    producing,
+    transactional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +82,19 @@ async def test_a_partition_is_followed_from_the_position_it_is_added_with(
 async def test_an_empty_partition_is_at_its_end_at_once(kafka: Broker, topic: topics.Topic) -> None:
     async with following(kafka, {TopicPartition(topic.name, 0): None}, Kept()) as follower:
         await asyncio.wait_for(follower.caught_up(), 2)
+
+
+async def test_catching_up_does_not_wait_for_a_transaction_that_a_dead_producer_left_open(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    tp, kept = TopicPartition(topic.name, 0), Kept()
+    await append(kafka, topic, 0, b"1")
+    async with transactional(kafka, f"dead-{topic.name}") as dead:
+        await dead._client.begin_transaction()
+        await (await dead._client.send(topic.name, b"never ended", partition=0))
+        async with following(kafka, {tp: None}, kept) as follower:
+            await asyncio.wait_for(follower.caught_up(), 5)
+    assert kept.values[tp] == [b"1"]
 
 
 async def test_a_trimmed_log_is_forgotten_and_read_from_its_start(

@@ -36,7 +36,7 @@ class Follower:
     def __init__(
         self, client: Any, look: Any, on_records: OnRecords, on_reset: OnReset | None
     ) -> None:
-        """Read with `client`; ask for the ends of logs with `look`, which sees uncommitted ones."""
+        """Read with `client`; ask for starts and ends with `look`, of the same isolation."""
         self._client = client
         self._look = look
         self._on_records = on_records
@@ -58,7 +58,10 @@ class Follower:
     async def add(self, partitions: Mapping[TopicPartition, int | None]) -> None:
         """Follow further partitions, each from its offset or (None) from its start.
 
-        The ends are taken here, before anything is read: `caught_up` waits for these.
+        The ends are taken here, before anything is read: `caught_up` waits for these. They are
+        those that this reader can see: behind a transaction that a dead producer left open it could
+        otherwise wait until the broker ends it. Who takes a log over fences first and then asks for
+        the end himself (`reach`).
         """
         ends_now = await ends(self._look, partitions)
         unknown = [tp for tp, offset in partitions.items() if offset is None]
@@ -163,7 +166,7 @@ async def following(
     """
     async with (
         reading(broker, isolation) as client,
-        reading(broker, "read_uncommitted") as look,
+        reading(broker, isolation) as look,
     ):
         follower = Follower(client, look, on_records, on_reset)
         await follower.add(partitions)

@@ -1,0 +1,73 @@
+"""The long profile: `python -m tests.chaos [name ...]`; every scenario and mutant by default.
+
+What ran takes the place of what docs/chaos-report.json had of it, and the tables in docs/chaos.md are
+written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.mutants import MUTANTS, caught
+from tests.chaos.plans import SEED, Scenario, full, mutation, smoke
+from tests.chaos.report import Report, facts, merged, read, table, write
+from tests.chaos.run import perform
+from tests.chaos.stage import Stage, staged
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+LAST_RUN: Final = "## The last run"
+"""Below it, docs/chaos.md is written by this program."""
+MUTANT_PATIENCE_S: Final = 15.0
+
+
+def main(names: Sequence[str]) -> int:
+    """Run what is named and say how it went."""
+    logging.disable()  # what clients say while their broker is away
+    with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
+        reports = asyncio.run(_all(names, Path(folder)))
+    document = DOCS / "chaos-report.json"
+    shown = merged(read(document), reports)
+    write(shown, document)
+    page = DOCS / "chaos.md"
+    head, _, _ = page.read_text().partition(LAST_RUN)
+    page.write_text(f"{head}{LAST_RUN}\n\n{facts(shown)}\n\n{table(shown)}")
+    return 0 if all(_well(one) for one in reports) else 1
+
+
+async def _all(names: Sequence[str], folder: Path) -> list[Report]:
+    """Run scenarios, then mutants, one after another on the same parts."""
+    mutants = [one for one in MUTANTS if not names or one in names]
+    async with staged(folder) as stage:
+        runs = [_said(await perform(stage, one, SEED)) for one in _scenarios(names)]
+        return [*runs, *[_said(await _mutated(stage, one)) for one in mutants]]
+
+
+async def _mutated(stage: Stage, mutant: str) -> Report:
+    return await perform(stage, mutation(), SEED, mutant=mutant, patience_s=MUTANT_PATIENCE_S)
+
+
+def _scenarios(names: Sequence[str]) -> list[Scenario]:
+    known = [*full(), mutation(), *([smoke()] if "smoke" in names else [])]
+    return [one for one in known if not names or one.name in names]
+
+
+def _well(report: Report) -> bool:
+    return caught(report) if report.mutant else report.passed
+
+
+def _said(report: Report) -> Report:
+    print(report.text(), f"  {report.wall_s:.0f} s, {report.rows}", sep="\n", flush=True)
+    return report
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("names", nargs="*", help="scenarios and mutants; none: all of them")
+    sys.exit(main(parser.parse_args().names))

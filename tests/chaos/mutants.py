@@ -1,0 +1,207 @@
+"""Eight mistakes that streaming systems are known for, put back into a worker of ours.
+
+Each replaces something of the product in a process of the harness, never in the product's code. A
+suite that does not catch all of them is no evidence for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from tests.chaos.report import Report
+from tidemill.errors import TidemillError, Unavailable
+from tidemill_common.kafka import Transaction, TransactionalProducer
+from tidemill_features.flushing import PartitionState
+from tidemill_features.partition import Partition
+from tidemill_features.stream import FeatureApp
+from tidemill_tiles.dedupe import IdWindow
+from tidemill_tiles.table import TileTable
+
+logger = logging.getLogger(__name__)
+
+EVERY: Final = 25
+"""Of so many flushes one meets what the mistake makes of it."""
+CRASH_EVERY: Final = 12
+SLOW_OPENING_S: Final = 2.0
+
+
+Put = Callable[[type, str, Callable[..., Any]], None]
+"""Puts a function in the place of a class's own: setattr, or what undoes it after a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mistake, and the checkers of which one at least must see it."""
+
+    what: str
+    mistake: Callable[[Put], None]
+    seen_by: frozenset[str]
+
+
+def put(owner: type, name: str, by: Callable[..., Any]) -> None:
+    """Replace for good what must be there."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has no {name}: this mutant is out of date")
+    setattr(owner, name, by)
+
+
+def caught(report: Report) -> bool:
+    """Tell whether the run of a mutant was found out by a checker that can know."""
+    return bool(report.broken() & MUTANTS[report.mutant].seen_by)
+
+
+def _commit_before_the_log(put: Put) -> None:
+    """Commit what was read, then write what came of it; the process may end in between."""
+    write: Any = TransactionalProducer._write
+    numbers = itertools.count(1)
+
+    async def first_the_offsets(self: TransactionalProducer, collected: Transaction) -> None:
+        if collected.offsets:
+            records, collected.records = collected.records, []
+            await write(self, collected)
+            if next(numbers) % CRASH_EVERY == 0:
+                os._exit(1)
+            collected.records, collected.offsets = records, {}
+        await write(self, collected)
+
+    put(TransactionalProducer, "_write", first_the_offsets)
+
+
+def _no_fence(put: Put) -> None:
+    """Write under a transactional id of one's own: an owner that was paused is not stopped."""
+    prepare: Any = TransactionalProducer.__init__
+
+    def alone(self: TransactionalProducer, broker: Any, name: str, stable: Any = None) -> None:
+        prepare(self, broker, f"{name}.{uuid.uuid4().hex}", stable)
+
+    put(TransactionalProducer, "__init__", alone)
+
+
+def _no_event_ids(put: Put) -> None:
+    """Take every row as a new event."""
+
+    def never(self: IdWindow, ids: Any, append_us: Any) -> Any:
+        return np.zeros(len(ids), dtype=np.bool_)
+
+    put(IdWindow, "check_and_add", never)
+
+
+def _ack_in_finally(put: Put) -> None:
+    """Count a flush as done however it ended."""
+    numbers = itertools.count(1)
+
+    def done_anyway(write: Any) -> Callable[..., Any]:
+        async def done(self: TransactionalProducer, collected: Transaction) -> None:
+            try:
+                if next(numbers) % EVERY == 0:
+                    raise Unavailable("the broker is busy")
+                await write(self, collected)
+            except TidemillError:
+                logger.exception("mutant.swallowed")
+
+        return done
+
+    for name in ("_write", "_append"):
+        put(TransactionalProducer, name, done_anyway(getattr(TransactionalProducer, name)))
+
+
+def _unawaited_send(put: Put) -> None:
+    """Commit, or go on, without asking what became of the sends."""
+
+    async def not_awaited(self: TransactionalProducer, collected: Transaction) -> None:
+        for record in collected.records:
+            await self._client.send(**record)
+        for group, offsets in collected.offsets.items():
+            await self._client.send_offsets_to_transaction(offsets, group)
+
+    async def not_looked_at(self: TransactionalProducer, collected: Transaction) -> None:
+        with self._outside_of_transactions():
+            for record in collected.records:
+                await self._client.send(**record)
+
+    put(TransactionalProducer, "_send_all", not_awaited)
+    put(TransactionalProducer, "_append", not_looked_at)
+
+
+def _seek_while_fetching(put: Put) -> None:
+    """Let records flow while the partition is being opened, and trust that none is missing."""
+
+    async def flow_first(self: FeatureApp, assigned: set[Any], generation_id: int = 0) -> None:
+        await super(FeatureApp, self)._on_partitions_assigned(assigned, generation_id)
+        await asyncio.sleep(SLOW_OPENING_S)
+        await self.assignments.assigned({_partition(tp) for tp in assigned})
+
+    async def offer(self: Any, record: Any) -> None:
+        if record.offset >= self._next:
+            self._next = record.offset + 1
+            self._waiting.append(record)
+            self._wake.set()
+
+    def trusting(self: PartitionState, records: Any) -> list[Any]:
+        return [record for record in records if record.offset >= self.position]
+
+    put(FeatureApp, "_on_partitions_assigned", flow_first)
+    put(Partition, "offer", offer)
+    put(PartitionState, "new_records", trusting)
+
+
+def _partition(found: Any) -> Any:
+    from tidemill_common.kafka import TopicPartition
+
+    return TopicPartition(*found)
+
+
+def _late_dropped(put: Put) -> None:
+    """Say nothing of late rows."""
+    decide: Any = PartitionState.flush
+
+    def silently(self: PartitionState, records: Any) -> Any:
+        return replace(decide(self, records), late=())
+
+    put(PartitionState, "flush", silently)
+
+
+def _wall_clock_expiry(put: Put) -> None:
+    """Let tiles expire by the clock on the wall."""
+    evict: Any = TileTable.evict
+
+    def by_the_clock(self: TileTable, watermark_us: int, **options: Any) -> Any:
+        return evict(self, max(watermark_us, time.time_ns() // 1_000), **options)
+
+    put(TileTable, "evict", by_the_clock)
+
+
+MUTANTS: Final[Mapping[str, Mutant]] = {
+    "commit-before-log": Mutant(
+        "the offset is committed before the log is written",
+        _commit_before_the_log,
+        frozenset({"C3"}),
+    ),
+    "no-fence": Mutant("a paused owner may write on", _no_fence, frozenset({"C3", "C4"})),
+    "no-event-ids": Mutant("every row is a new event", _no_event_ids, frozenset({"C3"})),
+    "ack-in-finally": Mutant(
+        "a flush counts as done however it ended", _ack_in_finally, frozenset({"C3", "C4"})
+    ),
+    "unawaited-send": Mutant(
+        "a transaction commits although a send in it failed",
+        _unawaited_send,
+        frozenset({"C3", "C4"}),
+    ),
+    "seek-while-fetching": Mutant(
+        "records flow while the partition is opened", _seek_while_fetching, frozenset({"C3"})
+    ),
+    "late-dropped": Mutant("late rows vanish", _late_dropped, frozenset({"C3"})),
+    "wall-clock-expiry": Mutant(
+        "tiles expire by the wall clock", _wall_clock_expiry, frozenset({"C3"})
+    ),
+}

@@ -1,0 +1,120 @@
+"""What raw records must come to, one event at a time: no code of the feature engine is used."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tests.chaos.traffic import DEDUPE_US, LATENESS_US, SECOND_US, WINDOWS
+from tidemill_common.kafka import Record
+
+SKEW_US: Final = 300 * SECOND_US
+HELD: Final = 2**48
+"""Hundredths that a feature can hold."""
+Place = tuple[int, int, int | None]
+"""Partition, offset and row; no row: the record as a whole."""
+Values = tuple[float, float, float | None]
+"""Count, sum in hundredths and maximum in hundredths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An event that counts."""
+
+    time_us: int
+    user: str
+    shop: str | None
+    cents: int
+
+
+@dataclass(slots=True)
+class Expected:
+    """What all raw records together must have come to."""
+
+    applied: list[Applied] = field(default_factory=list)
+    late: set[Place] = field(default_factory=set)
+    dead: dict[Place, bytes] = field(default_factory=dict)
+    ids: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    newest_us: int = 0
+    """The newest time of any row that counts for it: no later read finds less."""
+
+
+def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> None:
+    """Give every row of one whole partition its fate, by the rules of the design."""
+    seen: dict[tuple[str, str | None], int] = {}
+    watermark, clock = -(2**63), 0
+    for record in records:
+        rows = _rows(record.value, schema)
+        clock = max(clock, record.timestamp_ms * 1_000)
+        if rows is None:
+            expected.dead[record.partition, record.offset, None] = record.value or b""
+            continue
+        for number, row in enumerate(rows):
+            place = (record.partition, record.offset, number)
+            expected.ids[row["_id"]] += 1
+            amount = row["amount"]
+            if amount is not None and not abs(amount * 100) < HELD:
+                expected.dead[place] = row["_id"].encode()
+                continue
+            key = (row["_id"], row["_replay_of"])
+            duplicate = key in seen and clock - seen[key] <= DEDUPE_US
+            seen[key] = clock
+            time_us = min(row["_time"], row["_available"])
+            late = time_us < watermark - LATENESS_US
+            watermark = max(watermark, min(time_us, record.timestamp_ms * 1_000 + SKEW_US))
+            expected.newest_us = max(expected.newest_us, watermark)
+            if late:
+                expected.late.add(place)
+            elif duplicate:
+                expected.duplicates += 1
+            else:
+                cents = round((amount or 0.0) * 100)
+                expected.applied.append(Applied(time_us, row["user"], row["shop"], cents))
+                expected.newest_us = max(expected.newest_us, row["_available"])
+
+
+def _rows(value: bytes | None, schema: pa.Schema) -> list[dict[str, Any]] | None:
+    """Return the rows of a record, times as integers; None if it is no batch of the stream."""
+    try:
+        with pa.ipc.open_stream(value or b"") as stream:
+            batches = list(stream)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    if len(batches) != 1 or not batches[0].schema.equals(schema):
+        return None
+    batch = batches[0]
+    times = [i for i, one in enumerate(batch.schema) if pa.types.is_timestamp(one.type)]
+    for index in times:
+        name = batch.schema.field(index).name
+        batch = batch.set_column(index, name, batch.column(index).cast(pa.int64()))
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    return rows
+
+
+def values_at(expected: Expected, entity: str, at_us: int) -> dict[str, tuple[Values, ...]]:
+    """Return what every entity's windows hold at a time: the tiles (k h, (k + 1) h] they cover."""
+    found: dict[str, list[list[int]]] = defaultdict(lambda: [[] for _ in WINDOWS])
+    for event in expected.applied:
+        key = event.user if entity == "user" else event.shop
+        if key is None:
+            continue
+        windows = found[key]
+        for place, (length, hop, _) in enumerate(WINDOWS):
+            head = _tile(at_us, hop)
+            if head - length // hop < _tile(event.time_us, hop) <= head:
+                windows[place].append(event.cents)
+    return {key: tuple(_summary(windows)) for key, windows in found.items()}
+
+
+def _summary(windows: list[list[int]]) -> Iterator[Values]:
+    for cents in windows:
+        yield float(len(cents)), float(sum(cents)), float(max(cents)) if cents else None
+
+
+def _tile(time_us: int, hop_us: int) -> int:
+    return -(-time_us // hop_us) - 1

@@ -1,0 +1,207 @@
+"""Which faults strike whom and when: every choice comes from the seed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from tests.chaos.proxy import Mode
+
+SEED: Final = int(os.environ.get("CHAOS_SEED", "20130101"))
+SESSION_S: Final = 6.0
+WORKERS: Final = ("worker-a", "worker-b")
+EDGES: Final = ("publisher", "ingestion", "worker-a", "worker-b", "server")
+"""Where a proxy may stand: before ingestion, and between each service and the broker."""
+
+
+class Do(Enum):
+    """What a fault does to its target."""
+
+    KILL = "kill"  # SIGKILL, away for `for_s`
+    PAUSE = "pause"  # SIGSTOP, SIGCONT after `for_s`
+    STOP = "stop"  # SIGTERM, started again after `for_s`
+    STORM = "storm"  # leaves and joins again and again for `for_s`
+    NETWORK = "network"  # `mode` on the target's edge for `for_s`
+    REPUBLISH = "republish"  # the newest records once more
+    POISON = "poison"  # nothing but garbage for `for_s`, beside the load
+    REFUSE = "refuse"  # the broker takes no record of the feature logs and of late rows
+
+
+RECOVERY_S: Final = {
+    "broker": 20.0,
+    "ingestion": 8.0,
+    "publisher": 8.0,
+    "worker": 15.0,
+    "server": 15.0,
+}
+"""From a fault's end until the lag must be below a second, by what was struck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault, so many seconds after the load began."""
+
+    at_s: float
+    do: Do
+    target: str = ""
+    for_s: float = 0.0
+    mode: Mode = Mode.OPEN
+
+    @property
+    def name(self) -> str:
+        """Say it in a few words."""
+        mode = self.mode.value if self.do is Do.NETWORK else ""
+        words = [self.do.value, mode, self.target, f"at {self.at_s:.1f} s"]
+        words += [f"for {self.for_s:.1f} s"] if self.for_s else []
+        return " ".join(word for word in words if word)
+
+    @property
+    def recovery_s(self) -> float:
+        """Return within how many seconds of its end all must be well."""
+        return RECOVERY_S[self.target.split("-")[0]] if self.target else RECOVERY_S["worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A load and the faults that strike while it runs."""
+
+    name: str
+    promises: str
+    seconds: float
+    rate: int
+    faults: tuple[Fault, ...]
+    edges: frozenset[str] = frozenset()
+    settle_s: float = 5.0
+
+
+def smoke(seed: int = SEED) -> Scenario:
+    """One of each, in half a minute."""
+    dice = random.Random(f"{seed}/smoke")
+    first, second = dice.sample(WORKERS, 2)
+    faults = (
+        Fault(2.0 + dice.random(), Do.KILL, first),
+        Fault(6.0 + dice.random(), Do.NETWORK, "publisher", 1.0, Mode.DROPPED_REPLIES),
+        Fault(8.5 + dice.random(), Do.PAUSE, second, 1.3 * SESSION_S),
+        Fault(9.0 + dice.random(), Do.REPUBLISH),
+        Fault(18.0 + dice.random(), Do.KILL, "ingestion"),
+        Fault(22.0 + dice.random(), Do.KILL, "broker"),
+    )
+    return Scenario("smoke", "P1-P4 P7 P8 P10", 34.0, 400, faults, frozenset({"publisher"}))
+
+
+def full(seed: int = SEED) -> tuple[Scenario, ...]:
+    """Return every scenario of the long profile."""
+    dice = random.Random(f"{seed}/full")
+    return (
+        _ingestion_killed(dice),
+        _broker_killed(dice),
+        _workers_killed(dice),
+        _workers_paused(dice),
+        _network(dice),
+        _storm(dice),
+        _stopped(dice),
+        _mixed(dice),
+    )
+
+
+def mutation(seed: int = SEED) -> Scenario:
+    """A short run with what each known mistake needs to show."""
+    dice = random.Random(f"{seed}/mutation")
+    first, second = dice.sample(WORKERS, 2)
+    faults = (
+        Fault(2.0, Do.REFUSE),
+        # Both are back from what they were refused, and then the other owns all of it for a while.
+        Fault(14.0, Do.PAUSE, first, 2 * SESSION_S),
+        Fault(27.0, Do.KILL, second),
+    )
+    return Scenario("mutation", "control", 30.0, 300, faults)
+
+
+def _ingestion_killed(dice: random.Random) -> Scenario:
+    faults = [Fault(at, Do.KILL, "ingestion") for at in _times(dice, 3.0, 48.0, (5.0, 8.0))]
+    return Scenario("ingestion-killed", "P1", 55.0, 800, tuple(faults))
+
+
+def _broker_killed(dice: random.Random) -> Scenario:
+    faults = [
+        Fault(at, Do.KILL, "broker", dice.uniform(0.0, 2.0))
+        for at in _times(dice, 4.0, 56.0, (16.0, 19.0))
+    ]
+    return Scenario("broker-killed", "P2", 75.0, 600, tuple(faults))
+
+
+def _workers_killed(dice: random.Random) -> Scenario:
+    times = _times(dice, 3.0, 50.0, (4.0, 6.0))
+    faults = [Fault(at, Do.KILL, WORKERS[index % 2]) for index, at in enumerate(times)]
+    both = times[-1] + 6.0
+    faults += [Fault(both, Do.KILL, one) for one in WORKERS]
+    return Scenario("workers-killed", "P3", both + 14.0, 800, tuple(faults))
+
+
+def _workers_paused(dice: random.Random) -> Scenario:
+    faults = [Fault(at, Do.PAUSE, dice.choice(WORKERS), 2 * SESSION_S) for at in (4.0, 26.0, 48.0)]
+    return Scenario("workers-paused", "P4", 74.0, 600, tuple(faults))
+
+
+def _network(dice: random.Random) -> Scenario:
+    modes = [
+        Mode.LATENCY,
+        Mode.SLOW,
+        Mode.BLACK_HOLE,
+        Mode.DROPPED_REPLIES,
+        Mode.RESET,
+        Mode.SLICED,
+    ]
+    dice.shuffle(modes)
+    edges = list(EDGES)
+    dice.shuffle(edges)
+    faults = [
+        Fault(3.0 + 11.0 * index, Do.NETWORK, edges[index % len(edges)], _length(mode), mode)
+        for index, mode in enumerate(modes)
+    ]
+    return Scenario("network", "P18", 78.0, 500, tuple(faults), frozenset(EDGES))
+
+
+def _length(mode: Mode) -> float:
+    return 0.0 if mode is Mode.RESET else 6.0
+
+
+def _storm(dice: random.Random) -> Scenario:
+    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 45.0)
+    faults = (storm, Fault(20.0 + dice.random(), Do.REPUBLISH))
+    return Scenario("rebalance-storm", "P17", 70.0, 500, faults)
+
+
+def _stopped(dice: random.Random) -> Scenario:
+    targets = ["worker-a", "ingestion", "worker-b", "server", "worker-a", "ingestion"]
+    dice.shuffle(targets)
+    faults = [Fault(4.0 + 7.0 * index, Do.STOP, one) for index, one in enumerate(targets)]
+    return Scenario("stopped", "P30", 60.0, 800, tuple(faults))
+
+
+def _mixed(dice: random.Random) -> Scenario:
+    faults: list[Fault] = []
+    for at in _times(dice, 3.0, 54.0, (5.0, 9.0)):
+        target = dice.choice(["ingestion", *WORKERS, "server"])
+        do = dice.choice([Do.KILL, Do.KILL, Do.STOP, Do.PAUSE])
+        faults.append(Fault(at, do, target, dice.uniform(0.0, 4.0)))
+    faults += [Fault(20.0, Do.POISON, "", 3.0), Fault(30.0, Do.REPUBLISH)]
+    faults += [Fault(40.0, Do.REFUSE)]
+    return Scenario("mixed", "P3 P7 P8 P10", 75.0, 600, tuple(sorted(faults, key=_at)))
+
+
+def _at(fault: Fault) -> float:
+    return fault.at_s
+
+
+def _times(
+    dice: random.Random, first: float, last: float, every: tuple[float, float]
+) -> Sequence[float]:
+    times = [first]
+    while (following := times[-1] + dice.uniform(*every)) <= last:
+        times.append(following)
+    return times

@@ -1,0 +1,228 @@
+"""What a run says afterwards: a JSON document, and a line of a table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tests.chaos.checkers import Finding, recovered_after
+from tests.chaos.evidence import Evidence
+from tests.chaos.ledger import Ledger
+from tests.chaos.oracle import Expected
+from tests.chaos.pace import Pace
+from tests.chaos.plans import Scenario
+from tests.chaos.publishing import Publisher
+from tests.chaos.striking import Struck, alone
+from tests.chaos.watching import Watch
+
+AFTER_MS: Final = 12_000.0
+"""How long after a fault a silence of a feature log still counts as its doing."""
+
+
+HEADS: Final = (
+    "scenario",
+    "promises",
+    "events",
+    "attempts ok / fail / unknown",
+    "rows applied · duplicate · late · dead",
+    "faults",
+    "slowest recovery",
+    "longest silence of a log",
+    "quiet to exact",
+    "machine slower by",
+    "findings",
+)
+
+
+@dataclass(slots=True)
+class Course:
+    """What is known of a run while it goes on; `findings` grow at its end."""
+
+    scenario: Scenario
+    seed: int
+    mutant: str = ""
+    ledger: Ledger = field(default_factory=Ledger)
+    publisher: Publisher | None = None
+    struck: list[Struck] = field(default_factory=list)
+    watch: Watch | None = None
+    settled_s: dict[str, float | None] = field(default_factory=dict)
+    evidence: Evidence | None = None
+    pace: Pace = field(default_factory=Pace)
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went. `faults` name, for each, seconds to recover and the longest silence.
+
+    By `slower` the limits of time were stretched (see pace.py). A fault that another followed within
+    its time to recover is not judged alone.
+    """
+
+    scenario: str
+    promises: str
+    seed: int
+    mutant: str
+    when: str
+    hardware: str
+    load: Mapping[str, Any]
+    rows: Mapping[str, int]
+    faults: Sequence[Mapping[str, Any]]
+    settled_s: Mapping[str, float | None]
+    slower: float
+    findings: Sequence[Finding]
+    wall_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether no checker found anything."""
+        return not self.findings
+
+    def broken(self) -> set[str]:
+        """Return the checkers that found something."""
+        return {one.checker.split()[0] for one in self.findings}
+
+    def text(self) -> str:
+        """Say what was found, and how to do it again."""
+        lines = [f"  {one.checker} ({one.count}): {one.text}" for one in self.findings]
+        what = f"mutant {self.mutant}" if self.mutant else self.scenario
+        head = f"{what} with CHAOS_SEED={self.seed}"
+        return "\n".join([f"{head}: {'passed' if self.passed else 'FAILED'}", *lines])
+
+
+def reported(course: Course, wall_s: float) -> Report:
+    """Gather a report."""
+    scenario, publisher, watch = course.scenario, course.publisher, course.watch
+    expected = Expected() if course.evidence is None else course.evidence.expected
+    sent = 0 if publisher is None else publisher.sent
+    return Report(
+        scenario=scenario.name,
+        promises=scenario.promises,
+        seed=course.seed,
+        mutant=course.mutant,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=f"{os.cpu_count()} cores, {platform.machine()}",
+        load={
+            "seconds": scenario.seconds,
+            "events_per_s": round(sent / scenario.seconds),
+            "published": sent,
+            "attempts": {one.value: count for one, count in course.ledger.attempts.items()},
+            "errors": {} if publisher is None else dict(publisher.errors),
+        },
+        rows={
+            "raw": sum(expected.ids.values()),
+            "applied": len(expected.applied),
+            "duplicate": expected.duplicates,
+            "late": len(expected.late),
+            "dead": len(expected.dead),
+        },
+        faults=[] if watch is None else _faults(course, watch),
+        settled_s={name: _rounded(seconds) for name, seconds in course.settled_s.items()},
+        slower=round(course.pace.worst, 1),
+        findings=course.findings,
+        wall_s=round(wall_s, 1),
+    )
+
+
+def _faults(course: Course, watch: Watch) -> list[dict[str, Any]]:
+    judged = alone(course.struck, course.pace.worst)
+    return [
+        {
+            "fault": one.fault.name,
+            "judged": one in judged,
+            "recovered_after_s": _rounded(recovered_after(one.recovery(1.0), watch.samples)),
+            "longest_silence_s": _rounded(watch.silence_s(one.began_ms, one.ended_ms + AFTER_MS)),
+        }
+        for one in course.struck
+    ]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
+
+
+def write(reports: Sequence[Report], path: Path) -> None:
+    """Write reports as one document."""
+    path.write_bytes(orjson.dumps([asdict(one) for one in reports], option=orjson.OPT_INDENT_2))
+
+
+def read(path: Path) -> list[Report]:
+    """Return the reports of a document; none if it is not there."""
+    if not path.exists():
+        return []
+    return [
+        Report(**{**one, "findings": [Finding(**found) for found in one["findings"]]})
+        for one in orjson.loads(path.read_bytes())
+    ]
+
+
+def merged(old: Sequence[Report], new: Sequence[Report]) -> list[Report]:
+    """Return the new reports in the places of the old ones of the same name, others behind."""
+    fresh = {(one.scenario, one.mutant): one for one in new}
+    kept = [fresh.pop((one.scenario, one.mutant), one) for one in old]
+    return [*kept, *fresh.values()]
+
+
+def facts(reports: Sequence[Report]) -> str:
+    """Say when and on what it ran, and how long all of it took."""
+    days = sorted({one.when[:10] for one in reports})
+    seeds = ", ".join(sorted({str(one.seed) for one in reports}))
+    found = sum(not one.passed for one in reports if not one.mutant)
+    result = f"findings in {found} scenarios" if found else "no finding"
+    return (
+        f"{days[0]} to {days[-1]}, `CHAOS_SEED` {seeds}, {reports[0].hardware}: {result};"
+        f" {sum(one.wall_s for one in reports) / 60:.0f} minutes in all."
+        " Every figure is in [chaos-report.json](chaos-report.json)."
+    )
+
+
+def table(reports: Sequence[Report]) -> str:
+    """Return what people read of it: a table of runs, one of faults, one of mutants."""
+    runs = [one for one in reports if not one.mutant]
+    lines = [
+        f"| {' | '.join(HEADS)} |",
+        "|---" * len(HEADS) + "|",
+        *(_run_line(one) for one in runs),
+        "",
+        "| known mistake, put back | found by |",
+        "|---|---|",
+        *(_mutant_line(one) for one in reports if one.mutant),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _run_line(report: Report) -> str:
+    attempts, rows = report.load["attempts"], report.rows
+    settled = [seconds for seconds in report.settled_s.values() if seconds is not None]
+    cells = (
+        report.scenario,
+        report.promises,
+        f"{report.load['published']:,} at {report.load['events_per_s']}/s",
+        " / ".join(f"{attempts[one]:,}" for one in ("ok", "fail", "unknown")),
+        " · ".join(f"{rows[one]:,}" for one in ("applied", "duplicate", "late", "dead")),
+        str(len(report.faults)),
+        _slowest(report, "recovered_after_s"),
+        _slowest(report, "longest_silence_s"),
+        f"{max(settled):.1f} s" if settled else "never",
+        f"{report.slower:.1f}",
+        "none" if report.passed else ", ".join(sorted(report.broken())),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _slowest(report: Report, what: str) -> str:
+    known = [fault[what] for fault in report.faults if fault["judged"]]
+    if None in known:
+        return "never"
+    return f"{max(known):.1f} s" if known else "-"
+
+
+def _mutant_line(report: Report) -> str:
+    return f"| {report.mutant} | {', '.join(sorted(report.broken())) or 'nothing'} |"

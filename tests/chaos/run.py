@@ -1,0 +1,179 @@
+"""One run: services, load, faults, quiet, checks, report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos import checkers
+from tests.chaos.evidence import collect
+from tests.chaos.pace import pacing
+from tests.chaos.plans import Scenario
+from tests.chaos.proxy import proxying
+from tests.chaos.publishing import Intruder, Publisher
+from tests.chaos.report import Course, Report, reported
+from tests.chaos.stage import Cast, Stage, cast
+from tests.chaos.striking import Striker, alone
+from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic
+from tests.chaos.watching import Watch, watching
+from tidemill.addresses import Addresses
+from tidemill.aio import AsyncClient
+from tidemill.errors import Corrupt, DeadlineExceeded, TidemillError
+from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+from tidemill.project import loads, normalise
+from tidemill_common.feature_replica import FeatureReplica, replicating
+from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
+from tidemill_common.kafka import TopicPartition, administering, producing
+from tidemill_features.testing import one_project
+
+READY_S: Final = 60.0
+SETTLE_S: Final = 60.0
+_LOOK_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run whose services are up: its project, and both replicas of its views."""
+
+    cast: Cast
+    spec: StreamSpec
+    views: dict[str, ViewSpec]
+    replica: FeatureReplica
+    client: AsyncClient
+    watch: Watch
+
+    @property
+    def partitions(self) -> list[TopicPartition]:
+        """Return the partitions of the raw topic."""
+        return [TopicPartition(self.spec.topic.name, number) for number in range(PARTITIONS)]
+
+
+async def perform(
+    stage: Stage, scenario: Scenario, seed: int, *, mutant: str = "", patience_s: float = SETTLE_S
+) -> Report:
+    """Run a scenario, check it and say how it went; nothing of it runs afterwards."""
+    began = time.monotonic()
+    course = Course(scenario, seed, mutant)
+    try:
+        async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
+            course.watch = running.watch
+            await _load(running, course)
+            course.settled_s = await _settled(running, patience_s)
+            running.watch.finish()
+            course.evidence = await collect(running)
+    except Corrupt as error:
+        course.findings += checkers.unreadable(error.message)
+    course.findings += _check(course)
+    return reported(course, time.monotonic() - began)
+
+
+@contextlib.asynccontextmanager
+async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterator[Running]:
+    """Start the services on a project of the run's own, and stop them."""
+    run = f"{scenario.name}-{mutant}" if mutant else scenario.name
+    stream = f"chaos_{run}".replace("-", "_")
+    project = normalise(loads(PROJECT.format(stream=stream)).project)
+    spec, views = stream_spec(project, stream), view_specs(project)
+    async with contextlib.AsyncExitStack() as stack:
+        registry, servicer = await stack.enter_async_context(one_project(project))
+        made = await cast(stage, run, registry, scenario.edges, mutant)
+        stack.push_async_callback(made.stop)
+        replica = await stack.enter_async_context(replicating(stage.broker))
+        await replica.adopt(servicer.project, servicer.current)
+        async with asyncio.timeout(READY_S):
+            await replica.caught_up()
+        partitions = [TopicPartition(spec.topic.name, number) for number in range(PARTITIONS)]
+        watch = await stack.enter_async_context(watching(stage.broker, views, partitions))
+        where = {"ingestion": made.address("publisher"), "features": made.address("server")}
+        client = AsyncClient(Addresses(where, "the run's services"))
+        stack.push_async_callback(client.close)
+        yield Running(made, spec, views, replica, client, watch)
+
+
+async def _load(running: Running, course: Course) -> None:
+    """Publish and strike; return when every event is decided and every fault is over."""
+    cast, spec, scenario = running.cast, running.spec, course.scenario
+    seed, ledger = course.seed, course.ledger
+    base_us = time.time_ns() // 1_000 - REPLAYED_US
+    async with (
+        proxying(cast.ports["publisher"], cast.ports["ingestion"], seed) as edge,
+        producing(cast.stage.broker) as producer,
+    ):
+        intruder = Intruder(producer, spec, Traffic(seed + 1, base_us, "x"), ledger, seed)
+        publisher = Publisher(running.client, spec, Traffic(seed, base_us), ledger, scenario.rate)
+        striker = Striker(cast, edge, intruder, tuple(running.views.values()), seed)
+        course.publisher, course.struck = publisher, striker.struck
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(publisher.run(scenario.seconds), name="publisher")
+            tasks.create_task(intruder.run(scenario.seconds), name="intruder")
+            tasks.create_task(striker.run(scenario, publisher.began), name="striker")
+        await producer.flush(READY_S)
+
+
+async def _settled(running: Running, patience_s: float) -> dict[str, float | None]:
+    """Return after how many seconds of quiet each replica had applied everything; None: never."""
+    quiet = time.monotonic()
+    async with administering(running.cast.stage.broker) as admin:
+        ends = await admin.end_offsets(running.partitions)
+
+    async def follower() -> float | None:
+        positions = [
+            Position(stream=running.spec.name, partition=tp.partition, next_offset=end)
+            for tp, end in ends.items()
+        ]
+        try:
+            await running.replica.wait_for(positions, timeout=patience_s)
+        except DeadlineExceeded:
+            return None
+        return time.monotonic() - quiet
+
+    async def server() -> float | None:
+        while time.monotonic() < quiet + patience_s:
+            with contextlib.suppress(TidemillError):
+                found = (await running.client.describe_views()).views
+                done = {(one.view, one.partition): one.position for one in found}
+                if all(
+                    done.get((view, tp.partition), -1) >= end
+                    for view in running.views
+                    for tp, end in ends.items()
+                ):
+                    return time.monotonic() - quiet
+            await asyncio.sleep(_LOOK_S)
+        return None
+
+    one, other = await asyncio.gather(follower(), server())
+    return {"follower": one, "server": other}
+
+
+def _check(course: Course) -> list[checkers.Finding]:
+    """Ask every checker."""
+    watch, publisher, evidence = course.watch, course.publisher, course.evidence
+    if watch is None or publisher is None:
+        return []
+    readers = {f"{tp.topic}/{tp.partition}": seen for tp, seen in watch.seen.items()}
+    in_order = checkers.order(readers)
+    if evidence is None:
+        return in_order
+    slower = course.pace.worst
+    recoveries = alone(course.struck, slower)
+    at_edge = [one.recovery(slower) for one in recoveries if one.at_edge]
+    return [
+        *in_order,
+        *checkers.lost(course.ledger, evidence.expected.ids),
+        *checkers.phantom(course.ledger, evidence.expected.ids),
+        *checkers.effect(
+            evidence.expected, evidence.replicas["follower"], evidence.late, evidence.dead
+        ),
+        *checkers.outputs(
+            {"server": evidence.replicas["server"]},
+            course.settled_s,
+            slower * course.scenario.settle_s,
+        ),
+        *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
+        *checkers.liveness(at_edge, publisher.samples),
+        *checkers.leaks(evidence.texts, CANARY),
+    ]

@@ -1,0 +1,137 @@
+"""What a run stands on: the parts with a proxy before the broker on every edge, and the services."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.plans import SESSION_S, WORKERS
+from tests.chaos.proxy import FaultProxy, proxying
+from tidemill_common.kafka import Broker
+from tidemill_local.kafka import Edge
+from tidemill_local.library import LocalStack
+from tidemill_local.ports import LOOPBACK, choose
+from tidemill_local.probes import grpc_health
+from tidemill_local.program import Program
+
+ROOT: Final = Path(__file__).parents[2]
+ROLES: Final = ("ingestion", *WORKERS, "server")
+MODULES: Final = {"ingestion": ("tidemill_ingestion",), "server": ("tidemill_features", "server")}
+WORKER: Final = ("tidemill_features", "worker")
+MUTANT: Final = "tests.chaos.worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The parts, and the port of the proxy before the broker on each service's edge."""
+
+    stack: LocalStack
+    proxies: Mapping[str, FaultProxy]
+    edges: Mapping[str, int]
+
+    @property
+    def broker(self) -> Broker:
+        """Return the broker as the harness reaches it: past all proxies."""
+        return Broker(self.stack.address("kafka"), "chaos")
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The services of one run; a role's process is named after the run."""
+
+    stage: Stage
+    run: str
+    ports: Mapping[str, int]
+
+    def process(self, role: str) -> str:
+        """Return the name of a role's process in the stack."""
+        return "kafka" if role == "broker" else f"{self.run}-{role}"
+
+    def address(self, port: str) -> str:
+        """Return an address of a service or of a proxy before it."""
+        return f"{LOOPBACK}:{self.ports[port]}"
+
+    async def stop(self) -> None:
+        """Stop every service of the run; the parts go on."""
+        stack = self.stage.stack
+        names = [self.process(role) for role in ROLES]
+        there = {one.name for one in stack.view.processes}
+        await asyncio.gather(
+            *(asyncio.to_thread(stack.stop_process, name) for name in names if name in there)
+        )
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    """Start broker and database, and a proxy for every service that talks to the broker.
+
+    `folder` must be there.
+    """
+    names = [name for role in ROLES for name in (role, f"{role}-told")]
+    ports = choose(names, folder / "edges.json")
+    edges = [
+        Edge(role.replace("-", "").upper(), ports[role], ports[f"{role}-told"]) for role in ROLES
+    ]
+    async with contextlib.AsyncExitStack() as proxies:
+        stack = await proxies.enter_async_context(
+            LocalStack(folder / "parts", services=[], parts=("postgres", "kafka"), edges=edges)
+        )
+        made = {
+            role: await proxies.enter_async_context(proxying(ports[f"{role}-told"], ports[role]))
+            for role in ROLES
+        }
+        yield Stage(stack, made, {role: ports[f"{role}-told"] for role in ROLES})
+
+
+async def cast(stage: Stage, run: str, registry: str, through: frozenset[str], mutant: str) -> Cast:
+    """Start the services of a run; `through`: those that reach the broker by their proxy."""
+    folder = stage.stack.data / run
+    await asyncio.to_thread(folder.mkdir)
+    names = [name for role in ROLES for name in (role, f"{role}-metrics")]
+    ports = choose([*names, "http", "publisher"], folder / "ports.json")
+    made = Cast(stage, run, ports)
+    programs = {
+        role: _program(made, role, registry, folder / role, through=role in through, mutant=mutant)
+        for role in ROLES
+    }
+    await asyncio.to_thread(stage.stack.add, *programs.values())
+    for role in ROLES:
+        await asyncio.to_thread(stage.stack.wait_ready, made.process(role))
+    return made
+
+
+def _program(
+    made: Cast, role: str, registry: str, folder: Path, *, through: bool, mutant: str
+) -> Program:
+    listen = made.address(role)
+    kafka = f"{LOOPBACK}:{made.stage.edges[role]}" if through else made.stage.broker.address
+    module = MODULES.get(role, (MUTANT, mutant) if mutant else WORKER)
+    return Program(
+        name=made.process(role),
+        argv=(sys.executable, "-m", *module),
+        folder=folder,
+        environment={
+            **made.stage.stack.environment,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "TIDEMILL_KAFKA": kafka,
+            "TIDEMILL_REGISTRY": registry,
+            "TIDEMILL_LISTEN": listen,
+            "TIDEMILL_INGESTION_HTTP": made.address("http"),
+            "TIDEMILL_METRICS_LISTEN": made.address(f"{role}-metrics"),
+            "TIDEMILL_DATA": str(folder),
+            "TIDEMILL_ARCHIVE": f"file://{made.stage.stack.data / made.run / 'archive'}",
+            "TIDEMILL_FEATURES_INSTANCE": made.process(role),
+            "TIDEMILL_FEATURES_SESSION_SECONDS": f"{SESSION_S:g}",
+            "TIDEMILL_FEATURES_SNAPSHOT_SECONDS": "10",
+            "TIDEMILL_FEATURES_SNAPSHOT_BYTES": f"{1 << 18}",
+            "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "5",
+        },
+        probe=partial(grpc_health, listen),
+    )

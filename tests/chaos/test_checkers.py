@@ -1,0 +1,155 @@
+"""Each checker passes what may be and finds what may not: a checker that cannot fail proves nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.chaos.checkers import (
+    Letter,
+    Recovery,
+    Sample,
+    Seen,
+    effect,
+    leaks,
+    liveness,
+    lost,
+    order,
+    outputs,
+    phantom,
+    recovered_after,
+)
+from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.oracle import Expected
+from tests.chaos.pace import WINDOW, Pace
+from tests.chaos.plans import Do, Fault
+from tests.chaos.striking import Struck, alone
+
+ONE = ((1.0, 250.0, 250.0), (1.0, 250.0, 250.0))
+TWO = ((2.0, 500.0, 250.0), (2.0, 500.0, 250.0))
+
+
+def a_ledger(**told: str) -> Ledger:
+    ledger = Ledger()
+    for event_id, outcomes in told.items():
+        for one in outcomes.split():
+            ledger.note(event_id, Outcome(one))
+    return ledger
+
+
+def a_seen(offset: int, position: int, watermark: int = 0, generation: str = "1") -> Seen:
+    return Seen(offset, position, watermark, generation, 0)
+
+
+def samples(*lags: float, every_s: float = 0.5) -> list[Sample]:
+    return [Sample(i * every_s, i * every_s + lag) for i, lag in enumerate(lags)]
+
+
+def test_one_acknowledged_attempt_makes_an_event_ok_whatever_the_others_were_told() -> None:
+    ledger = a_ledger(a="unknown ok fail", b="unknown fail", c="fail fail")
+    assert ledger.ids(Outcome.OK) == {"a"}
+    assert ledger.ids(Outcome.UNKNOWN) == {"b"}
+    assert ledger.ids(Outcome.FAIL) == {"c"}
+
+
+def test_an_acknowledged_event_that_is_not_in_the_topic_is_lost() -> None:
+    ledger = a_ledger(a="ok", b="unknown ok", c="unknown", d="fail")
+    assert lost(ledger, Counter(a=1, b=2)) == []
+    (finding,) = lost(ledger, Counter(a=1))
+    assert (finding.checker, finding.count) == ("C1 lost", 1)
+    assert "b" in finding.text
+
+
+def test_an_unknown_event_may_be_there_or_not_a_refused_one_may_not() -> None:
+    ledger = a_ledger(a="ok", b="unknown", c="fail")
+    assert phantom(ledger, Counter(a=1)) == phantom(ledger, Counter(a=1, b=3)) == []
+    assert [one.count for one in phantom(ledger, Counter(a=1, c=1))] == [1]
+
+
+def test_an_event_that_nobody_sent_is_a_phantom() -> None:
+    assert phantom(a_ledger(a="ok"), Counter(a=1, ghost=1))[0].count == 1
+
+
+def test_state_equal_to_the_recomputation_passes() -> None:
+    expected = Expected(late={(0, 1, 2)}, dead={(0, 3, None): b"x"})
+    late, dead = [Letter((0, 1, 2), b"id")], [Letter((0, 3, None), b"x")]
+    assert effect(expected, {"users": ({"u1": ONE}, {"u1": ONE})}, late, dead) == []
+
+
+def test_a_lost_and_a_doubled_event_show_in_the_state() -> None:
+    for found in ({}, {"u1": TWO}):
+        (finding,) = effect(Expected(), {"users": (found, {"u1": ONE})}, [], [])
+        assert finding.checker == "C3 effect"
+
+
+def test_an_entity_that_no_event_made_shows() -> None:
+    assert effect(Expected(), {"users": ({"ghost": ONE}, {})}, [], [])
+
+
+def test_late_rows_are_on_the_late_topic_exactly_once() -> None:
+    expected, letter = Expected(late={(0, 1, 2)}), Letter((0, 1, 2), b"id")
+    assert effect(expected, {}, [letter], []) == []
+    assert "missing" in effect(expected, {}, [], [])[0].text
+    assert "more than once" in effect(expected, {}, [letter, letter], [])[0].text
+    assert "unwanted" in effect(Expected(), {}, [letter], [])[0].text
+
+
+def test_dead_letters_have_the_original_bytes() -> None:
+    expected = Expected(dead={(0, 3, None): b"original"})
+    (finding,) = effect(expected, {}, [], [Letter((0, 3, None), b"changed")])
+    assert "other bytes" in finding.text
+
+
+def test_a_reader_may_see_a_position_twice_but_never_go_back() -> None:
+    assert order({"log/0": [a_seen(0, 5), a_seen(2, 5), a_seen(4, 9, 7)]}) == []
+    for last in (a_seen(4, 4, 7), a_seen(4, 9, 6), a_seen(2, 9, 7), a_seen(4, 9, 7, "0")):
+        assert order({"log/0": [a_seen(0, 1, 0), a_seen(2, 5, 7), last]})
+
+
+def test_a_replica_that_is_late_or_never_there_is_found() -> None:
+    assert outputs({}, {"server": 4.9}, 5.0) == []
+    assert outputs({}, {"server": 5.1}, 5.0)
+    assert outputs({}, {"server": None}, 5.0)
+
+
+def test_a_replica_that_differs_is_found() -> None:
+    assert outputs({"server": {"users": ({"u1": TWO}, {"u1": ONE})}}, {}, 5.0)
+
+
+def test_recovery_counts_from_the_end_of_the_fault_to_a_steady_small_lag() -> None:
+    fault = Recovery("kill", 1.0, 3.0)
+    found = samples(0.1, 0.1, 0.1, 6.0, 5.0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3)
+    assert recovered_after(fault, found) == 1.5
+    assert liveness([fault], found) == []
+
+
+def test_the_moment_after_a_fault_is_no_recovery() -> None:
+    assert recovered_after(Recovery("kill", 0.0, 1.0), samples(0.1, 0.1, 4.0, 3.0)) is None
+
+
+def test_a_lag_that_stays_is_found() -> None:
+    fault = Recovery("kill", 0.0, 3.0)
+    assert liveness([fault], samples(*[2.0] * 20))
+    assert liveness([fault], [Sample(0.0, None)])
+    assert liveness([fault], samples(*[2.0] * 8, *[0.1] * 8))
+
+
+def test_a_personal_value_in_a_log_is_found() -> None:
+    assert leaks({"worker.log": b"nothing"}, "canary-") == []
+    assert leaks({"worker.log": b'{"email": "canary-7@example.org"}'}, "canary-")[0].count == 1
+
+
+def a_struck(began_s: float, ended_s: float) -> Struck:
+    return Struck(Fault(began_s, Do.KILL, "worker-a"), began_s, ended_s, 0.0, 0.0)
+
+
+def test_a_fault_that_another_follows_too_soon_is_not_judged_alone() -> None:
+    first, second, third = a_struck(0.0, 1.0), a_struck(10.0, 11.0), a_struck(40.0, 41.0)
+    assert alone([first, second, third], 1.0) == [second, third]
+    assert alone([first, second, third], 2.0) == [third]
+
+
+def test_a_starved_machine_is_seen_over_ten_seconds_not_in_a_moment() -> None:
+    pace = Pace()
+    for ratio in [1.0] * (WINDOW - 1) + [41.0]:
+        pace.note(ratio)
+    assert pace.worst == 2.0

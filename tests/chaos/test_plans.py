@@ -1,0 +1,65 @@
+"""Plans and traffic come from the seed alone, and hold what the promises ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.chaos.plans import EDGES, SESSION_S, Do, full, mutation, smoke
+from tests.chaos.traffic import LATENESS_US, SECOND_US, Kind, Traffic
+
+
+def test_the_same_seed_makes_the_same_plan_and_another_another() -> None:
+    assert (smoke(1), full(1)) == (smoke(1), full(1))
+    assert smoke(1) != smoke(2)
+    assert full(1) != full(2)
+
+
+def test_every_kind_of_fault_strikes_in_the_long_profile() -> None:
+    assert {fault.do for one in full(1) for fault in one.faults} == set(Do)
+
+
+def test_every_fault_ends_early_enough_for_its_recovery_to_be_seen() -> None:
+    for one in [smoke(3), mutation(3), *full(3)]:
+        for fault in one.faults:
+            assert fault.at_s + fault.for_s < one.seconds - 2.0, (one.name, fault.name)
+
+
+def test_a_pause_outlasts_the_session() -> None:
+    pauses = [f for one in (smoke(4), mutation(4)) for f in one.faults if f.do is Do.PAUSE]
+    assert all(fault.for_s > SESSION_S for fault in pauses)
+
+
+def test_a_network_fault_strikes_only_where_a_proxy_stands() -> None:
+    for one in [smoke(5), *full(5)]:
+        struck = {fault.target for fault in one.faults if fault.do is Do.NETWORK}
+        assert struck <= one.edges <= set(EDGES)
+
+
+def test_traffic_repeats_from_its_seed() -> None:
+    assert Traffic(7, 0).batch(500, 9) == Traffic(7, 0).batch(500, 9)
+
+
+def test_traffic_has_duplicates_disorder_late_and_refused_rows_in_their_shares() -> None:
+    rows = Traffic(1, 0).batch(20_000, 3_600 * SECOND_US)
+    share = {kind: count / len(rows) for kind, count in Counter(r.kind for r in rows).items()}
+    assert 0.09 < share[Kind.DUPLICATE] < 0.11
+    assert 0.04 < share[Kind.SHUFFLED] < 0.06
+    assert 0.007 < share[Kind.LATE] < 0.013
+    assert 0.002 < share[Kind.REFUSED] < 0.008
+
+
+def test_a_duplicate_repeats_an_event_that_was_sent_before() -> None:
+    sent: dict[str, tuple[str, float, int]] = {}
+    for row in Traffic(2, 0).batch(2_000, 0):
+        content = (row.user, row.amount, row.time_us)
+        if row.kind is Kind.DUPLICATE:
+            assert sent[row.id] == content
+        sent[row.id] = content
+
+
+def test_late_rows_lie_beyond_the_bound_and_shuffled_ones_within_it() -> None:
+    for row in Traffic(3, 0).batch(5_000, 0):
+        if row.kind is Kind.LATE:
+            assert row.time_us < -LATENESS_US - 30 * SECOND_US
+        elif row.kind is Kind.SHUFFLED:
+            assert -LATENESS_US < row.time_us <= 0

@@ -1,0 +1,138 @@
+"""A supervised features worker, and records with duplicates, late and impossible rows for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tidemill_common import events
+from tidemill_common.feature_views import StreamSpec
+from tidemill_common.kafka import Broker
+
+SECOND_US = 1_000_000
+LATENESS_US = 120 * SECOND_US
+USERS, SHOPS = 200, 20
+RECORD_ROWS = 40
+SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
+
+
+@dataclass
+class Worker:
+    """A features worker that comes back when it ends, as under a supervisor."""
+
+    environment: dict[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    starts: int = 0
+
+    async def run(self) -> None:
+        """Start it, and again whenever it ends, until cancelled."""
+        with self.log.open("ab") as log:
+            while True:
+                self.process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "tidemill_features",
+                    "worker",
+                    env=self.environment,
+                    stderr=log,
+                )
+                self.starts += 1
+                try:
+                    await self.process.wait()
+                except asyncio.CancelledError:
+                    self.kill()
+                    await self.process.wait()
+                    raise
+
+    def kill(self) -> None:
+        """Kill -9."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
+
+@contextlib.asynccontextmanager
+async def working(
+    broker: Broker, registry: str, folder: Path, **settings: str
+) -> AsyncIterator[Worker]:
+    """Run a supervised worker."""
+    environment = os.environ | {
+        "TIDEMILL_KAFKA": broker.address,
+        "TIDEMILL_REGISTRY": registry,
+        "TIDEMILL_LISTEN": "127.0.0.1:0",
+        "TIDEMILL_DATA": str(folder / "worker"),
+        "TIDEMILL_ARCHIVE": str(folder / "archive"),
+        **{f"TIDEMILL_FEATURES_{name}": value for name, value in settings.items()},
+    }
+    worker = Worker(environment, folder / "worker.log")
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class Load:
+    """Makes records of events with everything that can be wrong with them."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+        self.schema = events.event_schema(spec.columns)
+        self.rng = np.random.default_rng(SEED)
+        self.sent: list[tuple[str, str, str, float, int]] = []
+        self.numbers = 0
+
+    def rows(self, partition: int, now_us: int) -> list[tuple[str, str, str, float, int]]:
+        """Return rows (id, user, shop, amount, time) of one record."""
+        rows = []
+        for _ in range(RECORD_ROWS):
+            draw = self.rng.random()
+            if draw < 0.10 and self.sent:
+                old = self.sent[int(self.rng.integers(len(self.sent)))]
+                if int(old[1][1:]) % 2 == partition:
+                    rows.append(old)
+                    continue
+            self.numbers += 1
+            user = 2 * int(self.rng.integers(USERS // 2)) + partition
+            amount = float(self.rng.integers(100_000)) / 100
+            time_us = now_us
+            if draw < 0.15:
+                time_us -= int(self.rng.integers(30 * SECOND_US))
+            elif draw < 0.17:
+                time_us -= LATENESS_US + int(self.rng.integers(1, 600)) * SECOND_US
+            elif draw < 0.18:
+                amount = float("nan") if self.numbers % 2 else 1e15
+            row = (f"e{self.numbers}", f"u{user}", f"s{user % SHOPS}", amount, time_us)
+            rows.append(row)
+            self.sent.append(row)
+        return rows
+
+    def record(self, partition: int) -> bytes:
+        """Return one record; one in fifty is garbage."""
+        if self.rng.random() < 0.02:
+            return bytes(self.rng.bytes(64))
+        rows = self.rows(partition, time.time_ns() // 1_000)
+        ids, users, shops, amounts, times = zip(*rows, strict=True)
+        when = pa.array(times, pa.int64()).cast(events.TIMESTAMP)
+        columns = [
+            pa.array(ids),
+            pa.array(["test"] * len(rows)),
+            when,
+            when,
+            pa.nulls(len(rows), pa.string()),
+            pa.array(users),
+            pa.array(shops),
+            pa.array(amounts, pa.float64()),
+        ]
+        return events.encode(pa.RecordBatch.from_arrays(columns, schema=self.schema))

@@ -1,0 +1,342 @@
+"""A partition's world: publishers, workers that live and die, readers, and what must come of it.
+
+Everything between faust and aiokafka is the product's own code: Opener, Standby, Follower,
+Partition, TransactionalProducer, PartitionState, Owner, Replica. Faust's part, to deliver records and
+to end the process at a failure, is played by `Worker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.chaos import checkers
+from tests.chaos.checkers import Letter, Seen, View
+from tests.chaos.evidence import ENTITIES, as_letter, as_view
+from tests.chaos.oracle import Expected, decide, values_at
+from tests.chaos.publishing import encoded
+from tests.chaos.traffic import PROJECT, SECOND_US, Row
+from tests.simulation.broker import MemoryBroker
+from tests.simulation.clients import (
+    PROCESS,
+    Crash,
+    How,
+    MemoryAdmin,
+    MemoryConsumer,
+    MemoryProducer,
+    Process,
+)
+from tidemill.errors import TidemillError
+from tidemill.project import loads, normalise
+from tidemill_common import topics
+from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, dead_letters
+from tidemill_features.definitions import StreamWork, Work, work_of
+from tidemill_features.opening import Opener
+from tidemill_features.partition import Partition
+from tidemill_features.settings import Settings
+from tidemill_features.standby import standing_by
+from tidemill_tiles.codec import decode_header
+from tidemill_tiles.keys import canonical_key, hash_keys
+from tidemill_tiles.owner import Owner
+from tidemill_tiles.reads import read
+from tidemill_tiles.replica import Replica
+
+STREAM: Final = "events"
+FIRST_MS: Final = 1_600_000_000_000
+"""Long ago, so that whatever uses the wall clock shows."""
+CHUNK_ROWS: Final = 3
+"""A snapshot takes several flushes, so that it can be cut off in the middle."""
+PATIENCE_FLUSHES: Final = 20
+BROKER: Final = Broker("memory:0", "simulation")
+_US: Final = 1_000
+Command = Callable[[Partition], Awaitable[None]]
+
+
+@cache
+def a_work() -> Work:
+    """Return the work on a stream of one partition."""
+    text = PROJECT.format(stream=STREAM).replace("partitions: 4", "partitions: 1")
+    return work_of(normalise(loads(text).project), "00000001-simulated")
+
+
+@dataclass(eq=False)
+class Worker:
+    """One life of a process that owns the partition, as a task that takes commands."""
+
+    process: Process
+    work: Work
+    settings: Settings
+    task: asyncio.Task[None] | None = None
+    _commands: asyncio.Queue[tuple[Command, asyncio.Future[None]]] = field(
+        default_factory=asyncio.Queue
+    )
+
+    async def open(self) -> None:
+        """Take the partition over; raises what ended the attempt."""
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(self._live(opened))
+        await asyncio.wait({self.task, opened}, return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            await self.task
+
+    async def do(self, command: Command) -> None:
+        """Run a command in the process; raises what ended the process if it ended it."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._commands.put_nowait((command, done))
+        task = self._running
+        await asyncio.wait({task, done}, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            await task
+
+    async def stop(self) -> None:
+        """End without a further effect."""
+        self.process.dead = True
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    @property
+    def _running(self) -> asyncio.Task[None]:
+        if self.task is None:
+            message = "the worker was not opened"
+            raise RuntimeError(message)
+        return self.task
+
+    async def _live(self, opened: asyncio.Future[None]) -> None:
+        PROCESS.set(self.process)
+        admin = Admin(
+            BROKER,
+            MemoryAdmin(),
+            MemoryConsumer(isolation_level="read_uncommitted"),
+            MemoryConsumer(isolation_level="read_committed"),
+        )
+        (stream,) = self.work.streams.values()
+        async with standing_by(BROKER, self.work) as standby, contextlib.AsyncExitStack() as stack:
+            await standby.caught_up()
+            opener = Opener(BROKER, admin, standby, self.work, "")
+            await opener.build_ahead()
+            state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
+            partition = Partition(state, producer, admin, self.settings)
+            opened.set_result(None)
+            while True:
+                command, done = await self._commands.get()
+                await command(partition)
+                done.set_result(None)
+
+
+class World:
+    """One partition from its first record on; every method is a step of a history."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.broker = MemoryBroker(FIRST_MS)
+        self.work = a_work()
+        (self.stream,) = self.work.streams.values()
+        self.raw = TopicPartition(self.stream.topic, 0)
+        self.reader = Reader(self.broker, self.stream)
+        self.rows: list[Row] = []
+        self._numbers = itertools.count()
+        self._settings = Settings(listen="", kafka="", registry="", data=folder)
+        self._workers: list[Worker] = []
+        self._owner: Worker | None = None
+        self._zombies: list[Worker] = []
+        self._patches = pytest.MonkeyPatch()
+        module = "tidemill_common.kafka"
+        self._patches.setattr(f"{module}.transactions.AIOKafkaProducer", MemoryProducer)
+        self._patches.setattr(f"{module}.reading.AIOKafkaConsumer", MemoryConsumer)
+        options: Any = Owner.flush.__kwdefaults__
+        self._patches.setitem(options, "chunk_rows", CHUNK_ROWS)
+
+    def close(self) -> None:
+        """End everything."""
+        for one in self._workers:
+            self.loop.run_until_complete(one.stop())
+        self.loop.close()
+        self._patches.undo()
+
+    # --- what happens around the worker -------------------------------------------------------
+
+    def publish(self, rows: Sequence[Row]) -> None:
+        """Append a record of rows."""
+        self.rows += rows
+        self.broker.append(self.raw, encoded(self.stream.spec, rows))
+
+    def publish_garbage(self, value: bytes) -> None:
+        """Append a record that is none."""
+        self.broker.append(self.raw, value)
+
+    def pass_time(self, ms: int) -> None:
+        """Let the broker's clock go on."""
+        self.broker.now_ms += ms
+
+    def expire_transactions(self) -> None:
+        """Let the broker abort what dead producers left open."""
+        if self._owner is None and not self._zombies:
+            self.broker.expire()
+
+    def a_row(self, user: int, cents: int, back_s: float) -> Row:
+        """Return a new row, so many seconds old by the broker's clock."""
+        number = next(self._numbers)
+        at = self.broker.now_ms * _US - round(back_s * SECOND_US)
+        return Row(f"e{number}", f"u{user}", f"s{user % 3}", cents / 100, "", at)
+
+    # --- what the worker does ------------------------------------------------------------------
+
+    def take_over(self, trouble: int = -1, how: How = How.CRASH) -> None:
+        """Open the partition in a new process; the old one, if it lives, is not told."""
+        if self._owner is not None:
+            self._zombies.append(self._owner)
+            self._owner = None
+        worker = Worker(Process(self.broker, trouble, how), self.work, self._settings)
+        self._workers.append(worker)
+        if self._survived(worker.open()):
+            worker.process.trouble = -1
+            self._owner = worker
+
+    def flush(self, records: int, trouble: int = -1, how: How = How.CRASH) -> None:
+        """Let the owner gather up to so many records and flush them; none: it is idle."""
+        worker = self._owner
+        if worker is None:
+            return
+        worker.process.trouble, worker.process.how = trouble, how
+        if not self._survived(worker.do(self._gather_and_flush(records))):
+            self._owner = None
+        worker.process.trouble = -1
+
+    def ask_for_snapshots(self) -> None:
+        """Let the owner's next flush begin a snapshot of every log that has grown."""
+
+        async def command(partition: Partition) -> None:
+            for ledger in partition._ledgers.values():
+                ledger.since = -math.inf
+
+        if self._owner is not None:
+            self.loop.run_until_complete(self._owner.do(command))
+
+    def wake_zombie(self, records: int) -> None:
+        """Let the oldest owner that was not told go on.
+
+        Its flush is refused if another owns the partition; if every takeover died before it had
+        fenced, it is the owner still.
+        """
+        if not self._zombies:
+            return
+        zombie = self._zombies.pop(0)
+        step = zombie.do(self._gather_and_flush(records))
+        survived = self._survived(step)
+        if self._owner is not None:
+            assert not survived, "an owner that was not told could write"
+        elif survived:
+            self._owner = zombie
+
+    def _gather_and_flush(self, records: int) -> Command:
+        async def command(partition: Partition) -> None:
+            found, _ = self.broker.read(self.raw, partition._next, committed=True, limit=records)
+            for record in found:
+                await partition.offer(record)
+            await partition._flush(partition._take())
+
+        return command
+
+    def _survived(self, step: Awaitable[None]) -> bool:
+        """Run a step; whatever goes wrong in it ends the process, as in the product."""
+        try:
+            self.loop.run_until_complete(step)
+        except (Crash, TidemillError):
+            return False
+        return True
+
+    # --- what must come of it ------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Open the partition once more and decide everything there is."""
+        self.take_over()
+        for _ in range(PATIENCE_FLUSHES):
+            if self.reader.catch_up() >= self.broker.end_of(self.raw, committed=True):
+                return
+            self.flush(50)
+        raise AssertionError("the worker does not get to the end")
+
+    def findings(self) -> list[checkers.Finding]:
+        """Compare both readers, the late topic and the dead letters with the recomputation."""
+        expected = Expected()
+        records, _ = self.broker.read(self.raw, 0, committed=True)
+        decide(records, self.stream.schema, expected)
+        fresh = Reader(self.broker, self.stream)
+        fresh.catch_up()
+        late, dead = self._letters(topics.late), self._letters(topics.dead_letters)
+        return [
+            *checkers.order(self.reader.seen),
+            *checkers.effect(expected, self.reader.views(expected), late, dead),
+            *checkers.effect(expected, fresh.views(expected), late, dead),
+        ]
+
+    def _letters(self, topic: Callable[[str], topics.Topic]) -> list[Letter]:
+        tp = TopicPartition(topic(self.stream.topic).name, 0)
+        found, _ = self.broker.read(tp, 0, committed=True)
+        return [as_letter(dead_letters.from_record(record)) for record in found]
+
+
+class Reader:
+    """A replica of every view that reads when it is told to, and starts again when it must."""
+
+    def __init__(self, broker: MemoryBroker, work: StreamWork) -> None:
+        self._broker = broker
+        self._views = work.views
+        self._logs = {view.name: TopicPartition(view.log(work.name).name, 0) for view in work.views}
+        self._replicas = {view.name: Replica(view.plan) for view in work.views}
+        self._positions = dict.fromkeys(self._logs, 0)
+        self.seen: dict[str, list[Seen]] = {name: [] for name in self._logs}
+
+    @property
+    def logs(self) -> list[TopicPartition]:
+        """Return what is read."""
+        return list(self._logs.values())
+
+    def catch_up(self) -> int:
+        """Read every log to its end; return below which source offset all is decided."""
+        for name, tp in self._logs.items():
+            if self._positions[name] < self._broker.start_of(tp):
+                view = next(view for view in self._views if view.name == name)
+                self._replicas[name] = Replica(view.plan)
+                self._positions[name] = self._broker.start_of(tp)
+            records, self._positions[name] = self._broker.read(
+                tp, self._positions[name], committed=True
+            )
+            for record in records:
+                self._apply(name, record)
+        return min(replica.position for replica in self._replicas.values())
+
+    def _apply(self, name: str, record: Record) -> None:
+        if record.value is None:  # a fence
+            return
+        self._replicas[name].apply(record.value)
+        header = decode_header(record.value)
+        self.seen[name].append(
+            Seen(record.offset, header.position, header.watermark_us, header.generation, 0)
+        )
+
+    def views(self, expected: Expected) -> dict[str, tuple[View, View]]:
+        """Return what every entity is, beside what it should be."""
+        found: dict[str, tuple[View, View]] = {}
+        for view in self._views:
+            (entity,) = view.entity
+            keys = ENTITIES[entity][:50]
+            hashes = hash_keys([canonical_key([key]) for key in keys])
+            at_us = expected.newest_us
+            values = read(view.plan, [self._replicas[view.name].table], hashes, at_us).values
+            wanted = {
+                key: windows
+                for key, windows in values_at(expected, entity, at_us).items()
+                if any(count for count, _, _ in windows)
+            }
+            found[view.name] = (as_view(keys, view.features, values.tolist()), wanted)
+        return found
