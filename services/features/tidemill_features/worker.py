@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS: Final = 0.0003
-"""faust fetches in a thread of its own: by default that waits 5 ms while the other one computes."""
+"""Of the interpreter, between threads: 5 ms by default, in which a fetched record waits."""
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run until told to stop, or become the worker of the next generation."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    make_threads_fast()
     warm_up()
     health = rpc.Health(ready=False)
     async with asyncio.TaskGroup() as tasks:
@@ -51,6 +51,15 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     if again:
         logger.info("worker.next_generation")
         os.execv(sys.executable, [sys.executable, "-m", "tidemill_features", "worker"])  # noqa: S606 (ourselves)
+
+
+def make_threads_fast() -> None:
+    """Prepare for faust, which fetches in a thread with a loop that the policy makes."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with contextlib.suppress(ImportError):
+        from uvloop import EventLoopPolicy
+
+        asyncio.set_event_loop_policy(EventLoopPolicy())
 
 
 @contextlib.contextmanager
