@@ -8,7 +8,7 @@ with the same key and T < event time <= T + max_delay, for which the label's exp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -18,14 +18,18 @@ import pyarrow.compute as pc
 from tidemill_common.feature_views import duration_us, field_types, stream_of
 from tidemill_common.on_demand import numbers
 from tidemill_common.topics import KEY_SEPARATOR
+from tidemill_features.ordering import FIRST_TIME
 from tidemill_tiles.expressions import compile_expression
+from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2 as pb
+
+_KEY: Final = ("key_first", "key_second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """The rows of a training set in their order: (T, available time, partition, offset, row).
+    """Rows of a training set in their order: (T, available time, partition, offset, row).
 
     `label` is NaN and `label_us` 0 where there is none.
     """
@@ -53,6 +57,16 @@ class Spine:
         """Return the number of rows."""
         return int(self.time_us.size)
 
+    def rows(self, first: int) -> Spine:
+        """Return the rows from `first` on."""
+        return Spine(
+            self.table.slice(first).combine_chunks(),
+            self.key[first:],
+            self.time_us[first:],
+            self.label[first:],
+            self.label_us[first:],
+        )
+
     def take(self, rows: npt.NDArray[np.int64]) -> Spine:
         """Return some of the rows."""
         index = pa.array(rows)
@@ -65,68 +79,111 @@ class Spine:
         )
 
 
-def spine_of(model: pb.Model, table: pa.Table, from_us: int | None, to_us: int | None) -> Spine:
-    """Return the spine rows with from <= T < to, still without labels; a row without T is none."""
+def asked(
+    model: pb.Model, table: pa.Table, from_us: int | None, to_us: int | None
+) -> npt.NDArray[np.bool_]:
+    """Say which events are rows of the spine: from <= T < to, and T and the key are known."""
     time = table[model.spine.time or "_time"].combine_chunks()
-    key = join_key(table, model.spine.key)
-    known = pc.and_(pc.is_valid(time), pc.is_valid(key))
     time_us = np.asarray(time.cast(pa.int64()).fill_null(0), dtype=np.int64)
-    keep = np.asarray(known) & (time_us >= (from_us if from_us is not None else -(2**62)))
+    keep = time_us >= (from_us if from_us is not None else -(2**62))
     keep &= time_us < (to_us if to_us is not None else 2**62)
-    rows = np.flatnonzero(keep)
-    available = micros(table, "_available")
-    place = [np.asarray(table[name]) for name in ("_row", "_offset", "_partition")]
-    order = rows[np.lexsort((*(one[rows] for one in place), available[rows], time_us[rows]))]
+    for column in (time, *(table[name].combine_chunks() for name in model.spine.key)):
+        if column.null_count:
+            keep &= np.asarray(pc.is_valid(column))
+    return keep
+
+
+def spine_of(model: pb.Model, table: pa.Table) -> Spine:
+    """Return rows that were `asked` for, in their order, still without labels."""
+    time_us = micros(table, model.spine.time or "_time")
+    key = join_key(table, model.spine.key)
     nothing = np.zeros(len(table), dtype=np.int64)
-    whole = Spine(table, key, time_us, np.full(len(table), np.nan), nothing)
-    return whole.take(order)
+    return Spine(table, key, time_us, np.full(len(table), np.nan), nothing)
 
 
-def labelled(project: pb.Project, model: pb.Model, spine: Spine, events: pa.Table) -> Spine:
-    """Join each row with its label."""
-    value = label_values(project, model, events)
-    labels = pl.DataFrame(
-        {
-            "key": pl.Series(join_key(events, label_key(model)).cast(pa.large_string())),
-            "label_us": micros(events, "_time"),
-            "available": micros(events, "_available"),
-            "place": np.arange(len(events)),
-            "label": value,
-        }
-    ).filter(pl.col("key").is_not_null() & pl.col("label").is_finite())
-    labels = labels.sort("label_us", "available", "place").unique(
-        ("key", "label_us"), keep="first", maintain_order=True
-    )
-    rows = pl.DataFrame(
-        {
-            "key": pl.Series(spine.key.cast(pa.large_string())),
-            "time_us": spine.time_us,
-            "index": np.arange(len(spine)),
-        }
-    )
-    found = rows.join_asof(
-        labels.select("key", "label_us", "label").with_columns(known_us=pl.col("label_us")),
-        left_on="time_us",
-        right_on="label_us",
-        by="key",
-        strategy="forward",
-        tolerance=duration_us(model.label.max_delay) or None,
-        allow_exact_matches=False,
-        check_sortedness=False,
-    ).sort("index")
-    return Spine(
-        spine.table,
-        spine.key,
-        spine.time_us,
-        found["label"].fill_null(float("nan")).to_numpy().astype(np.float64),
-        found["known_us"].fill_null(0).to_numpy().astype(np.int64),
-    )
+class Labels:
+    """The label stream beside the spine: it holds what rows up to the maximum delay may want."""
+
+    def __init__(self, project: pb.Project, model: pb.Model, events: Iterator[pa.Table]) -> None:
+        """Read `events` as they are needed: in the order of event time, then of availability."""
+        self._project, self._model, self._events = project, model, events
+        self._delay_us = duration_us(model.label.max_delay)
+        self._held = _no_labels()
+        self._read_us: int | None = FIRST_TIME
+
+    @property
+    def held(self) -> int:
+        """Return how many label events are in memory."""
+        return len(self._held)
+
+    def join(self, spine: Spine) -> Spine:
+        """Give each row its label; the rows of the next call have no earlier time."""
+        if not len(spine):
+            return spine
+        self._read_beyond(int(spine.time_us[-1]) + self._delay_us if self._delay_us else None)
+        self._held = self._held.filter(pl.col("label_us") > int(spine.time_us[0]))
+        rows = pl.DataFrame(
+            {**_key_columns(spine.key), "time_us": spine.time_us, "index": np.arange(len(spine))}
+        )
+        labels = self._held.unique(
+            (*_KEY, "label_us"), keep="first", maintain_order=True
+        ).with_columns(known_us=pl.col("label_us"))
+        found = rows.join_asof(
+            labels,
+            left_on="time_us",
+            right_on="label_us",
+            by=_KEY,
+            strategy="forward",
+            tolerance=self._delay_us or None,
+            allow_exact_matches=False,
+            check_sortedness=False,
+        ).sort("index")
+        return Spine(
+            spine.table,
+            spine.key,
+            spine.time_us,
+            found["label"].fill_null(float("nan")).to_numpy().astype(np.float64),
+            found["known_us"].fill_null(0).to_numpy().astype(np.int64),
+        )
+
+    def _read_beyond(self, until_us: int | None) -> None:
+        """Have every label up to a time (or all of them) in memory."""
+        more = [self._held]
+        while self._read_us is not None and (until_us is None or self._read_us <= until_us):
+            events = next(self._events, None)
+            if events is None:
+                self._read_us = None
+            else:
+                self._read_us = int(micros(events, "_time")[-1])
+                more.append(self._labels(events))
+        self._held = pl.concat(more)
+
+    def _labels(self, events: pa.Table) -> pl.DataFrame:
+        """Return the events that are labels: their key is known and their expression a number."""
+        key = join_key(events, label_key(self._model))
+        value = label_values(self._project, self._model, events)
+        labels = pl.DataFrame(
+            {**_key_columns(key), "label_us": micros(events, "_time"), "label": value}
+        )
+        keep = np.isfinite(value)
+        if key.null_count:
+            keep &= np.asarray(pc.is_valid(key))
+        return labels.filter(pl.Series(keep))
 
 
-def kept(
-    spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool, max_rows: int
-) -> Spine:
-    """Leave out what is excluded, what has no label (unless asked for), and all but the newest."""
+def _key_columns(key: pa.Array) -> dict[str, npt.NDArray[np.uint64]]:
+    """Return keys as the engine knows entities: by the two halves of their hash."""
+    hashes = key_column([key]).hashes
+    return {name: np.ascontiguousarray(hashes[:, place]) for place, name in enumerate(_KEY)}
+
+
+def _no_labels() -> pl.DataFrame:
+    kinds = {**dict.fromkeys(_KEY, pl.UInt64), "label_us": pl.Int64, "label": pl.Float64}
+    return pl.DataFrame(schema=kinds)
+
+
+def kept(spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool) -> Spine:
+    """Leave out what is excluded, and what has no label (unless asked for)."""
     keep = np.ones(len(spine), dtype=np.bool_)
     has_label = np.isfinite(spine.label)
     for span in exclusions:
@@ -135,8 +192,7 @@ def kept(
         keep &= ~(has_label & inside)
     if not unlabelled:
         keep &= has_label
-    rows = np.flatnonzero(keep)
-    return spine.take(rows[-max_rows:] if max_rows else rows)
+    return spine if keep.all() else spine.take(np.flatnonzero(keep))
 
 
 def label_key(model: pb.Model) -> Sequence[str]:

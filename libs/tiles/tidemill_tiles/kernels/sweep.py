@@ -15,9 +15,11 @@ from tidemill_tiles.kernels.compiling import (
     I2,
     INT,
     RI1,
+    RS1,
     RT1,
     RU2,
     TABLE,
+    helper,
     kernel,
     types,
 )
@@ -33,13 +35,19 @@ from tidemill_tiles.kernels.update import apply_event
 
 LAYOUT = types.Tuple((I2, I2, I1))
 """levels, sources, row template"""
-LABELS = types.Tuple((RU2, RI1, RI1))
-"""hashes, times, order in which to answer"""
-SEEN = types.Tuple((RI1, RT1))
-"""when each event becomes visible, whether it is kept"""
+LABELS = types.Tuple((RU2, RI1, RS1, RI1))
+"""hashes, times, groups, order in which to answer"""
+SEEN = types.Tuple((RI1, RT1, RS1, RI1))
+"""when each event becomes visible, whether it is kept, groups, order in which to apply"""
 OUTPUT = types.Tuple((I2, types.float64[::1], F2, B2, I1))
 """outputs, scales, values, statuses, event times"""
-NO_ROOM, NO_EVENTS, DONE = range(3)
+NO_ROOM, DONE = range(2)
+
+
+@helper
+def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
+    """Tell whether an event comes before a label: of an earlier group, or visible by its time."""
+    return event_group < label_group or (event_group == label_group and visible <= time)
 
 
 @kernel(
@@ -52,7 +60,7 @@ NO_ROOM, NO_EVENTS, DONE = range(3)
     LABELS,
     INTERMEDIATE,
     OUTPUT,
-    types.UniTuple(INT, 5),
+    types.UniTuple(INT, 3),
 )
 def sweep(
     state: Any,
@@ -65,28 +73,33 @@ def sweep(
     output: Any,
     progress: Any,
 ) -> Any:
-    """Answer labels in order of time, each after the events that were visible by then.
+    """Answer labels group by group, each after the events of its group that were visible by then.
 
-    progress: next event, next label, label to stop at, whether more events come, time to live.
-    Stops there, when an event does not fit, or when the events end and more come. Returns why,
-    the next event and the next label.
+    A group is an entity (entities whose hashes begin alike share one): both orders have its rows
+    together, in the order of time. progress: next event, next label, time to live. Ends when all
+    events are applied too, or when one does not fit. Returns why, the next event, the next label.
     """
-    event, label, until, more, ttl = progress
+    event, label, ttl = progress
     levels, sources, template = laid
-    hashes, times, order = labels
+    hashes, times, label_groups, label_order = labels
     outputs, scales, values, status, event_times = output
-    visible, keep = seen
-    while label < until:
-        row = order[label]
-        time = times[row]
-        while event < len(keep) and visible[event] <= time:
-            if keep[event]:
+    visible, keep, event_groups, event_order = seen
+    while True:
+        row, time, group = np.int64(-1), np.int64(0), np.int64(len(hashes) + len(keep))
+        if label < len(label_order):
+            row = label_order[label]
+            time, group = times[row], np.int64(label_groups[row])
+        while event < len(event_order):
+            one = event_order[event]
+            if not _is_due(event_groups[one], visible[one], group, time):
+                break
+            if keep[one]:
                 if not room_for(state, len(levels)):
                     return NO_ROOM, event, label
-                apply_event(state, levels, sources, template, events, event)
+                apply_event(state, levels, sources, template, events, one)
             event += 1
-        if event == len(keep) and more != 0:
-            return NO_EVENTS, event, label
+        if row < 0:
+            return DONE, event, label
         first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
         clear(plan, found, 0)
         merge_entity(state, plan, found, 0, first, second, time)
@@ -94,4 +107,3 @@ def sweep(
         finish_entity(outputs, scales, found, 0, oldest, values, status, row)
         event_times[row] = found[3][0]
         label += 1
-    return DONE, event, label
