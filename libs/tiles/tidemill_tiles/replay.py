@@ -10,10 +10,10 @@ import numpy as np
 from tidemill.errors import Invalid
 from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.kernels import grouping, layout, sweep
+from tidemill_tiles.kernels import grouping, layout, past, sweep
 from tidemill_tiles.keys import key_column_of
 from tidemill_tiles.reads import Reading, Status, intermediate, plan_arrays, ttl_of
-from tidemill_tiles.table import TileTable
+from tidemill_tiles.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,13 +90,14 @@ class Replay:
         """Begin before all events."""
         self.plan = plan
         self._run = run
-        self._tables = [TileTable(plan) for _ in range(shards)]
+        self._stores = [Store(plan) for _ in range(shards)]
+        self._limits = [STEP_ROWS] * shards
         self._found = [intermediate(plan, 1) for _ in range(shards)]
 
     @property
     def tiles(self) -> int:
         """Return how many tiles are held."""
-        return sum(table.tiles for table in self._tables)
+        return sum(int(store.meta[layout.META_TILES]) for store in self._stores)
 
     def step(
         self,
@@ -112,7 +113,7 @@ class Replay:
         its tiles are fetched once; entities know nothing of one another, so values are the same.
         """
         events, labels = _by_entity(batch.keys.hashes, entities)
-        shards = len(self._tables)
+        shards = len(self._stores)
         ends = [int(times[-1]) for times in (visible, at_us) if len(times)]
         now_us = max(ends, default=NO_TIME)  # no row to come asks for an earlier time
 
@@ -121,7 +122,7 @@ class Replay:
             asked = _part(labels[1], entities, shard, shards)
             seen = (visible, batch.keep, events[0], due)
             self._sweep(shard, batch, seen, (entities, at_us, labels[0], asked), into)
-            self._tables[shard].evict(now_us)
+            self._forget(shard, now_us)
 
         for _ in self._run(of_shard, range(shards)):
             pass
@@ -134,14 +135,14 @@ class Replay:
         labels: tuple[npt.NDArray[np.generic], ...],
         into: Reading,
     ) -> None:
-        plan, store, event, label = self.plan, self._tables[shard].store, 0, 0
+        plan, store, event, label = self.plan, self._stores[shard], 0, 0
         output = (plan.outputs, plan.scales, into.values, into.status, into.event_time)
         why = sweep.NO_ROOM
         while why == sweep.NO_ROOM:
             store.make_room()
             why, event, label = sweep.sweep(
                 store.arrays,
-                (plan.levels, plan.sources, plan.template),
+                (plan.levels, plan.sources, plan.template, plan.set_columns),
                 plan_arrays(plan),
                 batch.arrays(),
                 seen,
@@ -150,7 +151,13 @@ class Replay:
                 output,
                 (event, label, ttl_of(plan)),
             )
-        store.meta[layout.META_DIRTY] = 0  # nobody asks what has changed
+
+    def _forget(self, shard: int, now_us: int) -> None:
+        """Drop what entities without label rows have left, when half of the state may be that."""
+        store, plan = self._stores[shard], self.plan
+        if store.meta[layout.META_TILES] > self._limits[shard]:
+            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, now_us)
+            self._limits[shard] = 2 * int(left) + STEP_ROWS
 
 
 def replay(

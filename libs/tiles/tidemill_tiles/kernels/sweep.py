@@ -1,4 +1,4 @@
-"""Training sets: events and label rows in one sweep of time, through the same apply and merge."""
+"""Training sets: events and label rows in one sweep of time, through the same update and merge."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ from tidemill_tiles.kernels.merge import (
     finish_entity,
     merge_entity,
 )
+from tidemill_tiles.kernels.past import forget, remember
+from tidemill_tiles.kernels.places import find_entity
 from tidemill_tiles.kernels.rows import room_for
-from tidemill_tiles.kernels.update import apply_event
 
-LAYOUT = types.Tuple((I2, I2, I1))
-"""levels, sources, row template"""
+LAYOUT = types.Tuple((I2, I2, I1, I1))
+"""levels, sources, row template, columns of sets"""
 LABELS = types.Tuple((RU2, RI1, RS1, RI1))
 """hashes, times, groups, order in which to answer"""
 SEEN = types.Tuple((RI1, RT1, RS1, RI1))
@@ -80,7 +81,7 @@ def sweep(
     events are applied too, or when one does not fit. Returns why, the next event, the next label.
     """
     event, label, ttl = progress
-    levels, sources, template = laid
+    levels, sources, template, set_columns = laid
     hashes, times, label_groups, label_order = labels
     outputs, scales, values, status, event_times = output
     visible, keep, event_groups, event_order = seen
@@ -96,7 +97,7 @@ def sweep(
             if keep[one]:
                 if not room_for(state, len(levels)):
                     return NO_ROOM, event, label
-                apply_event(state, levels, sources, template, events, one)
+                remember(state, levels, sources, template, events, one)
             event += 1
         if row < 0:
             return DONE, event, label
@@ -107,3 +108,7 @@ def sweep(
         finish_entity(outputs, scales, found, 0, oldest, values, status, row)
         event_times[row] = found[3][0]
         label += 1
+        if label == len(label_order) or label_groups[label_order[label]] != group:
+            slot = find_entity(state[2], state[1], first, second)
+            if slot >= 0:
+                forget(state, levels, set_columns, slot, time)

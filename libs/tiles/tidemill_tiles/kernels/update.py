@@ -92,11 +92,30 @@ def update_row(
 
 
 @helper
+def update_sources(
+    meta: Any, pool: Any, rows: Any, row: Any, sources: Any, events: Any, event: Any
+) -> None:
+    """Add one event to the columns of every source that takes it."""
+    times, ties, values, valid, filters = events[4], events[5], events[6], events[7], events[8]
+    time, tie = times[event], np.int64(ties[event])
+    for number in range(len(sources)):
+        source = sources[number]
+        if source[at.SRC_FILTER] >= 0 and not filters[source[at.SRC_FILTER], event]:
+            continue
+        value = np.int64(0)
+        if source[at.SRC_VALUE] >= 0:
+            if not valid[source[at.SRC_VALUE], event]:
+                continue
+            value = values[source[at.SRC_VALUE], event]
+        update_row(meta, rows, pool, row, source, value, time, tie)
+
+
+@helper
 def apply_event(
     state: Any, levels: Any, sources: Any, template: Any, events: Any, event: Any
 ) -> None:
     """Add one event to its tile of every level; there is room for it."""
-    hashes, data, offsets, origins, times, ties, values, valid, filters = events
+    hashes, data, offsets, origins, times = events[0], events[1], events[2], events[3], events[4]
     meta, rows, pool = state[0], state[4], state[10]
     first, second = np.int64(hashes[event, 0]), np.int64(hashes[event, 1])
     slot = find_entity(state[2], state[1], first, second)
@@ -104,22 +123,13 @@ def apply_event(
         slot = new_slot(state)
         origin = origins[event]
         make_entity(state, slot, first, second, data, offsets[origin], offsets[origin + 1])
-    time, tie = times[event], np.int64(ties[event])
+    time = times[event]
     for level in range(len(levels)):
         tile = tile_of(time, levels[level, at.LEVEL_HOP])
         row = row_for(state, template, slot, level, tile)
         rows[row, at.ROW_NEWEST] = max(rows[row, at.ROW_NEWEST], time)
         mark_dirty(state, row)
-        for number in range(len(sources)):
-            source = sources[number]
-            if source[at.SRC_FILTER] >= 0 and not filters[source[at.SRC_FILTER], event]:
-                continue
-            value = np.int64(0)
-            if source[at.SRC_VALUE] >= 0:
-                if not valid[source[at.SRC_VALUE], event]:
-                    continue
-                value = values[source[at.SRC_VALUE], event]
-            update_row(meta, rows, pool, row, source, value, time, tie)
+        update_sources(meta, pool, rows, row, sources, events, event)
 
 
 @kernel(INT, TABLE, I2, I2, I1, EVENTS, INT)
