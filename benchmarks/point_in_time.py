@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +26,7 @@ from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.project import loads, normalise
 from tidemill_common.events import TIMESTAMP
 from tidemill_features.archive import Archive, Piece
+from tidemill_features.building import ALLOCATORS, COMMAND
 from tidemill_features.decoding import Events
 from tidemill_features.definitions import StreamWork, work_of
 from tidemill_features.jobs import Job, read_reply
@@ -158,7 +159,8 @@ def archived(root: Path, project: project_pb2.Project, days: int) -> Job:
 def built(job: Job, builds: int) -> tuple[list[pb.TrainingSet], list[dict[str, Any]]]:
     """Let a fresh builder process build again and again; return the sets and what it logged."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tidemill_features.builder"],
+        COMMAND,
+        env=os.environ | ALLOCATORS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,7 +10,8 @@ import numpy as np
 from tidemill.errors import Invalid
 from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.kernels import grouping, layout, past, sweep
+from tidemill_tiles.grouped import by_entity
+from tidemill_tiles.kernels import layout, past, sweep
 from tidemill_tiles.keys import key_column_of
 from tidemill_tiles.reads import Reading, Status, intermediate, plan_arrays, ttl_of
 from tidemill_tiles.store import Store
@@ -112,16 +113,16 @@ class Replay:
         Both come in the order of time, as `next_step` matched them. Entity by entity, so that
         its tiles are fetched once; entities know nothing of one another, so values are the same.
         """
-        events, labels = _by_entity(batch.keys.hashes, entities)
+        events, labels = by_entity(batch.keys.hashes, entities)
         shards = len(self._stores)
         ends = [int(times[-1]) for times in (visible, at_us) if len(times)]
         now_us = max(ends, default=NO_TIME)  # no row to come asks for an earlier time
 
         def of_shard(shard: int) -> None:
-            due = _part(events[1], batch.keys.hashes, shard, shards)
-            asked = _part(labels[1], entities, shard, shards)
-            seen = (visible, batch.keep, events[0], due)
-            self._sweep(shard, batch, seen, (entities, at_us, labels[0], asked), into)
+            due = _part(events.order, batch.keys.hashes, shard, shards)
+            asked = _part(labels.order, entities, shard, shards)
+            seen = (visible, batch.keep, events.groups, due)
+            self._sweep(shard, batch, seen, (entities, at_us, labels.groups, asked), into)
             self._forget(shard, now_us)
 
         for _ in self._run(of_shard, range(shards)):
@@ -230,26 +231,6 @@ def _pieces(
         seen_us = int(visible[-1]) if len(visible) else seen_us
         yield piece.batch, visible, True
     yield no_events(plan), np.empty(0, dtype=np.int64), False
-
-
-def _by_entity(
-    events: npt.NDArray[np.uint64], labels: npt.NDArray[np.uint64]
-) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]]:
-    """Return of both the number of each row's group, and the rows group by group."""
-    places = 1 << (2 * (len(events) + len(labels)) + 1).bit_length()
-    firsts = np.empty(places, dtype=np.uint64)
-    numbers, count = np.full(places, -1, dtype=np.int32), 0
-    numbered = []
-    for hashes in (events, labels):
-        groups = np.empty(len(hashes), dtype=np.int32)
-        count = grouping.number_groups(firsts, numbers, hashes, count, groups)
-        numbered.append(groups)
-    found = []
-    for groups in numbered:
-        order = np.empty(len(groups), dtype=np.int64)
-        grouping.order_groups(groups, np.zeros(count, dtype=np.int64), order)
-        found.append((groups, order))
-    return found
 
 
 def _part(

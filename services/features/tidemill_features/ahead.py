@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
-DEPTH: Final = 2
+DEPTH: Final = 1
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Rows of many files in one order, in bounded memory: sorted runs, on disk when they are many.
 
-The order is (a time, available time, partition, offset, row), which no two rows share: it says
-nothing of partitions, files or batches, so neither does anything that is made from it.
+The order is (a time, available time, hash of the event's id); only rows that repeat an id outside of
+the de-duplication window come to (partition, offset, row). So it says nothing of partitions, files or
+batches, and neither does anything that is made from it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from tidemill_tiles.keys import event_id_hashes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -20,10 +23,12 @@ if TYPE_CHECKING:
 
     Keys = tuple[npt.NDArray[np.int64], ...]
 
+IDENTITY: Final = ("_source", "_id", "_replay_of")
+PLACE: Final = ("_partition", "_offset", "_row")
 FIRST_TIME: Final = -(2**63)
-EMIT_ROWS: Final = 131_072
+EMIT_ROWS: Final = 65_536
 """Rows that are given at once, at most, and so many are gathered before any is given."""
-HOLD_BYTES: Final = 64 << 20
+HOLD_BYTES: Final = 32 << 20
 """Rows that wait for others take so much memory before they are sorted into a file."""
 BLOCK_ROWS: Final = 8_192
 """A run on disk is read back in blocks of so many rows."""
@@ -40,8 +45,9 @@ class Part:
 def keys_of(table: pa.Table, time: str) -> Keys:
     """Return what rows are ordered by."""
     times = (table[name].combine_chunks().cast(pa.int64()) for name in (time, "_available"))
-    places = (table[name] for name in ("_partition", "_offset", "_row"))
-    return tuple(np.asarray(one, dtype=np.int64) for one in (*times, *places))
+    ids = event_id_hashes(*(table[name] for name in IDENTITY)).view(np.int64)
+    places = (table[name] for name in PLACE)
+    return tuple(np.asarray(one, dtype=np.int64) for one in (*times, ids, *places))
 
 
 def order_of(keys: Keys) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ class Past:
 
 
 def past_of(table: pa.Table, *, delay_us: int, strict: bool) -> Past:
-    """Prepare events that come in the order (available time, partition, offset, row)."""
+    """Prepare events that come in the order of their available times."""
     available = micros(table, "_available")
     return Past(
         table,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from tidemill_features.ordering import FIRST_TIME, Part, in_order
+from tidemill_features.ordering import FIRST_TIME, IDENTITY, PLACE, Part, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     Keep = Callable[[pa.Table], npt.NDArray[np.bool_]]
 
-PLACE: Final = ("_partition", "_offset", "_row")
-BATCH_ROWS: Final = 65_536
-BATCHES_AHEAD: Final = 2
+BATCH_ROWS: Final = 32_768
+BATCHES_AHEAD: Final = 1
 STATISTICS_US: Final = 1_000
 """Statistics of a file may have their times cut to milliseconds."""
 
@@ -50,8 +49,8 @@ class ArchiveScan:
         time: str = "_available",
         keep: Keep | None = None,
     ) -> Iterator[pa.Table]:
-        """Give rows by (`time`, available time, partition, offset, row); only those to `keep`."""
-        wanted = dict.fromkeys((*PLACE, "_available", time, *columns))
+        """Give rows by (`time`, available time, id), whatever their files; only those to `keep`."""
+        wanted = dict.fromkeys((*PLACE, *IDENTITY, "_available", time, *columns))
         parts = self._files(list(wanted), verdicts, time, keep)
         return in_order(parts, time, self.folder)
 

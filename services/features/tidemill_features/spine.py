@@ -8,10 +8,9 @@ with the same key and T < event time <= T + max_delay, for which the label's exp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +19,7 @@ from tidemill_common.on_demand import numbers
 from tidemill_common.topics import KEY_SEPARATOR
 from tidemill_features.ordering import FIRST_TIME
 from tidemill_tiles.expressions import compile_expression
+from tidemill_tiles.grouped import following
 from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2 as pb
-
-_KEY: Final = ("key_first", "key_second")
-
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
@@ -42,7 +39,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """Rows of a training set in their order: (T, available time, partition, offset, row).
+    """Rows of a training set in their order: (T, available time, id).
 
     `label` is NaN and `label_us` 0 where there is none.
     """
@@ -108,43 +105,34 @@ class Labels:
         """Read `events` as they are needed: in the order of event time, then of availability."""
         self._project, self._model, self._events = project, model, events
         self._delay_us = duration_us(model.label.max_delay)
-        self._held = _no_labels()
+        self._held = _Held.of([])
         self._read_us: int | None = FIRST_TIME
 
     @property
     def held(self) -> int:
-        """Return how many label events are in memory."""
-        return len(self._held)
+        """Return how many label events wait for later rows."""
+        return len(self._held.time_us)
 
     def join(self, spine: Spine) -> Spine:
         """Give each row its label; the rows of the next call have no earlier time."""
         if not len(spine):
             return spine
-        self._read_beyond(int(spine.time_us[-1]) + self._delay_us if self._delay_us else None)
-        self._held = self._held.filter(pl.col("label_us") > int(spine.time_us[0]))
-        rows = pl.DataFrame(
-            {**_key_columns(spine.key), "time_us": spine.time_us, "index": np.arange(len(spine))}
+        delay_us = self._delay_us
+        self._read_beyond(int(spine.time_us[-1]) + delay_us if delay_us else None)
+        held = self._held
+        found = following(
+            held.hashes, held.time_us, key_column([spine.key]).hashes, spine.time_us
         )
-        labels = self._held.unique(
-            (*_KEY, "label_us"), keep="first", maintain_order=True
-        ).with_columns(known_us=pl.col("label_us"))
-        found = rows.join_asof(
-            labels,
-            left_on="time_us",
-            right_on="label_us",
-            by=_KEY,
-            strategy="forward",
-            tolerance=self._delay_us or None,
-            allow_exact_matches=False,
-            check_sortedness=False,
-        ).sort("index")
-        return Spine(
-            spine.table,
-            spine.key,
-            spine.time_us,
-            found["label"].fill_null(float("nan")).to_numpy().astype(np.float64),
-            found["known_us"].fill_null(0).to_numpy().astype(np.int64),
-        )
+        has_label = found >= 0
+        if delay_us:
+            has_label[has_label] &= (
+                held.time_us[found[has_label]] - spine.time_us[has_label] <= delay_us
+            )
+        self._held = held.after(int(spine.time_us[-1]))
+        label, label_us = spine.label.copy(), spine.label_us.copy()
+        label[has_label] = held.label[found[has_label]]
+        label_us[has_label] = held.time_us[found[has_label]]
+        return Spine(spine.table, spine.key, spine.time_us, label, label_us)
 
     def _read_beyond(self, until_us: int | None) -> None:
         """Have every label up to a time (or all of them) in memory."""
@@ -156,30 +144,37 @@ class Labels:
             else:
                 self._read_us = int(micros(events, "_time")[-1])
                 more.append(self._labels(events))
-        self._held = pl.concat(more)
+        self._held = _Held.of(more)
 
-    def _labels(self, events: pa.Table) -> pl.DataFrame:
+    def _labels(self, events: pa.Table) -> _Held:
         """Return the events that are labels: their key is known and their expression a number."""
-        key = join_key(events, label_key(self._model))
+        keys = key_column([join_key(events, label_key(self._model))])
         value = label_values(self._project, self._model, events)
-        labels = pl.DataFrame(
-            {**_key_columns(key), "label_us": micros(events, "_time"), "label": value}
+        keep = np.isfinite(value) & keys.valid
+        return _Held(keys.hashes[keep], micros(events, "_time")[keep], value[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Labels in the order of their time: key hashes, times, values."""
+
+    hashes: npt.NDArray[np.uint64]
+    time_us: npt.NDArray[np.int64]
+    label: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, parts: Sequence[_Held]) -> _Held:
+        """Join parts that follow one another."""
+        return cls(
+            np.concatenate([np.empty((0, 2), dtype=np.uint64), *(one.hashes for one in parts)]),
+            np.concatenate([np.empty(0, dtype=np.int64), *(one.time_us for one in parts)]),
+            np.concatenate([np.empty(0), *(one.label for one in parts)]),
         )
-        keep = np.isfinite(value)
-        if key.null_count:
-            keep &= np.asarray(pc.is_valid(key))
-        return labels.filter(pl.Series(keep))
 
-
-def _key_columns(key: pa.Array) -> dict[str, npt.NDArray[np.uint64]]:
-    """Return keys as the engine knows entities: by the two halves of their hash."""
-    hashes = key_column([key]).hashes
-    return {name: np.ascontiguousarray(hashes[:, place]) for place, name in enumerate(_KEY)}
-
-
-def _no_labels() -> pl.DataFrame:
-    kinds = {**dict.fromkeys(_KEY, pl.UInt64), "label_us": pl.Int64, "label": pl.Float64}
-    return pl.DataFrame(schema=kinds)
+    def after(self, us: int) -> _Held:
+        """Return the labels with a later time."""
+        first = int(np.searchsorted(self.time_us, us, side="right"))
+        return _Held(self.hashes[first:], self.time_us[first:], self.label[first:])
 
 
 def kept(spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool) -> Spine:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SEEN: Final = (int(Verdict.APPLIED), int(Verdict.LATE))
 """Spine rows and labels count when they are no duplicates, however late they came."""
 APPLIED: Final = (int(Verdict.APPLIED),)
-CHUNK_ROWS: Final = 131_072
+CHUNK_ROWS: Final = 65_536
 """Rows that are worked on together: memory follows it, the rows do not."""
 
 
@@ -59,7 +59,7 @@ class Stream(Protocol):
         time: str = "_available",
         keep: Callable[[pa.Table], npt.NDArray[np.bool_]] | None = None,
     ) -> Iterator[pa.Table]:
-        """Give those to `keep`, by (`time`, available time, partition, offset, row)."""
+        """Give those to `keep`, by (`time`, available time, id)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,9 @@ def sweep(
 ) -> Any:
     """Answer labels group by group, each after the events of its group that were visible by then.
 
-    A group is an entity (entities whose hashes begin alike share one): both orders have its rows
-    together, in the order of time. progress: next event, next label, time to live. Ends when all
-    events are applied too, or when one does not fit. Returns why, the next event, the next label.
+    A group is an entity: both orders have its rows together, in the order of time. progress: next
+    event, next label, time to live. Ends when all events are applied too, or when one does not fit.
+    Returns why, the next event, the next label.
     """
     event, label, ttl = progress
     levels, sources, template, set_columns = laid
