@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +24,10 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.project import loads, normalise
 from tidemill_common.events import TIMESTAMP
-from tidemill_features.archive import Archive, Piece
 from tidemill_features.building import ALLOCATORS, COMMAND
-from tidemill_features.decoding import Events
-from tidemill_features.definitions import StreamWork, work_of
+from tidemill_features.definitions import work_of
 from tidemill_features.jobs import Job, read_reply
-from tidemill_tiles.keys import event_id_hashes, key_column, partitions_of
+from tidemill_features.testing import WrittenArchive
 
 PROJECT: Final = """
 project: shop
@@ -80,7 +77,6 @@ ROWS: Final = 1_000_000
 DAYS: Final = 30
 DAY_US: Final = 86_400_000_000
 START_US: Final = 20_000 * DAY_US
-ROWS_A_RECORD: Final = 500
 BUILDS: Final = 5
 
 
@@ -103,45 +99,17 @@ def day_of(stream: str, day: int, count: int, chance: np.random.Generator) -> pa
     )
 
 
-def pieces(work: StreamWork, table: pa.Table, next_offset: dict[int, int]) -> Iterator[Piece]:
-    """Give what one commit holds of every partition."""
-    table = table.select(work.schema.names).cast(work.schema)
-    partitions = partitions_of(key_column([table["card"]]), work.spec.partitions)
-    for number in range(work.spec.partitions):
-        mine = table.filter(pa.array(partitions == number)).combine_chunks()
-        row = np.arange(len(mine))
-        time, available = (
-            np.asarray(mine[name].combine_chunks().cast(pa.int64()))
-            for name in ("_time", "_available")
-        )
-        events = Events(
-            table=mine,
-            offset=next_offset[number] + row // ROWS_A_RECORD,
-            row=(row % ROWS_A_RECORD).astype(np.int32),
-            append_us=available,
-            event_us=time,
-            available_us=available,
-            time_us=np.minimum(time, available),
-            ids=event_id_hashes(mine["_source"], mine["_id"], mine["_replay_of"]),
-            dead=(),
-        )
-        next_offset[number] = int(events.offset[-1]) + 1
-        verdicts = np.zeros(len(mine), dtype=np.uint8)
-        yield Piece(number, next_offset[number], int(available[-1]), events, verdicts)
-
-
 def archived(root: Path, project: project_pb2.Project, days: int) -> Job:
     """Write a history of so many days; return the job that builds its training set."""
     chance = np.random.default_rng(7)
     versions: dict[str, int] = {}
     cut: dict[str, dict[int, int]] = {}
     for name, work in work_of(project, "1-bench").streams.items():
-        archive = Archive(str(root / "archive"), work)
+        archive = WrittenArchive(root / "archive", work)
         count = ROWS // DAYS if name == "payments" else ROWS // DAYS // 2
-        cut[name] = dict.fromkeys(range(work.spec.partitions), 0)
         for day in range(days):
-            archive.append(list(pieces(work, day_of(name, day, count, chance), cut[name])))
-        versions[name] = archive.version
+            archive.add(day_of(name, day, count, chance), START_US + (day + 1) * DAY_US)
+        versions[name], cut[name] = archive.version, archive.cut
     request = pb.BuildTrainingSetRequest(model=MODEL, unlabelled=True)
     return Job(
         kind="training_set",

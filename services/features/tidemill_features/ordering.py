@@ -1,8 +1,8 @@
 """Rows of many files in one order, in bounded memory: sorted runs, on disk when they are many.
 
-The order is (a time, available time, hash of the event's id); only rows that repeat an id outside of
-the de-duplication window come to (partition, offset, row). So it says nothing of partitions, files or
-batches, and neither does anything that is made from it.
+The order is (a time, available time, hash of the event's id); only rows that repeat an id outside
+of the de-duplication window come to (partition, offset, row). So it says nothing of partitions,
+files or batches, and neither does anything that is made from it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def in_order(
 class _Run:
     """Sorted rows, a block at a time."""
 
-    def __init__(self, blocks: Sequence[pa.Table] | pa.ipc.RecordBatchFileReader, time: str) -> None:
+    def __init__(
+        self, blocks: Sequence[pa.Table] | pa.ipc.RecordBatchFileReader, time: str
+    ) -> None:
         self._blocks, self._time, self._next = blocks, time, 0
         self._table: pa.Table | None = None
         self.keys: Keys = ()

@@ -58,4 +58,3 @@ def _past(view: ViewSpec, table: pa.Table) -> PartitionPast:
         np.asarray(table["_offset"], dtype=np.int64),
         np.maximum.accumulate(clamped) if len(clamped) else np.full(0, NO_TIME),
     )
-

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import pyarrow.parquet as pq
     import numpy.typing as npt
+    import pyarrow.parquet as pq
 
 _NAN = np.float64("nan").view(np.int64)
 

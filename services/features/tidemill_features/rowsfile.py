@@ -1,9 +1,9 @@
-"""The Parquet file of a training set: written as its rows come, the same bytes in whatever pieces."""
+"""The Parquet file of a training set, written as its rows come: the same bytes in any pieces."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +29,7 @@ class RowsFile:
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._busy: Future[None] | None = None
 
-    def __enter__(self) -> RowsFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

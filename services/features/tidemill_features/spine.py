@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tidemill.definitions.v1 import project_pb2 as pb
 
+
 @dataclass(frozen=True, slots=True)
 class Exclusion:
     """A span [from, to) whose rows, and rows with labels from it, are left out."""
@@ -120,9 +121,7 @@ class Labels:
         delay_us = self._delay_us
         self._read_beyond(int(spine.time_us[-1]) + delay_us if delay_us else None)
         held = self._held
-        found = following(
-            held.hashes, held.time_us, key_column([spine.key]).hashes, spine.time_us
-        )
+        found = following(held.hashes, held.time_us, key_column([spine.key]).hashes, spine.time_us)
         has_label = found >= 0
         if delay_us:
             has_label[has_label] &= (
