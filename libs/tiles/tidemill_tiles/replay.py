@@ -239,7 +239,8 @@ def _part(
     """Return those rows whose entity belongs to a shard."""
     if shards == 1:
         return order
-    return order[hashes[order, 0] % np.uint64(shards) == shard]
+    mine: npt.NDArray[np.int64] = order[hashes[order, 0] % np.uint64(shards) == shard]
+    return mine
 
 
 def no_events(plan: Plan) -> EventBatch:

@@ -67,7 +67,7 @@ def _digest(
             _update_presence(digest, parts(place))
         for kind in _kinds(field.type):
             for part in parts(place):
-                digest.update(np.ascontiguousarray(kind(part)))
+                digest.update(np.ascontiguousarray(kind(part)).data)
     return digest.hexdigest()
 
 
