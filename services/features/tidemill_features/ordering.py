@@ -7,6 +7,7 @@ files or batches, and neither does anything that is made from it.
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -153,7 +154,7 @@ class _Runs:
     def __init__(self, time: str, folder: Path, hold_bytes: int) -> None:
         self._time, self._folder, self._hold_bytes = time, folder, hold_bytes
         self._held: list[pa.Table] = []
-        self._held_bytes = self._held_rows = self._files = 0
+        self._held_bytes = self._held_rows = 0
         self._earliest_us: int | None = None
         self._spilled: list[_Run] = []
 
@@ -194,12 +195,13 @@ class _Runs:
         return sorted_rows(pa.concat_tables(self._held), self._time)
 
     def _spill(self) -> None:
-        path = str(self._folder / f"{self._time}-{self._files}-{id(self)}.arrow")
-        table = self._sorted()
-        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table.combine_chunks(), max_chunksize=BLOCK_ROWS)
-        self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(path)), self._time))
-        self._files += 1
+        table = self._sorted().combine_chunks()
+        with (
+            tempfile.NamedTemporaryFile(dir=self._folder, suffix=".arrow", delete=False) as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table, max_chunksize=BLOCK_ROWS)
+        self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._time))
         self._held, self._held_bytes, self._held_rows = [], 0, 0
 
 
