@@ -106,74 +106,73 @@ class Labels:
         """Read `events` as they are needed: in the order of event time, then of availability."""
         self._project, self._model, self._events = project, model, events
         self._delay_us = duration_us(model.label.max_delay)
-        self._held = _Held.of([])
+        self._held: list[_Part] = []
         self._read_us: int | None = FIRST_TIME
 
     @property
     def held(self) -> int:
         """Return how many label events wait for later rows."""
-        return len(self._held.time_us)
+        return sum(len(part.time_us) for part in self._held)
 
     def join(self, spine: Spine) -> Spine:
-        """Give each row its label; the rows of the next call have no earlier time."""
+        """Give each row its label; the rows of the next call have no earlier time.
+
+        Labels are gone through part by part, in the order of their time, so the first one counts.
+        """
         if not len(spine):
             return spine
-        delay_us = self._delay_us
-        self._read_beyond(int(spine.time_us[-1]) + delay_us if delay_us else None)
-        held = self._held
-        found = following(held.hashes, held.time_us, key_column([spine.key]).hashes, spine.time_us)
-        has_label = found >= 0
-        if delay_us:
-            has_label[has_label] &= (
-                held.time_us[found[has_label]] - spine.time_us[has_label] <= delay_us
-            )
-        self._held = held.after(int(spine.time_us[-1]))
+        hashes, times = key_column([spine.key]).hashes, spine.time_us
         label, label_us = spine.label.copy(), spine.label_us.copy()
-        label[has_label] = held.label[found[has_label]]
-        label_us[has_label] = held.time_us[found[has_label]]
-        return Spine(spine.table, spine.key, spine.time_us, label, label_us)
+        last_us, later = int(times[-1]), []
+        for part in self._parts(last_us + self._delay_us if self._delay_us else None):
+            waiting = np.isnan(label) & (times < part.time_us[-1])
+            if self._delay_us:
+                waiting &= times + self._delay_us >= part.time_us[0]
+            rows = np.flatnonzero(waiting)
+            found = following(part.hashes, part.time_us, hashes[rows], times[rows])
+            rows, found = rows[found >= 0], found[found >= 0]
+            if self._delay_us:
+                near = part.time_us[found] - times[rows] <= self._delay_us
+                rows, found = rows[near], found[near]
+            label[rows], label_us[rows] = part.label[found], part.time_us[found]
+            if part.time_us[-1] > last_us:
+                later.append(part.after(last_us))
+        self._held = later
+        return Spine(spine.table, spine.key, times, label, label_us)
 
-    def _read_beyond(self, until_us: int | None) -> None:
-        """Have every label up to a time (or all of them) in memory."""
-        more = [self._held]
+    def _parts(self, until_us: int | None) -> Iterator[_Part]:
+        """Give what is held, and then what is read, up to a time (or all)."""
+        yield from self._held
         while self._read_us is not None and (until_us is None or self._read_us <= until_us):
             events = next(self._events, None)
             if events is None:
                 self._read_us = None
-            else:
-                self._read_us = int(micros(events, "_time")[-1])
-                more.append(self._labels(events))
-        self._held = _Held.of(more)
+                return
+            self._read_us = int(micros(events, "_time")[-1])
+            part = self._labels(events)
+            if len(part.time_us):
+                yield part
 
-    def _labels(self, events: pa.Table) -> _Held:
+    def _labels(self, events: pa.Table) -> _Part:
         """Return the events that are labels: their key is known and their expression a number."""
         keys = key_column([join_key(events, label_key(self._model))])
         value = label_values(self._project, self._model, events)
         keep = np.isfinite(value) & keys.valid
-        return _Held(keys.hashes[keep], micros(events, "_time")[keep], value[keep])
+        return _Part(keys.hashes[keep], micros(events, "_time")[keep], value[keep])
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """Labels in the order of their time: key hashes, times, values."""
+class _Part:
+    """Some labels in the order of their time: key hashes, times, values."""
 
     hashes: npt.NDArray[np.uint64]
     time_us: npt.NDArray[np.int64]
     label: npt.NDArray[np.float64]
 
-    @classmethod
-    def of(cls, parts: Sequence[_Held]) -> _Held:
-        """Join parts that follow one another."""
-        return cls(
-            np.concatenate([np.empty((0, 2), dtype=np.uint64), *(one.hashes for one in parts)]),
-            np.concatenate([np.empty(0, dtype=np.int64), *(one.time_us for one in parts)]),
-            np.concatenate([np.empty(0), *(one.label for one in parts)]),
-        )
-
-    def after(self, us: int) -> _Held:
+    def after(self, us: int) -> _Part:
         """Return the labels with a later time."""
         first = int(np.searchsorted(self.time_us, us, side="right"))
-        return _Held(self.hashes[first:], self.time_us[first:], self.label[first:])
+        return _Part(self.hashes[first:], self.time_us[first:], self.label[first:])
 
 
 def kept(spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool) -> Spine:
