@@ -77,7 +77,7 @@ ROWS: Final = 1_000_000
 DAYS: Final = 30
 DAY_US: Final = 86_400_000_000
 START_US: Final = 20_000 * DAY_US
-BUILDS: Final = 4
+BUILDS: Final = 2
 
 
 def day_of(stream: str, day: int, count: int, chance: np.random.Generator) -> pa.Table:

@@ -22,9 +22,10 @@ COMMAND: Final = (sys.executable, "-m", "tidemill_features.builder")
 ALLOCATORS: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "1000000",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
-"""Memory that is free goes back to the machine: a build uses a little of it very often."""
+"""One pool for all libraries of the builder; a lower threshold costs half as much CPU again."""
 CLOSE_SECONDS = 2.0
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SORTED_VALUES: Final = 1_000_000
 """So many values are sorted in memory; more are counted in passes over the file."""
 CHUNK_VALUES: Final = 262_144
-_DIGIT_BITS: Final = 16
+_DIGIT_BITS: Final = 8
 _DIGITS: Final = 1 << _DIGIT_BITS
 _SIGN: Final = np.uint64(1 << 63)
 
