@@ -139,16 +139,9 @@ def numeric_bins(
     missing = int(values.size - finite.size)
     if finite.size == 0:
         return NumericBins(name, (), (0,), missing)
-    ranks = np.linspace(0, finite.size - 1, cells + 1).round().astype(np.int64)
-    inner = np.unique(finite[ranks])
-    edges = np.concatenate(([np.nextafter(inner[0], -np.inf)], inner[inner > inner[0]]))
-    if inner.size == 1:
-        edges = np.append(edges, inner[0])
-    else:
-        # The smallest value gets a cell of its own only when it is frequent.
-        share = np.searchsorted(finite, inner[0], side="right") / finite.size
-        if share > 1 / cells:
-            edges = np.insert(edges, 1, inner[0])
+    inner = np.unique(finite[ranks_of(finite.size, cells)])
+    smallest = int(np.searchsorted(finite, inner[0], side="right"))
+    edges = edges_of(inner, smallest / finite.size, cells)
     counts = np.bincount(np.searchsorted(edges, finite, side="left"), minlength=edges.size + 1)
     low, median, high = np.quantile(finite, [TAIL, 0.5, 1 - TAIL])
     return NumericBins(
@@ -162,6 +155,24 @@ def numeric_bins(
         median=float(median),
         high=float(high),
     )
+
+
+def ranks_of(count: int, cells: int = CELLS) -> npt.NDArray[np.int64]:
+    """Return which of `count` sorted values bound the cells of about equal counts."""
+    return np.linspace(0, count - 1, cells + 1).round().astype(np.int64)
+
+
+def edges_of(
+    inner: npt.NDArray[np.float64], smallest: float, cells: int = CELLS
+) -> npt.NDArray[np.float64]:
+    """Return the edges over different bounds of cells, ascending; `smallest` is the first's share.
+
+    The smallest value gets a cell of its own only when it is frequent.
+    """
+    edges = np.concatenate(([np.nextafter(inner[0], -np.inf)], inner[inner > inner[0]]))
+    if inner.size == 1:
+        return np.append(edges, inner[0])
+    return np.insert(edges, 1, inner[0]) if smallest > 1 / cells else edges
 
 
 def categorical_bins(name: str, values: Sequence[str | None], *, top: int = TOP) -> CategoricalBins:

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import Invalid
+from tidemill_tiles import replay as replay_module
 from tidemill_tiles.columns import window_time
 from tidemill_tiles.definitions import Aggregation, Function
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.plan import plan_of
 from tidemill_tiles.reads import Reading, Status, read
-from tidemill_tiles.replay import History, history_order, replay
+from tidemill_tiles.replay import History, Replay, history_order, no_reading, replay
 from tidemill_tiles.table import TileTable
 from tidemill_tiles.testing.builders import (
     SECOND,
@@ -194,3 +195,23 @@ def test_memory_follows_the_longest_window_and_not_the_history() -> None:
     reading = replay(COUNT, histories, labels, event_time)
     assert reading.values[-1, 0] == 10
     assert np.count_nonzero(reading.values[:, 0] == 10) == rows - 9
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_replay_holds_no_more_than_its_windows_want_also_of_entities_nobody_asks_for(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "STEP_ROWS", 100)
+    state, count, held = Replay(COUNT, shards=2), 50, []
+    for step in range(60):
+        time = (np.arange(count, dtype=np.int64) + step * count + 1) * SECOND
+        batch = a_batch(
+            COUNT, [Event("JFK", n % 6, 1, 1, 1.0, 1, True, "A", 0) for n in range(count)]
+        )
+        batch.time_us[:] = time
+        rows = count if asked else 0
+        entities, into = batch.keys.hashes[:rows], no_reading(COUNT, rows)
+        state.step(batch, time, entities, time[:rows], into)
+        held.append(state.tiles)
+    assert max(held) <= 2 * (2 * 10 + 100) + count
+    assert held[-1] < 300

@@ -51,6 +51,24 @@ class EventBatch:
             self.filters,
         )
 
+    def rows(self, first: int, last: int) -> EventBatch:
+        """Return some consecutive rows."""
+        keys, some = self.keys, slice(first, last)
+        return EventBatch(
+            KeyColumn(
+                keys.data,
+                np.ascontiguousarray(keys.offsets[first : last + 1]),
+                keys.valid[some],
+                np.ascontiguousarray(keys.hashes[some]),
+            ),
+            self.time_us[some],
+            self.tie[some],
+            np.ascontiguousarray(self.values[:, some]),
+            np.ascontiguousarray(self.valid[:, some]),
+            np.ascontiguousarray(self.filters[:, some]),
+            np.ascontiguousarray(self.keep[some]),
+        )
+
     def grouped(self, mask: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[Any], ...]:
         """Return the kept rows only, entity by entity."""
         keep = self.keep if mask is None else self.keep & mask

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tidemill.errors import Invalid
+from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.kernels import sweep
+from tidemill_tiles.grouped import by_entity
+from tidemill_tiles.kernels import layout, past, sweep
+from tidemill_tiles.keys import key_column_of
 from tidemill_tiles.reads import Reading, Status, intermediate, plan_arrays, ttl_of
-from tidemill_tiles.table import TileTable
+from tidemill_tiles.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
-    from tidemill_tiles.columns import EventBatch
     from tidemill_tiles.plan import Plan
 
-EVICT_EVERY: Final = 65_536
-"""Labels between two evictions: memory follows the longest window, not the history."""
+    Run = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]
+
+STEP_ROWS: Final = 131_072
+"""Events, or label rows, that `replay` takes in one step; the values do not depend on it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +48,120 @@ def history_order(
     return np.lexsort((row, offset, partition, stream, available_us)).astype(np.int64, copy=False)
 
 
+def visible_from(
+    available_us: npt.NDArray[np.int64], delay_us: int, *, strict: bool
+) -> npt.NDArray[np.int64]:
+    """Return the first T at which a row sees each event: available + delay (strict: after it)."""
+    if delay_us < 0:
+        raise Invalid(f"a delay of {delay_us} us would show the future")
+    return np.ascontiguousarray(available_us + (delay_us + int(strict)), dtype=np.int64)
+
+
+def next_step(
+    visible: npt.NDArray[np.int64], at_us: npt.NDArray[np.int64], *, more: bool
+) -> tuple[int, int]:
+    """Return how many of the next events and of the next label rows can be swept together.
+
+    Both ascend. `more` events may follow these, none of them visible earlier. Events that no label
+    row sees wait, and so do label rows that a later event may change.
+    """
+    events = int(np.searchsorted(visible, at_us[-1], side="right")) if len(at_us) else 0
+    if events < len(visible) or not more:
+        return events, len(at_us)
+    return events, int(np.searchsorted(at_us, visible[-1], side="left")) if events else 0
+
+
+def no_reading(plan: Plan, count: int) -> Reading:
+    """Return room for the answers of so many rows."""
+    return Reading(
+        np.empty((count, len(plan.outputs)), dtype=np.float64),
+        np.empty((count, len(plan.outputs)), dtype=np.uint8),
+        np.empty(count, dtype=np.int64),
+    )
+
+
+class Replay:
+    """One view's state while time passes: its memory follows the longest window.
+
+    Entities are spread over `shards` by their hashes; `run` does one thing for every shard, in
+    threads if it likes (kernels hold no lock).
+    """
+
+    def __init__(self, plan: Plan, *, shards: int = 1, run: Run = map) -> None:
+        """Begin before all events."""
+        self.plan = plan
+        self._run = run
+        self._stores = [Store(plan) for _ in range(shards)]
+        self._limits = [STEP_ROWS] * shards
+        self._found = [intermediate(plan, 1) for _ in range(shards)]
+
+    @property
+    def tiles(self) -> int:
+        """Return how many tiles are held."""
+        return sum(int(store.meta[layout.META_TILES]) for store in self._stores)
+
+    def step(
+        self,
+        batch: EventBatch,
+        visible: npt.NDArray[np.int64],
+        entities: npt.NDArray[np.uint64],
+        at_us: npt.NDArray[np.int64],
+        into: Reading,
+    ) -> None:
+        """Apply events and answer label rows, each as of its own time, into the rows of `into`.
+
+        Both come in the order of time, as `next_step` matched them. Entity by entity, so that
+        its tiles are fetched once; entities know nothing of one another, so values are the same.
+        """
+        events, labels = by_entity(batch.keys.hashes, entities)
+        shards = len(self._stores)
+        ends = [int(times[-1]) for times in (visible, at_us) if len(times)]
+        now_us = max(ends, default=NO_TIME)  # no row to come asks for an earlier time
+
+        def of_shard(shard: int) -> None:
+            due = _part(events.order, batch.keys.hashes, shard, shards)
+            asked = _part(labels.order, entities, shard, shards)
+            seen = (visible, batch.keep, events.groups, due)
+            self._sweep(shard, batch, seen, (entities, at_us, labels.groups, asked), into)
+            self._forget(shard, now_us)
+
+        for _ in self._run(of_shard, range(shards)):
+            pass
+
+    def _sweep(
+        self,
+        shard: int,
+        batch: EventBatch,
+        seen: tuple[npt.NDArray[np.generic], ...],
+        labels: tuple[npt.NDArray[np.generic], ...],
+        into: Reading,
+    ) -> None:
+        plan, store, event, label = self.plan, self._stores[shard], 0, 0
+        output = (plan.outputs, plan.numbers, into.values, into.status, into.event_time)
+        why = sweep.NO_ROOM
+        while why == sweep.NO_ROOM:
+            store.make_room()
+            why, event, label = sweep.sweep(
+                store.arrays,
+                plan.laid,
+                plan.set_columns,
+                plan_arrays(plan),
+                batch.arrays(),
+                seen,
+                labels,
+                self._found[shard],
+                output,
+                (event, label, ttl_of(plan)),
+            )
+
+    def _forget(self, shard: int, now_us: int) -> None:
+        """Drop what entities without label rows have left, when half of the state may be that."""
+        store, plan = self._stores[shard], self.plan
+        if store.meta[layout.META_TILES] > self._limits[shard]:
+            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, now_us)
+            self._limits[shard] = 2 * int(left) + STEP_ROWS
+
+
 def replay(
     plan: Plan,
     history: Iterable[History],
@@ -59,95 +177,75 @@ def replay(
     Row i sees the events with available time + delay <= T (strict: < T), and its values are bit
     for bit what `read` answers from the same events. A row that is not valid is NOT_FOUND.
     """
-    run = _Sweep(plan, entities, at_us)
+    order = np.argsort(at_us, kind="stable")
+    entities = np.ascontiguousarray(entities[order], dtype=np.uint64)
+    at_us = np.ascontiguousarray(at_us[order], dtype=np.int64)
+    state, sorted_rows, done = Replay(plan), no_reading(plan, len(at_us)), 0
+    for batch, visible, more in _pieces(plan, history, delay_us, strict=strict):
+        first = 0
+        while done < len(at_us):
+            limit = min(len(at_us), done + STEP_ROWS)
+            events, labels = next_step(visible[first:], at_us[done:limit], more=more)
+            if not events and not labels:
+                break
+            rows = slice(done, done + labels)
+            state.step(
+                batch.rows(first, first + events),
+                visible[first : first + events],
+                entities[rows],
+                at_us[rows],
+                part_of(sorted_rows, rows),
+            )
+            first, done = first + events, done + labels
+    reading = no_reading(plan, len(at_us))
+    reading.values[order] = sorted_rows.values
+    reading.status[order] = sorted_rows.status
+    reading.event_time[order] = sorted_rows.event_time
+    if valid is not None:
+        forget(reading, ~valid)
+    return reading
+
+
+def part_of(reading: Reading, rows: slice) -> Reading:
+    """Return a view of some rows."""
+    return Reading(reading.values[rows], reading.status[rows], reading.event_time[rows])
+
+
+def forget(reading: Reading, rows: npt.NDArray[np.bool_]) -> None:
+    """Say of these rows that they were not found."""
+    reading.values[rows] = np.nan
+    reading.status[rows] = Status.NOT_FOUND
+    reading.event_time[rows] = NO_TIME
+
+
+def _pieces(
+    plan: Plan, history: Iterable[History], delay_us: int, *, strict: bool
+) -> Iterator[tuple[EventBatch, npt.NDArray[np.int64], bool]]:
+    """Give each piece with its visible times, checked, and at the end one without events."""
+    seen_us = NO_TIME
     for piece in history:
-        visible = _visible(piece.available_us, delay_us, strict=strict)
+        visible = visible_from(piece.available_us, delay_us, strict=strict)
         if len(visible) != len(piece.batch):
             raise Invalid(f"{len(visible)} available times for {len(piece.batch)} events")
-        if len(visible) and (np.any(np.diff(visible) < 0) or visible[0] < run.seen_us):
+        if len(visible) and (np.any(np.diff(visible) < 0) or visible[0] < seen_us):
             raise Invalid("a history must come in the order of its available times")
-        run.add(piece.batch, visible)
-    return run.finish(valid)
+        seen_us = int(visible[-1]) if len(visible) else seen_us
+        yield piece.batch, visible, True
+    yield no_events(plan), np.empty(0, dtype=np.int64), False
 
 
-def _visible(
-    available_us: npt.NDArray[np.int64], delay_us: int, *, strict: bool
+def _part(
+    order: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], shard: int, shards: int
 ) -> npt.NDArray[np.int64]:
-    if delay_us < 0:
-        raise Invalid(f"a delay of {delay_us} us would show the future")
-    return np.ascontiguousarray(available_us + (delay_us + int(strict)), dtype=np.int64)
+    """Return those rows whose entity belongs to a shard."""
+    if shards == 1:
+        return order
+    mine: npt.NDArray[np.int64] = order[hashes[order, 0] % np.uint64(shards) == shard]
+    return mine
 
 
-class _Sweep:
-    """The state between pieces of a history."""
-
-    def __init__(
-        self, plan: Plan, entities: npt.NDArray[np.uint64], at_us: npt.NDArray[np.int64]
-    ) -> None:
-        count = len(at_us)
-        self.plan, self.table, self.seen_us = plan, TileTable(plan), NO_TIME
-        self.order = np.argsort(at_us, kind="stable").astype(np.int64, copy=False)
-        self.labels = (
-            np.ascontiguousarray(entities, dtype=np.uint64),
-            np.ascontiguousarray(at_us, dtype=np.int64),
-            self.order,
-        )
-        self.found = intermediate(plan, 1)
-        self.reading = Reading(
-            np.empty((count, len(plan.outputs)), dtype=np.float64),
-            np.empty((count, len(plan.outputs)), dtype=np.uint8),
-            np.empty(count, dtype=np.int64),
-        )
-        self.next_label = 0
-
-    def add(self, batch: EventBatch, visible: npt.NDArray[np.int64]) -> None:
-        """Sweep through a piece; labels that later pieces may still change wait for them."""
-        if len(visible):
-            self.seen_us = int(visible[-1])
-            self._run(batch, visible, more=True)
-
-    def finish(self, valid: npt.NDArray[np.bool_] | None) -> Reading:
-        """Answer the labels that are left and return all of them."""
-        self._run(_no_events(self.plan), np.empty(0, dtype=np.int64), more=False)
-        if valid is not None:
-            self.reading.values[~valid] = np.nan
-            self.reading.status[~valid] = Status.NOT_FOUND
-            self.reading.event_time[~valid] = NO_TIME
-        return self.reading
-
-    def _run(self, batch: EventBatch, visible: npt.NDArray[np.int64], *, more: bool) -> None:
-        plan, table, reading, event = self.plan, self.table, self.reading, 0
-        output = (plan.outputs, plan.numbers, reading.values, reading.status, reading.event_time)
-        events, total, ttl = batch.arrays(), len(self.order), ttl_of(plan)
-        why = sweep.DONE
-        while why != sweep.NO_EVENTS and (self.next_label < total):
-            until = min(total, self.next_label + EVICT_EVERY)
-            why, event, self.next_label = sweep.sweep(
-                table.store.arrays,
-                plan.laid,
-                plan_arrays(plan),
-                events,
-                (visible, batch.keep),
-                self.labels,
-                self.found,
-                output,
-                (event, self.next_label, until, int(more), ttl),
-            )
-            if why == sweep.NO_ROOM:
-                table.store.make_room()
-            elif self.next_label:
-                self._evict(self.next_label)
-
-    def _evict(self, next_label: int) -> None:
-        """Drop tiles that no later label can see: its windows begin after them."""
-        time = int(self.labels[1][self.order[next_label - 1]])
-        self.table.evict(time)
-
-
-def _no_events(plan: Plan) -> EventBatch:
-    from tidemill_tiles.columns import EventBatch
-    from tidemill_tiles.keys import key_column_of
-
+def no_events(plan: Plan) -> EventBatch:
+    """Return a batch without events."""
     return EventBatch(
         key_column_of([]),
         np.empty(0, dtype=np.int64),

@@ -10,7 +10,8 @@ import pytest
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill_common.events import TIMESTAMP
-from tidemill_features.spine import Exclusion, Spine, kept, labelled, spine_of
+from tidemill_features.ordering import sorted_rows
+from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
 from tidemill_features.trainingset import model_of
 
 SECOND = 1_000_000
@@ -30,38 +31,55 @@ def a_table(rows: list[dict[str, Any]]) -> pa.Table:
     columns["_partition"] = [0] * len(rows)
     columns["_offset"] = list(range(len(rows)))
     columns["_row"] = [0] * len(rows)
+    columns["_id"] = [f"e{n}" for n in range(len(rows))]
+    columns["_source"] = ["test"] * len(rows)
+    columns["_replay_of"] = pa.nulls(len(rows), pa.string())
     return pa.table(columns)
 
 
 def visit(user: str, wanted: int | None, at: int = 0) -> dict[str, Any]:
-    return {"_id": user, "_time": at, "_available": at, "wanted_at": wanted, "user": user}
+    return {"_time": at, "_available": at, "wanted_at": wanted, "user": user}
 
 
 def order(user: str, at: int, paid: float | None = 20.0) -> dict[str, Any]:
     return {"_time": at, "_available": at, "user": user, "paid": paid}
 
 
-def joined(
-    project: project_pb2.Project, visits: list[dict[str, Any]], orders: list[dict[str, Any]]
+def a_spine(
+    project: project_pb2.Project,
+    visits: list[dict[str, Any]],
+    from_us: int | None = None,
+    to_us: int | None = None,
 ) -> Spine:
     model = model_of(project, "buys")
-    spine = spine_of(model, a_table(visits), None, None)
-    return labelled(project, model, spine, a_table(orders or [order("nobody", 1)]))
+    table = a_table(visits)
+    table = table.filter(pa.array(asked(model, table, from_us, to_us)))
+    return spine_of(model, sorted_rows(table, "wanted_at"))
+
+
+def joined(
+    project: project_pb2.Project,
+    visits: list[dict[str, Any]],
+    orders: list[dict[str, Any]],
+    *,
+    at_once: int = 1_000,
+) -> Spine:
+    table = sorted_rows(a_table(orders or [order("nobody", 1)]), "_time")
+    pieces = iter([table.slice(n, at_once) for n in range(0, len(table), at_once)])
+    return Labels(project, model_of(project, "buys"), pieces).join(a_spine(project, visits))
 
 
 def test_rows_are_ordered_by_their_moment_and_a_row_without_one_is_none(
     project: project_pb2.Project,
 ) -> None:
-    rows = [visit("b", 20), visit("x", None), visit("a", 10)]
-    spine = spine_of(model_of(project, "buys"), a_table(rows), None, None)
+    spine = a_spine(project, [visit("b", 20), visit("x", None), visit("a", 10)])
     assert spine.key.to_pylist() == ["a", "b"]
     assert spine.time_us.tolist() == [10 * SECOND, 20 * SECOND]
 
 
 def test_the_span_takes_its_start_and_not_its_end(project: project_pb2.Project) -> None:
     rows = [visit("a", 10), visit("b", 20), visit("c", 30)]
-    spine = spine_of(model_of(project, "buys"), a_table(rows), 10 * SECOND, 30 * SECOND)
-    assert spine.key.to_pylist() == ["a", "b"]
+    assert a_spine(project, rows, 10 * SECOND, 30 * SECOND).key.to_pylist() == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -108,16 +126,27 @@ def test_rows_and_labels_of_an_excluded_span_are_left_out(project: project_pb2.P
     orders = [order("a", 550), order("b", 700), order("c", 1_000)]
     spine = joined(project, visits, orders)
     span = Exclusion(500 * SECOND, 600 * SECOND)
-    assert kept(spine, [span], unlabelled=False, max_rows=0).key.to_pylist() == ["c"]
+    assert kept(spine, [span], unlabelled=False).key.to_pylist() == ["c"]
 
 
-def test_the_newest_rows_are_kept(project: project_pb2.Project) -> None:
-    visits = [visit(f"u{n}", 100 + n) for n in range(5)]
-    spine = joined(project, visits, [order(f"u{n}", 200) for n in range(5)])
-    assert kept(spine, [], unlabelled=False, max_rows=2).key.to_pylist() == ["u3", "u4"]
+def test_labels_are_found_however_they_are_cut_and_whatever_rows_came_before(
+    project: project_pb2.Project,
+) -> None:
+    visits = [visit(f"u{n % 3}", 100 * n) for n in range(60)]
+    orders = [order(f"u{n % 3}", 70 * n + 5, paid=float(n % 20)) for n in range(90)]
+    whole = joined(project, visits, orders)
+    table = sorted_rows(a_table(orders), "_time")
+    labels = Labels(
+        project, model_of(project, "buys"), iter([table.slice(n, 4) for n in range(0, 90, 4)])
+    )
+    parts = [labels.join(a_spine(project, visits[n : n + 7])) for n in range(0, 60, 7)]
+    for name in ("label", "label_us"):
+        found = np.concatenate([getattr(part, name) for part in parts])
+        assert found.tobytes() == getattr(whole, name).tobytes()
+    assert labels.held < 60
 
 
 def test_rows_without_a_label_are_kept_only_when_asked_for(project: project_pb2.Project) -> None:
     spine = joined(project, [visit("a", 100), visit("b", 100)], [order("a", 200)])
-    assert kept(spine, [], unlabelled=False, max_rows=0).key.to_pylist() == ["a"]
-    assert sorted(kept(spine, [], unlabelled=True, max_rows=0).key.to_pylist()) == ["a", "b"]
+    assert kept(spine, [], unlabelled=False).key.to_pylist() == ["a"]
+    assert sorted(kept(spine, [], unlabelled=True).key.to_pylist()) == ["a", "b"]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition
 from tidemill_common.kafka import Record
-from tidemill_features.archive import Archive, Piece, read
+from tidemill_features.archive import Archive, Piece
 from tidemill_features.decoding import decode
 from tidemill_features.definitions import Work
+from tidemill_features.rowhash import row_hash
+from tidemill_features.scan import ArchiveScan
 from tidemill_features.spine import Exclusion
-from tidemill_features.trainingset import Built, Wanted, build, streams_of
+from tidemill_features.trainingset import Built, Means, Wanted, build, streams_of
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.verdict import PartitionVerdict
 
@@ -31,7 +33,8 @@ class Past:
     """An archive that is written from rows, and read at a cut."""
 
     def __init__(self, root: Path, work: Work) -> None:
-        self.root, self.work = str(root), work
+        self.root, self.work = str(root / "archive"), work
+        self.folder = root
         self.archives = {name: Archive(self.root, one) for name, one in work.streams.items()}
         self.ends = dict.fromkeys(work.streams, 0)
         self.verdicts = {
@@ -63,26 +66,38 @@ class Past:
         piece = Piece(0, self.ends[stream], verdict.watermark_us, events, found)
         self.archives[stream].append([piece])
 
-    def reader(
-        self, cut: dict[str, int]
-    ) -> Callable[[str, Sequence[str], Sequence[int]], pa.Table]:
-        """Read below a cut."""
-
-        def read_stream(stream: str, columns: Sequence[str], verdicts: Sequence[int]) -> pa.Table:
-            version = self.archives[stream].version
-            table = read(self.root, stream, version, {0: cut[stream], 1: 0})
-            kept = pc.is_in(table["_verdict"], value_set=pa.array(verdicts, pa.int8()))
-            del columns
-            return table.filter(kept)
-
-        return read_stream
-
     def build(
-        self, project: project_pb2.Project, cut: dict[str, int] | None = None, **more: Any
-    ) -> Built:
+        self,
+        project: project_pb2.Project,
+        cut: dict[str, int] | None = None,
+        chunk_rows: int = 1_000,
+        **more: Any,
+    ) -> TrainingSet:
         """Build the training set of `buys`."""
-        reader = self.reader(cut or dict(self.ends))
-        return build(Wanted(project, "buys", **more), reader, lambda *_: None)
+        ends = cut or dict(self.ends)
+        written: list[pa.Table] = []
+
+        def scan(stream: str) -> ArchiveScan:
+            version = self.archives[stream].version
+            return ArchiveScan(self.root, stream, version, {0: ends[stream], 1: 0}, self.folder)
+
+        means = Means(self.folder, chunk_rows=chunk_rows)
+        wanted = Wanted(project, "buys", **more)
+        built = build(wanted, scan, means, written.append, lambda *_: None)
+        return TrainingSet(pa.concat_tables(written), built)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows and what was said of them."""
+
+    table: pa.Table
+    built: Built
+
+    @property
+    def row_hash(self) -> str:
+        """The content hash of the rows."""
+        return row_hash(self.table)
 
 
 @pytest.fixture
@@ -272,7 +287,7 @@ def test_the_profile_leaves_out_what_is_excluded(
     past.add("visits", [rows], encode)
     past.add("orders", [[an_order(1, 2_000.0)]], encode)
     span = Exclusion(1_050 * SECOND, 1_100 * SECOND)
-    profile = past.build(project, exclusions=[span]).profile
+    profile = past.build(project, exclusions=[span]).built.profile
     fields = {one["name"]: one for one in profile["fields"]}
     assert sum(fields["visits.amount"]["counts"]) == 50
     assert fields["visits.amount"]["high"] < 50

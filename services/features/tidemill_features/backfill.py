@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from tidemill_features import archive
-from tidemill_features.past import PartitionPast, partition_pasts, rows_of
+from tidemill_features.past import PartitionPast, partition_pasts
 from tidemill_features.spine import micros
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Archived:
         first = int(np.searchsorted(offset, max(owner.position, 0)))
         while first < offset.size:
             last = self._end(first, rows)
-            owner.apply(rows_of(self.past.batch, first, last), self.past.applied[first:last])
+            owner.apply(self.past.batch.rows(first, last), self.past.applied[first:last])
             yield self._flush(owner, last, int(offset[last - 1]) + 1)
             first = last
         if offset.size:

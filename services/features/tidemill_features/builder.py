@@ -7,18 +7,19 @@ be said. It ends when its input does.
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import sys
 import tempfile
 import time
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tidemill.errors import TidemillError
 from tidemill.features.v1 import feature_service_pb2 as pb
@@ -27,8 +28,10 @@ from tidemill_common.artifacts import Artifacts
 from tidemill_common.feature_views import duration_us
 from tidemill_features import archive
 from tidemill_features.jobs import Job, error_line, progress_line, result_line
+from tidemill_features.rowsfile import RowsFile
+from tidemill_features.scan import ArchiveScan
 from tidemill_features.spine import Exclusion
-from tidemill_features.trainingset import Built, Wanted, build
+from tidemill_features.trainingset import Built, Means, Wanted, build
 from tidemill_features.verify import verify
 from tidemill_tiles.kernels import warm_up
 
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MIB_KB: Final = 1024
-ROW_GROUP: Final = 131_072
+SHARDS: Final = min(4, os.cpu_count() or 1)
 
 
 def main() -> None:
@@ -94,42 +97,46 @@ def _training_set(job: Job) -> pb.TrainingSet:
         max_rows=request.max_rows,
         unlabelled=request.unlabelled,
     )
-    built = build(wanted, _Reader(job), _say)
-    digests = _store(job, built)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(SHARDS) as pool:
+        folder = Path(name)
+        means = Means(folder, shards=SHARDS, run=pool.map)
+        with RowsFile(folder / "rows.parquet") as rows:
+            built = build(wanted, partial(_scan, job, folder), means, rows.write, _say)
+            row_hash = rows.finish()
+        artifacts = Artifacts(job.artifacts)
+        digest = artifacts.put_file(folder / "rows.parquet")
+        profile = artifacts.put(orjson.dumps(built.profile, option=orjson.OPT_SORT_KEYS))
+    pa.default_memory_pool().release_unused()
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MIB_KB
     logger.info(
         "training_set.built",
         extra={
             "model": job.model,
-            "rows": built.table.num_rows,
+            "rows": built.rows,
             "events": built.events,
             "seconds": round(seconds, 3),
             "cpu_seconds": round(time.process_time() - busy, 3),
             "peak_memory_mib": peak,
         },
     )
-    return _answer(job, built, digests, seconds)
+    return _answer(job, built, (row_hash, str(digest), str(profile)), seconds)
 
 
-def _store(job: Job, built: Built) -> tuple[str, str]:
-    """Write rows and profile into the artefact store."""
-    artifacts = Artifacts(job.artifacts)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
-        pq.write_table(built.table, path, row_group_size=ROW_GROUP, compression="lz4")
-        rows = artifacts.put_file(path)
-    profile = artifacts.put(orjson.dumps(built.profile, option=orjson.OPT_SORT_KEYS))
-    return str(rows), str(profile)
+def _scan(job: Job, folder: Path, stream: str) -> ArchiveScan:
+    """Return the rows of a stream that a job may see."""
+    return ArchiveScan(job.archive, stream, job.versions[stream], job.cut[stream], folder)
 
 
-def _answer(job: Job, built: Built, digests: tuple[str, str], seconds: float) -> pb.TrainingSet:
+def _answer(
+    job: Job, built: Built, digests: tuple[str, str, str], seconds: float
+) -> pb.TrainingSet:
     answer = pb.TrainingSet(
-        row_hash=built.row_hash,
-        digest=digests[0],
-        rows=built.table.num_rows,
+        row_hash=digests[0],
+        digest=digests[1],
+        rows=built.rows,
         generation=job.generation,
-        profile_digest=digests[1],
+        profile_digest=digests[2],
         delay=job.request.delay,
         events=built.events,
         seconds=seconds,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tidemill_features.spine import micros
 from tidemill_tiles.columns import EventBatch, event_batch, window_time
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.keys import KeyColumn, event_id_hashes
+from tidemill_tiles.keys import event_id_hashes
 from tidemill_tiles.verdict import SKEW_US, Verdict
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class PartitionPast:
         """Apply the rows with begin <= offset < end, and evict as the owner did at `end`."""
         first, last = (int(one) for one in np.searchsorted(self.offset, [begin, end]))
         if first < last:
-            table.apply(rows_of(self.batch, first, last), self.applied[first:last])
+            table.apply(self.batch.rows(first, last), self.applied[first:last])
         if last:
             table.evict(int(self.watermark_us[last - 1]))
 
@@ -57,23 +57,4 @@ def _past(view: ViewSpec, table: pa.Table) -> PartitionPast:
         np.asarray(table["_verdict"]) == Verdict.APPLIED,
         np.asarray(table["_offset"], dtype=np.int64),
         np.maximum.accumulate(clamped) if len(clamped) else np.full(0, NO_TIME),
-    )
-
-
-def rows_of(batch: EventBatch, first: int, last: int) -> EventBatch:
-    """Return some consecutive rows of a batch."""
-    keys = batch.keys
-    return EventBatch(
-        KeyColumn(
-            keys.data,
-            np.ascontiguousarray(keys.offsets[first : last + 1]),
-            keys.valid[first:last],
-            np.ascontiguousarray(keys.hashes[first:last]),
-        ),
-        batch.time_us[first:last],
-        batch.tie[first:last],
-        np.ascontiguousarray(batch.values[:, first:last]),
-        np.ascontiguousarray(batch.valid[:, first:last]),
-        np.ascontiguousarray(batch.filters[:, first:last]),
-        np.ascontiguousarray(batch.keep[first:last]),
     )

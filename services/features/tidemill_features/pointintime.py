@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +11,15 @@ import pyarrow as pa
 from tidemill_features.spine import micros
 from tidemill_tiles.columns import event_batch, window_time
 from tidemill_tiles.keys import event_id_hashes, key_column
-from tidemill_tiles.replay import History, history_order, replay
+from tidemill_tiles.replay import (
+    Replay,
+    forget,
+    next_step,
+    no_events,
+    no_reading,
+    part_of,
+    visible_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,35 +30,37 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.spine import Spine
     from tidemill_tiles.reads import Reading
+    from tidemill_tiles.replay import Run
 
-PIECE_ROWS: Final = 500_000
+    Entity = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The applied events of one stream in the order (available time, partition, offset, row)."""
+    """Applied events of one stream, those that came first being the first to be visible."""
 
     table: pa.Table
-    available_us: npt.NDArray[np.int64]
+    visible_us: npt.NDArray[np.int64]
     time_us: npt.NDArray[np.int64]
     ids: npt.NDArray[np.uint64]
 
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return int(self.visible_us.size)
 
-def past_of(table: pa.Table) -> Past:
-    """Order what the archive gave."""
+    def rows(self, first: int, last: int) -> Past:
+        """Return some consecutive events."""
+        some = slice(first, last)
+        table = self.table.slice(first, last - first)
+        return Past(table, self.visible_us[some], self.time_us[some], self.ids[some])
+
+
+def past_of(table: pa.Table, *, delay_us: int, strict: bool) -> Past:
+    """Prepare events that come in the order of their available times."""
     available = micros(table, "_available")
-    order = history_order(
-        available,
-        np.zeros(len(available), dtype=np.int64),
-        np.asarray(table["_partition"]),
-        np.asarray(table["_offset"]),
-        np.asarray(table["_row"]),
-    )
-    table = table.take(pa.array(order)).combine_chunks()
-    available = available[order]
     return Past(
         table,
-        available,
+        visible_from(available, delay_us, strict=strict),
         window_time(micros(table, "_time"), available),
         event_id_hashes(table["_source"], table["_id"], table["_replay_of"]),
     )
@@ -61,57 +69,118 @@ def past_of(table: pa.Table) -> Past:
 def columns_of(views: Sequence[ViewSpec]) -> list[str]:
     """Return the columns of a stream's archive that these views need."""
     fields = [
-        field.name for view in views for field in (*view.definition.entity, *view.definition.fields)
+        one.name for view in views for one in (*view.definition.entity, *view.definition.fields)
     ]
     return list(dict.fromkeys(["_id", "_source", "_replay_of", "_time", "_available", *fields]))
 
 
-def features_at(
-    inputs: ModelInputs,
-    views: Mapping[str, ViewSpec],
-    pasts: Mapping[str, Past],
-    spine: Spine,
-    *,
-    delay_us: int,
-    strict_stream: str,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Return every feature that the model reads, by its column's name, NaN where it has no value.
+class Features:
+    """The views that a model reads, moving through time beside the spine."""
 
-    A view of `strict_stream` sees only events available strictly before a row's time: the row's
-    own event does not count.
-    """
+    def __init__(
+        self,
+        inputs: ModelInputs,
+        views: Mapping[str, ViewSpec],
+        pasts: Mapping[str, Iterator[Past]],
+        *,
+        shards: int = 1,
+        run: Run = map,
+    ) -> None:
+        """Read each stream's past once, for all views of it; `shards` and `run` as in `Replay`."""
+        self._inputs = inputs
+        entities: dict[str, list[Entity]] = {}
+        for name, entity in inputs.entities:
+            entities.setdefault(name, []).append(tuple(entity))
+        self._streams = [
+            _Stream(
+                past,
+                [
+                    _View(views[name], bindings, Replay(views[name].plan, shards=shards, run=run))
+                    for name, bindings in entities.items()
+                    if views[name].streams[0] == stream
+                ],
+            )
+            for stream, past in pasts.items()
+        ]
 
-    def read(name: str, entity: Sequence[tuple[str, str]]) -> Reading:
-        view = views[name]
-        keys = key_column([spine.table[source] for _, source in entity])
-        return replay(
-            view.plan,
-            _pieces(view, pasts[view.streams[0]]),
-            keys.hashes,
-            spine.time_us,
-            delay_us=delay_us,
-            strict=view.streams[0] == strict_stream,
-            valid=keys.valid,
-        )
+    def at(self, spine: Spine) -> dict[str, npt.NDArray[np.float64]]:
+        """Return every feature of these rows by its column's name, NaN where it has no value.
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # kernels hold no lock
-        readings = list(pool.map(lambda one: read(*one), inputs.entities))
-    found: dict[str, npt.NDArray[np.float64]] = {}
-    for (name, entity), reading in zip(inputs.entities, readings, strict=True):
-        place = {feature: index for index, feature in enumerate(views[name].features)}
-        for one in inputs.features:
-            if one.view == name and one.entity == entity:
-                found[one.name] = reading.values[:, place[one.feature]]
-    return found
+        The rows of the next call have no earlier time.
+        """
+        found: dict[str, npt.NDArray[np.float64]] = {}
+        for stream in self._streams:
+            stream.read(spine)
+            for view in stream.views:
+                places = {name: place for place, name in enumerate(view.spec.features)}
+                for one in self._inputs.features:
+                    if one.view == view.spec.name:
+                        binding = view.bindings.index(tuple(one.entity))
+                        values = view.reading.values[binding :: len(view.bindings)]
+                        found[one.name] = np.ascontiguousarray(values[:, places[one.feature]])
+        return found
 
 
-def _pieces(view: ViewSpec, past: Past) -> Iterator[History]:
-    for start in range(0, len(past.available_us), PIECE_ROWS):
-        part = slice(start, start + PIECE_ROWS)
-        batch = event_batch(
-            view.plan,
-            past.table.slice(start, PIECE_ROWS),
-            time_us=past.time_us[part],
-            tie=past.ids[part],
-        )
-        yield History(batch, past.available_us[part])
+@dataclass(slots=True)
+class _View:
+    """One view, read for the entities of one or more bindings: a label row for each of them."""
+
+    spec: ViewSpec
+    bindings: list[Entity]
+    replay: Replay
+    hashes: npt.NDArray[np.uint64] = field(init=False)
+    at_us: npt.NDArray[np.int64] = field(init=False)
+    reading: Reading = field(init=False)
+
+    def begin(self, spine: Spine) -> npt.NDArray[np.bool_]:
+        """Take the rows to answer; return which label rows have no key."""
+        keys = [
+            key_column([spine.table[source] for _, source in binding]) for binding in self.bindings
+        ]
+        self.hashes = np.stack([one.hashes for one in keys], axis=1).reshape(-1, 2)
+        self.at_us = np.repeat(spine.time_us, len(keys))
+        self.reading = no_reading(self.spec.plan, len(self.at_us))
+        return ~np.stack([one.valid for one in keys], axis=1).reshape(-1)
+
+    def step(self, past: Past | None, first: int, last: int) -> None:
+        """Apply events and answer the rows from `first` to before `last`."""
+        plan, count = self.spec.plan, len(self.bindings)
+        rows = slice(first * count, last * count)
+        into = part_of(self.reading, rows)
+        if past is None:
+            nothing = np.empty(0, dtype=np.int64)
+            self.replay.step(no_events(plan), nothing, self.hashes[rows], self.at_us[rows], into)
+        else:
+            batch = event_batch(plan, past.table, time_us=past.time_us, tie=past.ids)
+            self.replay.step(batch, past.visible_us, self.hashes[rows], self.at_us[rows], into)
+
+
+class _Stream:
+    """One stream's past, and the views of it."""
+
+    def __init__(self, pieces: Iterator[Past], views: list[_View]) -> None:
+        self._pieces, self.views = pieces, views
+        self._piece: Past | None = None
+        self._more = True
+
+    def read(self, spine: Spine) -> None:
+        """Let every view answer these rows."""
+        missing = [view.begin(spine) for view in self.views]
+        done = 0
+        while done < len(spine):
+            past = self._present()
+            visible = np.empty(0, dtype=np.int64) if past is None else past.visible_us
+            events, rows = next_step(visible, spine.time_us[done:], more=self._more)
+            for view in self.views:
+                view.step(past and past.rows(0, events), done, done + rows)
+            done += rows
+            self._piece = past and past.rows(events, len(past))
+        for view, rows_without in zip(self.views, missing, strict=True):
+            forget(view.reading, rows_without)
+
+    def _present(self) -> Past | None:
+        """Return the events that come next; None when there are no more."""
+        while self._more and not self._piece:
+            self._piece = next(self._pieces, None)
+            self._more = self._piece is not None
+        return self._piece

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill_common.reference import TOP, CategoricalBins, bins_to_dict, numeric_bins
+from tidemill_common.reference import TOP, CategoricalBins, bins_to_dict
+from tidemill_features.columnbins import NumericColumn
 from tidemill_features.spine import micros
 from tidemill_tiles.fieldtypes import FieldType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -27,69 +27,97 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 MAX_DISTINCT: Final = 1_000
 """Text with more distinct values than this is an identifier, not a category."""
+NUMERIC: Final = frozenset({FieldType.FLOAT64, FieldType.INT64, FieldType.BOOL})
 
 
-def profile_of(
-    streams: Mapping[str, tuple[StreamSpec, pa.Table]],
-    from_us: int,
-    to_us: int,
-    exclusions: Sequence[Exclusion],
-) -> dict[str, Any]:
-    """Return {"format", "from_us", "to_us", "fields"} over events with from <= event time <= to.
+class Profile:
+    """Takes events with from <= event time <= to; numbers wait in files of `folder`."""
 
-    Each field has 64 quantile cells with their counts, missing, mean, std and tails (numbers), or
-    the most frequent values (text).
-    """
-    spans = [(spec, _span(table, from_us, to_us, exclusions)) for spec, table in streams.values()]
-    columns = [(spec, field, table) for spec, table in spans for field in spec.fields]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # sorting holds no lock
-        found = pool.map(lambda one: _bins(*one), columns)
-    fields = [bins_to_dict(bins) for bins in found if bins is not None]
-    return {"format": FORMAT, "from_us": from_us, "to_us": to_us, "fields": fields}
+    def __init__(
+        self, from_us: int, to_us: int, exclusions: Sequence[Exclusion], folder: Path
+    ) -> None:
+        """Begin without fields."""
+        self._from_us, self._to_us, self._exclusions = from_us, to_us, exclusions
+        self._folder = folder
+        self._columns: list[NumericColumn | _TextColumn] = []
 
+    def add(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> None:
+        """Add the events of one stream, in any order and in any pieces."""
+        fields = [(one, self._column(spec, one)) for one in spec.fields]
+        known = [(one, column) for one, column in fields if column is not None]
+        for table in tables:
+            events = self._span(table)
+            for one, column in known:
+                if isinstance(column, NumericColumn):
+                    column.add(_numbers(events[one.name].combine_chunks()))
+                else:
+                    column.add(events[one.name])
+        self._columns += [column for _, column in known]
 
-def _span(table: pa.Table, from_us: int, to_us: int, exclusions: Sequence[Exclusion]) -> pa.Table:
-    time = micros(table, "_time")
-    keep = (time >= from_us) & (time <= to_us)
-    for one in exclusions:
-        keep &= ~((time >= one.from_us) & (time < one.to_us))
-    return table if keep.all() else table.filter(pa.array(keep))
+    def to_dict(self) -> dict[str, Any]:
+        """Return {"format", "from_us", "to_us", "fields"}.
 
+        Each field has 64 quantile cells with their counts, missing, mean, std and tails (numbers),
+        or the most frequent values (text).
+        """
+        found = [column.bins() for column in self._columns]
+        fields = [bins_to_dict(bins) for bins in found if bins is not None]
+        span = {"from_us": self._from_us, "to_us": self._to_us}
+        return {"format": FORMAT, **span, "fields": fields}
 
-def _bins(spec: StreamSpec, field: Field, table: pa.Table) -> Bins | None:
-    """Return the bins of one column; None if it says nothing: a key, an identifier, a time."""
-    name, column = f"{spec.name}.{field.name}", table[field.name].combine_chunks()
-    match field.type:
-        case FieldType.FLOAT64 | FieldType.INT64:
-            return numeric_bins(name, _numbers(column))
-        case FieldType.BOOL:
-            return numeric_bins(name, _numbers(column.cast(pa.int8())))
-        case FieldType.STRING if field.name not in spec.key:
-            return _categories(name, column)
-        case _:
-            return None
+    def _column(self, spec: StreamSpec, field: Field) -> NumericColumn | _TextColumn | None:
+        """Return what gathers a field; None if it says nothing: a key, a time."""
+        name = f"{spec.name}.{field.name}"
+        if field.type in NUMERIC:
+            return NumericColumn(name, self._folder / f"{name}.values")
+        if field.type is FieldType.STRING and field.name not in spec.key:
+            return _TextColumn(name)
+        return None
+
+    def _span(self, table: pa.Table) -> pa.Table:
+        time = micros(table, "_time")
+        keep = (time >= self._from_us) & (time <= self._to_us)
+        for one in self._exclusions:
+            keep &= ~((time >= one.from_us) & (time < one.to_us))
+        return table if keep.all() else table.filter(pa.array(keep))
 
 
 def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def _categories(name: str, column: pa.Array) -> CategoricalBins | None:
-    """Count the most frequent texts, ties by text; None for identifiers."""
-    counted = pc.value_counts(column)
-    if len(counted) > MAX_DISTINCT:
-        return None
-    pairs = [(one["values"], one["counts"]) for one in counted.to_pylist()]
-    missing = sum(count for value, count in pairs if value is None)
-    known = sorted(
-        ((value, count) for value, count in pairs if value is not None),
-        key=lambda pair: (-pair[1], pair[0]),
-    )
-    top, rest = known[:TOP], known[TOP:]
-    return CategoricalBins(
-        name,
-        tuple(value for value, _ in top),
-        tuple(count for _, count in top),
-        other=sum(count for _, count in rest),
-        missing=missing,
-    )
+class _TextColumn:
+    """Counts texts, until there are too many different ones."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._counts: dict[str | None, int] | None = {}
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        if self._counts is None:
+            return
+        for one in pc.value_counts(column.combine_chunks()).to_pylist():
+            self._counts[one["values"]] = self._counts.get(one["values"], 0) + one["counts"]
+            if len(self._counts) > MAX_DISTINCT:
+                self._counts = None
+                return
+
+    def bins(self) -> Bins | None:
+        """Return the most frequent texts, ties by text; None for identifiers."""
+        if self._counts is None:
+            return None
+        missing = self._counts.get(None, 0)
+        known = sorted(
+            ((value, count) for value, count in self._counts.items() if value is not None),
+            key=lambda pair: (-pair[1], pair[0]),
+        )
+        top, rest = known[:TOP], known[TOP:]
+        return CategoricalBins(
+            self._name,
+            tuple(value for value, _ in top),
+            tuple(count for _, count in top),
+            other=sum(count for _, count in rest),
+            missing=missing,
+        )

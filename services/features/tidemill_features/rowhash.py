@@ -10,7 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     import numpy.typing as npt
+    import pyarrow.parquet as pq
 
 _NAN = np.float64("nan").view(np.int64)
 
@@ -21,31 +24,92 @@ def row_hash(table: pa.Table) -> str:
     Canonical: names, types and row count first; of each column the presence of every value, then
     the values, missing ones as zeros; every NaN and both zeros are one.
     """
-    digest = hashlib.sha256(f"{table.num_rows}\n".encode())
-    for field, column in zip(table.schema, table.columns, strict=True):
+
+    def parts(place: int) -> Iterator[pa.Array]:
+        yield table.column(place).combine_chunks()
+
+    return _digest(table.schema, table.num_rows, parts, whole=set())
+
+
+def file_hash(file: pq.ParquetFile) -> str:
+    """Return the `row_hash` of the rows of a file; one column of one row group is in memory."""
+    groups = range(file.num_row_groups)
+    schema = file.schema_arrow
+
+    def parts(place: int) -> Iterator[pa.Array]:
+        for number in groups:
+            table = file.read_row_group(number, columns=[schema.names[place]])
+            yield table.column(0).combine_chunks()
+
+    whole = {
+        place
+        for place in range(len(schema.names))
+        if all(_null_count(file, number, place) == 0 for number in groups)
+    }
+    return _digest(schema, file.metadata.num_rows, parts, whole)
+
+
+def _null_count(file: pq.ParquetFile, group: int, place: int) -> int | None:
+    found = file.metadata.row_group(group).column(place).statistics
+    return None if found is None else found.null_count
+
+
+def _digest(
+    schema: pa.Schema, rows: int, parts: Callable[[int], Iterator[pa.Array]], whole: set[int]
+) -> str:
+    """Hash columns that are given in parts, several times; `whole` ones have no missing value."""
+    digest = hashlib.sha256(f"{rows}\n".encode())
+    for place, field in enumerate(schema):
         digest.update(f"{field.name}:{field.type}\n".encode())
-        whole = column.combine_chunks()
-        digest.update(np.packbits(np.asarray(pc.is_valid(whole))).tobytes())
-        for part in _values(whole):
-            digest.update(np.ascontiguousarray(part).tobytes())
+        if place in whole:
+            digest.update(np.packbits(np.ones(rows, dtype=np.bool_)).tobytes())
+        else:
+            _update_presence(digest, parts(place))
+        for kind in _kinds(field.type):
+            for part in parts(place):
+                digest.update(np.ascontiguousarray(kind(part)).data)
     return digest.hexdigest()
 
 
-def _values(column: pa.Array) -> list[npt.NDArray[np.generic]]:
-    kind = column.type
+def _update_presence(digest: hashlib._Hash, parts: Iterator[pa.Array]) -> None:
+    """Hash a bit for every row, eight a byte, also where a part ends within a byte."""
+    left = np.empty(0, dtype=np.bool_)
+    for part in parts:
+        bits = np.concatenate((left, np.asarray(pc.is_valid(part))))
+        full = len(bits) // 8 * 8
+        digest.update(np.packbits(bits[:full]).tobytes())
+        left = bits[full:]
+    digest.update(np.packbits(left).tobytes())
+
+
+def _kinds(kind: pa.DataType) -> Sequence[Callable[[pa.Array], npt.NDArray[np.generic]]]:
+    """Return what is hashed of all values of a type, one after the other."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        filled = column.fill_null("").cast(pa.large_binary())
-        joined = pa.concat_arrays([filled])
-        data = np.frombuffer(joined.buffers()[2] or b"", dtype=np.uint8)
-        lengths = np.asarray(pc.binary_length(joined), dtype=np.int64)
-        return [lengths, data[: int(lengths.sum())]]
+        return _lengths, _text
     if pa.types.is_floating(kind):
-        values = np.asarray(column.fill_null(0.0), dtype=np.float64) + 0.0
-        bits = values.view(np.int64).copy()
-        bits[np.isnan(values)] = _NAN
-        return [bits]
+        return (_floats,)
     if pa.types.is_boolean(kind):
-        return [np.asarray(column.cast(pa.uint8()).fill_null(0))]
-    if pa.types.is_timestamp(kind):
-        column = column.cast(pa.int64())
-    return [np.asarray(column.fill_null(0), dtype=np.int64)]
+        return (lambda column: np.asarray(column.cast(pa.uint8()).fill_null(0)),)
+    return (lambda column: np.asarray(column.cast(pa.int64()).fill_null(0), dtype=np.int64),)
+
+
+def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
+    return np.asarray(pc.binary_length(_binary(column)), dtype=np.int64)
+
+
+def _text(column: pa.Array) -> npt.NDArray[np.uint8]:
+    joined = _binary(column)
+    size = int(np.asarray(pc.binary_length(joined), dtype=np.int64).sum())
+    return np.frombuffer(joined.buffers()[2] or b"", dtype=np.uint8)[:size]
+
+
+def _binary(column: pa.Array) -> pa.Array:
+    """Return texts without an offset into their buffers."""
+    return pa.concat_arrays([column.fill_null("").cast(pa.large_binary())])
+
+
+def _floats(column: pa.Array) -> npt.NDArray[np.int64]:
+    values = np.asarray(column.fill_null(0.0), dtype=np.float64) + 0.0
+    bits = values.view(np.int64).copy()
+    bits[np.isnan(values)] = _NAN
+    return bits

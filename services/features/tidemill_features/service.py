@@ -13,6 +13,7 @@ from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
 from tidemill_features.archiving import Archivers
+from tidemill_features.auditing import auditing
 from tidemill_features.building import building
 from tidemill_features.definitions import work_of
 from tidemill_features.handlers import Sets
@@ -49,6 +50,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
         if settings.archiver:
             tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
+            tasks.create_task(auditing(sets, settings, stop), name="audit")
         following = tasks.create_task(
             _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
         )

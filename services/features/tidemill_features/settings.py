@@ -30,6 +30,7 @@ class Settings(settings.Common):
     snapshot_bytes: int = setting(16 << 20, at_least=1 << 10)
     archiver: bool = True
     archive_seconds: float = setting(60.0, at_least=0.5)
+    audit_seconds: float = setting(3_600.0, at_least=1.0)
     archive_bytes: int = setting(64 << 20, at_least=1 << 20)
 
     @property

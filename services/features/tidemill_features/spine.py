@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill_common.feature_views import duration_us, field_types, stream_of
 from tidemill_common.on_demand import numbers
 from tidemill_common.topics import KEY_SEPARATOR
+from tidemill_features.ordering import FIRST_TIME
 from tidemill_tiles.expressions import compile_expression
+from tidemill_tiles.grouped import following
+from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -38,7 +40,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """The rows of a training set in their order: (T, available time, partition, offset, row).
+    """Rows of a training set in their order: (T, available time, id).
 
     `label` is NaN and `label_us` 0 where there is none.
     """
@@ -53,6 +55,16 @@ class Spine:
         """Return the number of rows."""
         return int(self.time_us.size)
 
+    def rows(self, first: int) -> Spine:
+        """Return the rows from `first` on."""
+        return Spine(
+            self.table.slice(first).combine_chunks(),
+            self.key[first:],
+            self.time_us[first:],
+            self.label[first:],
+            self.label_us[first:],
+        )
+
     def take(self, rows: npt.NDArray[np.int64]) -> Spine:
         """Return some of the rows."""
         index = pa.array(rows)
@@ -65,68 +77,106 @@ class Spine:
         )
 
 
-def spine_of(model: pb.Model, table: pa.Table, from_us: int | None, to_us: int | None) -> Spine:
-    """Return the spine rows with from <= T < to, still without labels; a row without T is none."""
+def asked(
+    model: pb.Model, table: pa.Table, from_us: int | None, to_us: int | None
+) -> npt.NDArray[np.bool_]:
+    """Say which events are rows of the spine: from <= T < to, and T and the key are known."""
     time = table[model.spine.time or "_time"].combine_chunks()
-    key = join_key(table, model.spine.key)
-    known = pc.and_(pc.is_valid(time), pc.is_valid(key))
     time_us = np.asarray(time.cast(pa.int64()).fill_null(0), dtype=np.int64)
-    keep = np.asarray(known) & (time_us >= (from_us if from_us is not None else -(2**62)))
+    keep = time_us >= (from_us if from_us is not None else -(2**62))
     keep &= time_us < (to_us if to_us is not None else 2**62)
-    rows = np.flatnonzero(keep)
-    available = micros(table, "_available")
-    place = [np.asarray(table[name]) for name in ("_row", "_offset", "_partition")]
-    order = rows[np.lexsort((*(one[rows] for one in place), available[rows], time_us[rows]))]
+    for column in (time, *(table[name].combine_chunks() for name in model.spine.key)):
+        if column.null_count:
+            keep &= np.asarray(pc.is_valid(column))
+    return keep
+
+
+def spine_of(model: pb.Model, table: pa.Table) -> Spine:
+    """Return rows that were `asked` for, in their order, still without labels."""
+    time_us = micros(table, model.spine.time or "_time")
+    key = join_key(table, model.spine.key)
     nothing = np.zeros(len(table), dtype=np.int64)
-    whole = Spine(table, key, time_us, np.full(len(table), np.nan), nothing)
-    return whole.take(order)
+    return Spine(table, key, time_us, np.full(len(table), np.nan), nothing)
 
 
-def labelled(project: pb.Project, model: pb.Model, spine: Spine, events: pa.Table) -> Spine:
-    """Join each row with its label."""
-    value = label_values(project, model, events)
-    labels = pl.DataFrame(
-        {
-            "key": pl.Series(join_key(events, label_key(model)).cast(pa.large_string())),
-            "label_us": micros(events, "_time"),
-            "available": micros(events, "_available"),
-            "place": np.arange(len(events)),
-            "label": value,
-        }
-    ).filter(pl.col("key").is_not_null() & pl.col("label").is_finite())
-    labels = labels.sort("label_us", "available", "place").unique(
-        ("key", "label_us"), keep="first", maintain_order=True
-    )
-    rows = pl.DataFrame(
-        {
-            "key": pl.Series(spine.key.cast(pa.large_string())),
-            "time_us": spine.time_us,
-            "index": np.arange(len(spine)),
-        }
-    )
-    found = rows.join_asof(
-        labels.select("key", "label_us", "label").with_columns(known_us=pl.col("label_us")),
-        left_on="time_us",
-        right_on="label_us",
-        by="key",
-        strategy="forward",
-        tolerance=duration_us(model.label.max_delay) or None,
-        allow_exact_matches=False,
-        check_sortedness=False,
-    ).sort("index")
-    return Spine(
-        spine.table,
-        spine.key,
-        spine.time_us,
-        found["label"].fill_null(float("nan")).to_numpy().astype(np.float64),
-        found["known_us"].fill_null(0).to_numpy().astype(np.int64),
-    )
+class Labels:
+    """The label stream beside the spine: it holds what rows up to the maximum delay may want."""
+
+    def __init__(self, project: pb.Project, model: pb.Model, events: Iterator[pa.Table]) -> None:
+        """Read `events` as they are needed: in the order of event time, then of availability."""
+        self._project, self._model, self._events = project, model, events
+        self._delay_us = duration_us(model.label.max_delay)
+        self._held: list[_Part] = []
+        self._read_us: int | None = FIRST_TIME
+
+    @property
+    def held(self) -> int:
+        """Return how many label events wait for later rows."""
+        return sum(len(part.time_us) for part in self._held)
+
+    def join(self, spine: Spine) -> Spine:
+        """Give each row its label; the rows of the next call have no earlier time.
+
+        Labels are gone through part by part, in the order of their time, so the first one counts.
+        """
+        if not len(spine):
+            return spine
+        hashes, times = key_column([spine.key]).hashes, spine.time_us
+        label, label_us = spine.label.copy(), spine.label_us.copy()
+        last_us, later = int(times[-1]), []
+        for part in self._parts(last_us + self._delay_us if self._delay_us else None):
+            waiting = np.isnan(label) & (times < part.time_us[-1])
+            if self._delay_us:
+                waiting &= times + self._delay_us >= part.time_us[0]
+            rows = np.flatnonzero(waiting)
+            found = following(part.hashes, part.time_us, hashes[rows], times[rows])
+            rows, found = rows[found >= 0], found[found >= 0]
+            if self._delay_us:
+                near = part.time_us[found] - times[rows] <= self._delay_us
+                rows, found = rows[near], found[near]
+            label[rows], label_us[rows] = part.label[found], part.time_us[found]
+            if part.time_us[-1] > last_us:
+                later.append(part.after(last_us))
+        self._held = later
+        return Spine(spine.table, spine.key, times, label, label_us)
+
+    def _parts(self, until_us: int | None) -> Iterator[_Part]:
+        """Give what is held, and then what is read, up to a time (or all)."""
+        yield from self._held
+        while self._read_us is not None and (until_us is None or self._read_us <= until_us):
+            events = next(self._events, None)
+            if events is None:
+                self._read_us = None
+                return
+            self._read_us = int(micros(events, "_time")[-1])
+            part = self._labels(events)
+            if len(part.time_us):
+                yield part
+
+    def _labels(self, events: pa.Table) -> _Part:
+        """Return the events that are labels: their key is known and their expression a number."""
+        keys = key_column([join_key(events, label_key(self._model))])
+        value = label_values(self._project, self._model, events)
+        keep = np.isfinite(value) & keys.valid
+        return _Part(keys.hashes[keep], micros(events, "_time")[keep], value[keep])
 
 
-def kept(
-    spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool, max_rows: int
-) -> Spine:
-    """Leave out what is excluded, what has no label (unless asked for), and all but the newest."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some labels in the order of their time: key hashes, times, values."""
+
+    hashes: npt.NDArray[np.uint64]
+    time_us: npt.NDArray[np.int64]
+    label: npt.NDArray[np.float64]
+
+    def after(self, us: int) -> _Part:
+        """Return the labels with a later time."""
+        first = int(np.searchsorted(self.time_us, us, side="right"))
+        return _Part(self.hashes[first:], self.time_us[first:], self.label[first:])
+
+
+def kept(spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool) -> Spine:
+    """Leave out what is excluded, and what has no label (unless asked for)."""
     keep = np.ones(len(spine), dtype=np.bool_)
     has_label = np.isfinite(spine.label)
     for span in exclusions:
@@ -135,8 +185,7 @@ def kept(
         keep &= ~(has_label & inside)
     if not unlabelled:
         keep &= has_label
-    rows = np.flatnonzero(keep)
-    return spine.take(rows[-max_rows:] if max_rows else rows)
+    return spine if keep.all() else spine.take(np.flatnonzero(keep))
 
 
 def label_key(model: pb.Model) -> Sequence[str]:

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,26 +19,47 @@ from tidemill.project import model_inputs
 from tidemill_common.events import TIMESTAMP
 from tidemill_common.feature_views import stream_spec, view_specs
 from tidemill_common.on_demand import OnDemand, feature_array, numbers
-from tidemill_features.pointintime import Past, columns_of, features_at, past_of
-from tidemill_features.profile import profile_of
-from tidemill_features.rowhash import row_hash
-from tidemill_features.spine import Exclusion, Spine, kept, labelled, spine_of
+from tidemill_features.ahead import ahead
+from tidemill_features.pointintime import Features, Past, columns_of, past_of
+from tidemill_features.profile import Profile
+from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
 from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2 as pb
     from tidemill.project import ModelInputs
     from tidemill_common.feature_views import ViewSpec
+    from tidemill_tiles.replay import Run
 
-    ReadArchive = Callable[[str, Sequence[str], Sequence[int]], pa.Table]
     Say = Callable[[str, int, int], None]
 
 SEEN: Final = (int(Verdict.APPLIED), int(Verdict.LATE))
 """Spine rows and labels count when they are no duplicates, however late they came."""
+APPLIED: Final = (int(Verdict.APPLIED),)
+CHUNK_ROWS: Final = 65_536
+"""Rows that are worked on together: memory follows it, the rows do not."""
+
+
+class Stream(Protocol):
+    """The archived events of one stream below the cut."""
+
+    def batches(self, columns: Sequence[str], verdicts: Sequence[int]) -> Iterator[pa.Table]:
+        """Give all of these verdicts, in any order."""
+
+    def in_order(
+        self,
+        columns: Sequence[str],
+        verdicts: Sequence[int],
+        *,
+        time: str = "_available",
+        keep: Callable[[pa.Table], npt.NDArray[np.bool_]] | None = None,
+    ) -> Iterator[pa.Table]:
+        """Give those to `keep`, by (`time`, available time, id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,43 +78,73 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A training set in memory."""
+    """What there is to say of a training set, apart from its rows."""
 
-    table: pa.Table
-    row_hash: str
+    rows: int
     profile: dict[str, Any]
     events: int
     newest_us: int
 
 
-def build(wanted: Wanted, read: ReadArchive, say: Say) -> Built:
-    """Build the rows; `read(stream, columns, verdicts)` gives archived rows below the cut."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a build works with: none of it changes a row."""
+
+    folder: Path
+    chunk_rows: int = CHUNK_ROWS
+    shards: int = 1
+    run: Run = map
+
+
+def build(
+    wanted: Wanted,
+    archive: Callable[[str], Stream],
+    means: Means,
+    write: Callable[[pa.Table], None],
+    say: Say,
+) -> Built:
+    """Build the rows and write them, piece by piece; memory follows the state of the views."""
     project = wanted.project
     model = model_of(project, wanted.model)
     inputs = model_inputs(project, model)
-    spine = _spine(wanted, model, inputs, read)
-    say("labels", len(spine), 0)
-    if not len(spine):
+    say("labels", 0, 0)
+    skipped = 0
+    if wanted.max_rows:
+        count = sum(map(len, _spine(wanted, model, inputs, archive, means)))
+        skipped = max(0, count - wanted.max_rows)
+    span = _Span()
+    with contextlib.ExitStack() as stack:
+        features = _features(wanted, model, inputs, archive, means, stack)
+        spines = _spine(wanted, model, inputs, archive, means)
+        for spine in _without(stack.enter_context(ahead(spines)), skipped):
+            write(_table(inputs, spine, features.at(spine)))
+            span.add(spine)
+            say("features", span.rows, 0)
+    if not span.rows:
         raise FailedPrecondition(
             f"no row of {model.spine.stream} with a label lies below the cut",
             hint="wait until labels have arrived, or widen the span",
         )
-    views = view_specs(project)
-    pasts = _pasts(inputs, views, read)
-    events = sum(len(past.available_us) for past in pasts.values())
-    say("features", len(spine), events)
-    features = features_at(
-        inputs,
-        views,
-        pasts,
-        spine,
-        delay_us=wanted.delay_us,
-        strict_stream="" if model.spine.include_self else model.spine.stream,
-    )
-    table = _table(inputs, spine, features)
-    say("profile", len(spine), events)
-    profile = _profile(wanted, model, pasts, read, spine)
-    return Built(table, row_hash(table), profile, events, int(spine.time_us[-1]))
+    say("profile", span.rows, 0)
+    profile, events = _profile(wanted, model, inputs, archive, means.folder, span)
+    return Built(span.rows, profile, events, span.newest_us)
+
+
+@dataclass(slots=True)
+class _Span:
+    """How many rows there were, from when to when, and the newest label."""
+
+    rows: int = 0
+    oldest_us: int = 0
+    newest_us: int = 0
+    label_us: int = 0
+
+    def add(self, spine: Spine) -> None:
+        if not self.rows:
+            self.oldest_us = int(spine.time_us[0])
+        self.rows += len(spine)
+        self.newest_us = int(spine.time_us[-1])
+        self.label_us = max(self.label_us, int(spine.label_us.max()))
 
 
 def streams_of(project: pb.Project, model_name: str) -> tuple[str, ...]:
@@ -111,29 +163,84 @@ def model_of(project: pb.Project, name: str) -> pb.Model:
     raise NotFound(f"the project has no model {name!r}")
 
 
-def _spine(wanted: Wanted, model: pb.Model, inputs: ModelInputs, read: ReadArchive) -> Spine:
-    fields = [one.name for one in inputs.fields]
-    columns = ["_id", "_time", "_available", *fields, *model.spine.key]
-    if model.spine.time:
-        columns.append(model.spine.time)
-    table = read(model.spine.stream, list(dict.fromkeys(columns)), SEEN)
-    spine = spine_of(model, table, wanted.from_us, wanted.to_us)
+def _spine(
+    wanted: Wanted,
+    model: pb.Model,
+    inputs: ModelInputs,
+    archive: Callable[[str], Stream],
+    means: Means,
+) -> Iterator[Spine]:
+    """Give the rows with their labels, in their order; no piece is empty."""
     label = stream_spec(wanted.project, model.label.stream)
-    columns = ["_time", "_available", *(one.name for one in label.columns)]
-    spine = labelled(wanted.project, model, spine, read(model.label.stream, columns, SEEN))
-    return kept(spine, wanted.exclusions, unlabelled=wanted.unlabelled, max_rows=wanted.max_rows)
+    columns = ["_time", *(one.name for one in label.columns)]
+    events = archive(model.label.stream).in_order(columns, SEEN, time="_time")
+    labels = Labels(wanted.project, model, events)
+
+    def keep(table: pa.Table) -> npt.NDArray[np.bool_]:
+        return asked(model, table, wanted.from_us, wanted.to_us)
+
+    moment = model.spine.time or "_time"
+    columns = ["_id", moment, *(one.name for one in inputs.fields), *model.spine.key]
+    tables = archive(model.spine.stream).in_order(columns, SEEN, time=moment, keep=keep)
+    # Labels are looked through for every piece, so a piece is not much smaller than they are.
+    for table in _gathered(tables, lambda: max(means.chunk_rows, labels.held)):
+        spine = labels.join(spine_of(model, table))
+        spine = kept(spine, wanted.exclusions, unlabelled=wanted.unlabelled)
+        if len(spine):
+            yield spine
 
 
-def _pasts(
-    inputs: ModelInputs, views: Mapping[str, ViewSpec], read: ReadArchive
-) -> dict[str, Past]:
-    """Read and order each stream once, with the columns that all its views need."""
-    used = [views[name] for name in dict.fromkeys(name for name, _ in inputs.entities)]
-    pasts = {}
-    for stream in dict.fromkeys(view.streams[0] for view in used):
-        columns = columns_of([view for view in used if stream in view.streams])
-        pasts[stream] = past_of(read(stream, columns, (int(Verdict.APPLIED),)))
-    return pasts
+def _gathered(tables: Iterator[pa.Table], rows: Callable[[], int]) -> Iterator[pa.Table]:
+    """Cut tables anew, into pieces of so many rows."""
+    held: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        held.append(table)
+        count += len(table)
+        while count >= (size := rows()):
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, size).combine_chunks()
+            held, count = [whole.slice(size)], count - size
+    if count:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _without(spines: Iterator[Spine], skipped: int) -> Iterator[Spine]:
+    """Leave out the first rows."""
+    for spine in spines:
+        if skipped < len(spine):
+            yield spine.rows(skipped) if skipped else spine
+        skipped = max(0, skipped - len(spine))
+
+
+def _features(
+    wanted: Wanted,
+    model: pb.Model,
+    inputs: ModelInputs,
+    archive: Callable[[str], Stream],
+    means: Means,
+    stack: contextlib.ExitStack,
+) -> Features:
+    """Let each stream be read once, with the columns that all its views need."""
+    views = view_specs(wanted.project)
+    used = _views_by_stream(inputs, views)
+    strict_stream = "" if model.spine.include_self else model.spine.stream
+
+    def past(stream: str) -> Iterator[Past]:
+        for table in archive(stream).in_order(columns_of(used[stream]), APPLIED):
+            yield past_of(table, delay_us=wanted.delay_us, strict=stream == strict_stream)
+
+    pasts = {stream: stack.enter_context(ahead(past(stream))) for stream in used}
+    return Features(inputs, views, pasts, shards=means.shards, run=means.run)
+
+
+def _views_by_stream(
+    inputs: ModelInputs, views: Mapping[str, ViewSpec]
+) -> dict[str, list[ViewSpec]]:
+    used: dict[str, list[ViewSpec]] = {}
+    for name in dict.fromkeys(name for name, _ in inputs.entities):
+        used.setdefault(views[name].streams[0], []).append(views[name])
+    return used
 
 
 def _table(
@@ -165,15 +272,37 @@ def _input(kind: str, column: pa.Array, *, categorical: bool) -> pa.Array:
 def _profile(
     wanted: Wanted,
     model: pb.Model,
-    pasts: Mapping[str, Past],
-    read: ReadArchive,
-    spine: Spine,
-) -> dict[str, Any]:
-    streams = {}
+    inputs: ModelInputs,
+    archive: Callable[[str], Stream],
+    folder: Path,
+    span: _Span,
+) -> tuple[dict[str, Any], int]:
+    """Return the profile, and how many events below the cut the views were computed from."""
+    newest = max(span.newest_us, span.label_us)
+    profile = Profile(span.oldest_us, newest, wanted.exclusions, folder)
+    used, events = _views_by_stream(inputs, view_specs(wanted.project)), 0
     for name in streams_of(wanted.project, model.name):
-        spec = stream_spec(wanted.project, name)
-        columns = ["_time", *(one.name for one in spec.columns)]
-        streams[name] = (spec, read(name, columns, (int(Verdict.APPLIED),)))
-    del pasts
-    newest = max(int(spine.time_us[-1]), int(spine.label_us.max(initial=0)))
-    return profile_of(streams, int(spine.time_us[0]), newest, wanted.exclusions)
+        counted = _Counted(_applied(wanted.project, name, archive))
+        profile.add(stream_spec(wanted.project, name), counted)
+        events += counted.rows if name in used else 0
+    return profile.to_dict(), events
+
+
+def _applied(
+    project: pb.Project, stream: str, archive: Callable[[str], Stream]
+) -> Iterator[pa.Table]:
+    columns = ["_time", *(one.name for one in stream_spec(project, stream).columns)]
+    return archive(stream).batches(columns, APPLIED)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Tables, counting their rows as they are taken."""
+
+    tables: Iterator[pa.Table]
+    rows: int = 0
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for table in self.tables:
+            self.rows += len(table)
+            yield table

@@ -181,8 +181,6 @@ def _compare(
         both_missing = np.isnan(served) & np.isnan(offline)
         differs = (served.view(np.int64) != offline.view(np.int64)) & ~both_missing
         count = int(np.count_nonzero(differs))
-        if not count:
-            continue
         found.mismatches += count
         found.by_feature[one.name] = count
         for index in np.flatnonzero(differs)[: MAX_EXAMPLES - len(found.examples)]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-MODULES: Final = ("hashing", "columns", "places", "update", "merge", "values", "log", "sweep")
+MODULES: Final = (
+    "hashing",
+    "columns",
+    "places",
+    "update",
+    "merge",
+    "values",
+    "log",
+    "grouping",
+    "past",
+    "sweep",
+)
 
 
 def warm_up() -> None:

@@ -1,4 +1,4 @@
-"""Training sets: events and label rows in one sweep of time, through the same apply and merge."""
+"""Training sets: events and label rows in one sweep of time, through the same update and merge."""
 
 from __future__ import annotations
 
@@ -16,41 +16,52 @@ from tidemill_tiles.kernels.compiling import (
     INT,
     LAYOUT,
     RI1,
+    RS1,
     RT1,
     RU2,
     TABLE,
+    helper,
     kernel,
     types,
 )
 from tidemill_tiles.kernels.merge import INTERMEDIATE, PLAN, clear, merge_entity
+from tidemill_tiles.kernels.past import forget, remember
+from tidemill_tiles.kernels.places import find_entity
 from tidemill_tiles.kernels.rows import room_for
-from tidemill_tiles.kernels.update import apply_event
 from tidemill_tiles.kernels.values import finish_entity
 
-LABELS = types.Tuple((RU2, RI1, RI1))
-"""hashes, times, order in which to answer"""
-SEEN = types.Tuple((RI1, RT1))
-"""when each event becomes visible, whether it is kept"""
+LABELS = types.Tuple((RU2, RI1, RS1, RI1))
+"""hashes, times, groups, order in which to answer"""
+SEEN = types.Tuple((RI1, RT1, RS1, RI1))
+"""when each event becomes visible, whether it is kept, groups, order in which to apply"""
 OUTPUT = types.Tuple((I2, F2, F2, B2, I1))
 """outputs, numbers, values, statuses, event times"""
-NO_ROOM, NO_EVENTS, DONE = range(3)
+NO_ROOM, DONE = range(2)
+
+
+@helper
+def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
+    """Tell whether an event comes before a label: of an earlier group, or visible by its time."""
+    return event_group < label_group or (event_group == label_group and visible <= time)
 
 
 @kernel(
     types.UniTuple(INT, 3),
     TABLE,
     LAYOUT,
+    I1,
     PLAN,
     EVENTS,
     SEEN,
     LABELS,
     INTERMEDIATE,
     OUTPUT,
-    types.UniTuple(INT, 5),
+    types.UniTuple(INT, 3),
 )
 def sweep(
     state: Any,
     laid: Any,
+    set_columns: Any,
     plan: Any,
     events: Any,
     seen: Any,
@@ -59,27 +70,33 @@ def sweep(
     output: Any,
     progress: Any,
 ) -> Any:
-    """Answer labels in order of time, each after the events that were visible by then.
+    """Answer labels group by group, each after the events of its group that were visible by then.
 
-    progress: next event, next label, label to stop at, whether more events come, time to live.
-    Stops there, when an event does not fit, or when the events end and more come. Returns why,
-    the next event and the next label.
+    A group is an entity: both orders have its rows together, in the order of time. progress: next
+    event, next label, time to live. Ends when all events are applied too, or when one does not fit.
+    Returns why, the next event, the next label.
     """
-    event, label, until, more, ttl = progress
-    hashes, times, order = labels
+    event, label, ttl = progress
+    levels = laid[0]
+    hashes, times, label_groups, label_order = labels
     outputs, numbers, values, status, event_times = output
-    visible, keep = seen
-    while label < until:
-        row = order[label]
-        time = times[row]
-        while event < len(keep) and visible[event] <= time:
-            if keep[event]:
-                if not room_for(state, len(laid[0])):
+    visible, keep, event_groups, event_order = seen
+    while True:
+        row, time, group = np.int64(-1), np.int64(0), np.int64(len(hashes) + len(keep))
+        if label < len(label_order):
+            row = label_order[label]
+            time, group = times[row], np.int64(label_groups[row])
+        while event < len(event_order):
+            one = event_order[event]
+            if not _is_due(event_groups[one], visible[one], group, time):
+                break
+            if keep[one]:
+                if not room_for(state, len(levels)):
                     return NO_ROOM, event, label
-                apply_event(state, laid, events, event)
+                remember(state, laid, events, one)
             event += 1
-        if event == len(keep) and more != 0:
-            return NO_EVENTS, event, label
+        if row < 0:
+            return DONE, event, label
         first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
         clear(plan, found, 0)
         merge_entity(state, plan, found, 0, first, second, time)
@@ -87,4 +104,7 @@ def sweep(
         finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
         event_times[row] = found[3][0]
         label += 1
-    return DONE, event, label
+        if label == len(label_order) or label_groups[label_order[label]] != group:
+            slot = find_entity(state[2], state[1], first, second)
+            if slot >= 0:
+                forget(state, levels, set_columns, slot, time)

@@ -137,10 +137,32 @@ def update_extra(
 
 
 @helper
+def update_sources(
+    meta: Any, pool: Any, rows: Any, row: Any, laid: Any, events: Any, event: Any
+) -> None:
+    """Add one event to the columns of every source that takes it."""
+    sources, extras, edges = laid[1], laid[3], laid[4]
+    times, ties, values, valid, filters = events[4], events[5], events[6], events[7], events[8]
+    time, tie = times[event], np.int64(ties[event])
+    for number in range(len(sources)):
+        source = sources[number]
+        if source[at.SRC_FILTER] >= 0 and not filters[source[at.SRC_FILTER], event]:
+            continue
+        value = np.int64(0)
+        if source[at.SRC_VALUE] >= 0:
+            if not valid[source[at.SRC_VALUE], event]:
+                continue
+            value = values[source[at.SRC_VALUE], event]
+        update_row(meta, rows, pool, row, source, value, time, tie)
+        for place in range(source[at.SRC_EXTRAS], source[at.SRC_EXTRAS_END]):
+            update_extra(meta, rows, pool, row, extras[place], edges, value, time, tie)
+
+
+@helper
 def apply_event(state: Any, laid: Any, events: Any, event: Any) -> None:
     """Add one event to its tile of every level; there is room for it."""
-    hashes, data, offsets, origins, times, ties, values, valid, filters = events
-    levels, sources, template, extras, edges = laid
+    hashes, data, offsets, origins, times = events[0], events[1], events[2], events[3], events[4]
+    levels, template = laid[0], laid[2]
     meta, rows, pool = state[0], state[4], state[10]
     first, second = np.int64(hashes[event, 0]), np.int64(hashes[event, 1])
     slot = find_entity(state[2], state[1], first, second)
@@ -148,24 +170,13 @@ def apply_event(state: Any, laid: Any, events: Any, event: Any) -> None:
         slot = new_slot(state)
         origin = origins[event]
         make_entity(state, slot, first, second, data, offsets[origin], offsets[origin + 1])
-    time, tie = times[event], np.int64(ties[event])
+    time = times[event]
     for level in range(len(levels)):
         tile = tile_of(time, levels[level, at.LEVEL_HOP])
         row = row_for(state, template, slot, level, tile)
         rows[row, at.ROW_NEWEST] = max(rows[row, at.ROW_NEWEST], time)
         mark_dirty(state, row)
-        for number in range(len(sources)):
-            source = sources[number]
-            if source[at.SRC_FILTER] >= 0 and not filters[source[at.SRC_FILTER], event]:
-                continue
-            value = np.int64(0)
-            if source[at.SRC_VALUE] >= 0:
-                if not valid[source[at.SRC_VALUE], event]:
-                    continue
-                value = values[source[at.SRC_VALUE], event]
-            update_row(meta, rows, pool, row, source, value, time, tie)
-            for place in range(source[at.SRC_EXTRAS], source[at.SRC_EXTRAS_END]):
-                update_extra(meta, rows, pool, row, extras[place], edges, value, time, tie)
+        update_sources(meta, pool, rows, row, laid, events, event)
 
 
 @kernel(INT, TABLE, LAYOUT, EVENTS, INT)

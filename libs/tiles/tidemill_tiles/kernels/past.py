@@ -1,0 +1,112 @@
+"""The tiles of a replay: chains alone, since time passes entity by entity and nothing is flushed.
+
+Rows have no place in the row map, the buckets and the dirty list of a table: an entity's tiles are
+found from its newest on, and dropped by its own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidemill_tiles.kernels import layout as at
+from tidemill_tiles.kernels.compiling import I1, I2, INT, TABLE, helper, kernel
+from tidemill_tiles.kernels.places import find_entity, tile_of
+from tidemill_tiles.kernels.rows import make_entity, new_slot, remove_entity
+from tidemill_tiles.kernels.sets import give_block
+from tidemill_tiles.kernels.update import update_sources
+
+
+@helper
+def _row_of(state: Any, template: Any, slot: Any, level: Any, tile: Any) -> Any:
+    """Return the row of an entity's tile, making an empty one if there is none."""
+    meta, entity, rows, links, free = state[0], state[1], state[4], state[5], state[8]
+    newer, older = np.int64(-1), entity[slot, at.ENTITY_HEAD + level]
+    while older >= 0 and rows[older, at.ROW_TILE] > tile:
+        newer, older = older, np.int64(links[older, at.LINK_NEXT])
+    if older >= 0 and rows[older, at.ROW_TILE] == tile:
+        return older
+    meta[at.META_FREE] -= 1
+    row = np.int64(free[meta[at.META_FREE]])
+    for word in range(at.ROW_HEAD, len(template)):
+        rows[row, word] = template[word]
+    rows[row, at.ROW_KEY] = (slot << at.LEVEL_BITS) | level
+    rows[row, at.ROW_TILE] = tile
+    rows[row, at.ROW_NEWEST] = at.NOTHING
+    links[row, at.LINK_NEXT] = older
+    if newer >= 0:
+        links[newer, at.LINK_NEXT] = row
+    else:
+        entity[slot, at.ENTITY_HEAD + level] = row
+    entity[slot, at.ENTITY_TILES] += 1
+    meta[at.META_TILES] += 1
+    return row
+
+
+@helper
+def remember(state: Any, laid: Any, events: Any, event: Any) -> None:
+    """Add one event to its tile of every level; there is room for it."""
+    levels, template = laid[0], laid[2]
+    hashes, data, offsets, origins, times = events[0], events[1], events[2], events[3], events[4]
+    meta, rows, pool = state[0], state[4], state[10]
+    first, second = np.int64(hashes[event, 0]), np.int64(hashes[event, 1])
+    slot = find_entity(state[2], state[1], first, second)
+    if slot < 0:
+        slot = new_slot(state)
+        origin = origins[event]
+        make_entity(state, slot, first, second, data, offsets[origin], offsets[origin + 1])
+    time = times[event]
+    for level in range(len(levels)):
+        row = _row_of(state, template, slot, level, tile_of(time, levels[level, at.LEVEL_HOP]))
+        rows[row, at.ROW_NEWEST] = max(rows[row, at.ROW_NEWEST], time)
+        update_sources(meta, pool, rows, row, laid, events, event)
+
+
+@helper
+def _oldest_tile(levels: Any, level: Any, time: Any) -> Any:
+    """Return the oldest tile that a read at a time, or later, can see."""
+    hop = levels[level, at.LEVEL_HOP]
+    if hop == 0:
+        return np.int64(at.NOTHING)
+    return tile_of(time, hop) - levels[level, at.LEVEL_WINDOW] // hop + 1
+
+
+@helper
+def forget(state: Any, levels: Any, set_columns: Any, slot: Any, time: Any) -> None:
+    """Drop an entity's tiles that no read at this time or later sees, and it, if none is left."""
+    meta, entity, rows, links = state[0], state[1], state[4], state[5]
+    free, pool = state[8], state[10]
+    for level in range(len(levels)):
+        oldest = _oldest_tile(levels, level, time)
+        newer, row = np.int64(-1), entity[slot, at.ENTITY_HEAD + level]
+        while row >= 0 and rows[row, at.ROW_TILE] >= oldest:
+            newer, row = row, np.int64(links[row, at.LINK_NEXT])
+        if row < 0:
+            continue
+        if newer >= 0:
+            links[newer, at.LINK_NEXT] = -1
+        else:
+            entity[slot, at.ENTITY_HEAD + level] = -1
+        while row >= 0:
+            older = np.int64(links[row, at.LINK_NEXT])
+            for column in set_columns:
+                give_block(meta, pool, rows[row, column], rows[row, column + 1])
+            rows[row, at.ROW_KEY] = -1
+            free[meta[at.META_FREE]] = row
+            meta[at.META_FREE] += 1
+            entity[slot, at.ENTITY_TILES] -= 1
+            meta[at.META_TILES] -= 1
+            row = older
+    if entity[slot, at.ENTITY_TILES] == 0:
+        remove_entity(state, slot)
+
+
+@kernel(INT, TABLE, I2, I1, INT)
+def forget_all(state: Any, levels: Any, set_columns: Any, time: Any) -> Any:
+    """Drop what no read at this time or later sees; return how many tiles are left."""
+    entity = state[1]
+    for slot in range(len(entity)):
+        if entity[slot, at.ENTITY_LIVE] != 0:
+            forget(state, levels, set_columns, slot, time)
+    return state[0][at.META_TILES]

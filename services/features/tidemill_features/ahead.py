@@ -1,0 +1,36 @@
+"""An iterator that is read in a thread of its own, a few things ahead of who asks."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+DEPTH: Final = 1
+
+
+@contextmanager
+def ahead(things: Iterator[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
+    """Give the things in their order, at most `depth` of them waiting; raises what they raise."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield _taken(pool, things, depth)
+
+
+def _taken(pool: ThreadPoolExecutor, things: Iterator[T], depth: int) -> Iterator[T]:
+    waiting: deque[Future[list[T]]] = deque()
+
+    def one() -> list[T]:
+        return [thing] if (thing := next(things, None)) is not None else []
+
+    while True:
+        while len(waiting) < depth:
+            waiting.append(pool.submit(one))
+        found = waiting.popleft().result()
+        if not found:
+            return
+        yield found[0]

@@ -1,0 +1,226 @@
+"""Rows of many files in one order, in bounded memory: sorted runs, on disk when they are many.
+
+The order is (a time, available time, hash of the event's id); only rows that repeat an id outside
+of the de-duplication window come to (partition, offset, row). So it says nothing of partitions,
+files or batches, and neither does anything that is made from it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from tidemill_tiles.keys import event_id_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Keys = tuple[npt.NDArray[np.int64], ...]
+
+IDENTITY: Final = ("_source", "_id", "_replay_of")
+PLACE: Final = ("_partition", "_offset", "_row")
+FIRST_TIME: Final = -(2**63)
+EMIT_ROWS: Final = 65_536
+"""Rows that are given at once, at most, and so many are gathered before any is given."""
+HOLD_BYTES: Final = 32 << 20
+"""Rows that wait for others take so much memory before they are sorted into a file."""
+BLOCK_ROWS: Final = 8_192
+"""A run on disk is read back in blocks of so many rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows in any order, none of them with an earlier time than `from_us`."""
+
+    from_us: int
+    tables: Iterable[pa.Table]
+
+
+def keys_of(table: pa.Table, time: str) -> Keys:
+    """Return what rows are ordered by."""
+    times = (table[name].combine_chunks().cast(pa.int64()) for name in (time, "_available"))
+    ids = event_id_hashes(*(table[name] for name in IDENTITY)).view(np.int64)
+    places = (table[name] for name in PLACE)
+    return tuple(np.asarray(one, dtype=np.int64) for one in (*times, ids, *places))
+
+
+def order_of(keys: Keys) -> npt.NDArray[np.int64]:
+    """Return the rows in their order: by time, and only where times are equal by the rest."""
+    time = keys[0]
+    order = np.argsort(time, kind="stable")
+    same = np.diff(time[order]) == 0
+    if not same.any():
+        return order
+    tied = np.zeros(len(order), dtype=np.bool_)
+    tied[1:] |= same
+    tied[:-1] |= same
+    some = order[tied]
+    order[tied] = some[np.lexsort(tuple(key[some] for key in reversed(keys)))]
+    return order
+
+
+def in_order(
+    parts: Sequence[Part], time: str, folder: Path, *, hold_bytes: int = HOLD_BYTES
+) -> Iterator[pa.Table]:
+    """Give the rows of all parts in their order, in pieces of any size up to `EMIT_ROWS`.
+
+    `folder` takes what does not fit into `hold_bytes`.
+    """
+    runs = _Runs(time, folder, hold_bytes)
+    for part in sorted(parts, key=lambda one: one.from_us):
+        if runs.can_give(part.from_us):
+            yield from runs.below(part.from_us)
+        for table in part.tables:
+            runs.add(table)
+    yield from runs.below(None)
+
+
+class _Run:
+    """Sorted rows, a block at a time."""
+
+    def __init__(
+        self, blocks: Sequence[pa.Table] | pa.ipc.RecordBatchFileReader, time: str
+    ) -> None:
+        self._blocks, self._time, self._next = blocks, time, 0
+        self._table: pa.Table | None = None
+        self.keys: Keys = ()
+
+    def load(self) -> bool:
+        """Have a row at hand; False when there is none left."""
+        while self._table is None or not len(self._table):
+            if not self.has_more:
+                return False
+            if isinstance(self._blocks, pa.ipc.RecordBatchFileReader):
+                self._table = pa.Table.from_batches([self._blocks.get_batch(self._next)])
+            else:
+                self._table = self._blocks[self._next]
+            self._next += 1
+            self.keys = keys_of(self._table, self._time)
+        return True
+
+    @property
+    def has_more(self) -> bool:
+        """Say whether further blocks follow the one at hand."""
+        blocks = self._blocks
+        if isinstance(blocks, pa.ipc.RecordBatchFileReader):
+            return self._next < int(blocks.num_record_batches)
+        return self._next < len(blocks)
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """Return the key of the last row at hand."""
+        return tuple(int(key[-1]) for key in self.keys)
+
+    def take(self, below_us: int | None, upto: tuple[int, ...] | None) -> pa.Table:
+        """Take the rows at hand with a time below one bound and a key not above the other."""
+        count = len(self.keys[0])
+        if below_us is not None:
+            count = int(np.searchsorted(self.keys[0], below_us, side="left"))
+        if upto is not None:
+            count = min(count, self._not_above(upto))
+        taken = self.rest().slice(0, count)
+        self._table = self.rest().slice(count)
+        self.keys = tuple(key[count:] for key in self.keys)
+        return taken
+
+    def rest(self) -> pa.Table:
+        """Return the rows at hand."""
+        if self._table is None:
+            message = "no block is loaded"
+            raise RuntimeError(message)
+        return self._table
+
+    def _not_above(self, upto: tuple[int, ...]) -> int:
+        first, end = 0, len(self.keys[0])
+        for key, value in zip(self.keys, upto, strict=True):
+            # Rows before `first` are below, rows from `end` on above; between them all are equal.
+            span = key[first:end]
+            start = first
+            first = start + int(np.searchsorted(span, value, side="left"))
+            end = start + int(np.searchsorted(span, value, side="right"))
+        return end
+
+
+class _Runs:
+    """Rows that wait until none can come before them."""
+
+    def __init__(self, time: str, folder: Path, hold_bytes: int) -> None:
+        self._time, self._folder, self._hold_bytes = time, folder, hold_bytes
+        self._held: list[pa.Table] = []
+        self._held_bytes = self._held_rows = 0
+        self._earliest_us: int | None = None
+        self._spilled: list[_Run] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Take rows in any order."""
+        if not table.num_rows:
+            return
+        self._hold(table)
+        earliest = int(keys_of(table, self._time)[0].min())
+        if self._earliest_us is None or earliest < self._earliest_us:
+            self._earliest_us = earliest
+        if self._held_bytes >= self._hold_bytes:
+            self._spill()
+
+    def can_give(self, below_us: int) -> bool:
+        """Say whether it is worth while to ask for the rows below a time."""
+        waiting = self._held_rows >= EMIT_ROWS or bool(self._spilled)
+        return waiting and self._earliest_us is not None and self._earliest_us < below_us
+
+    def below(self, below_us: int | None) -> Iterator[pa.Table]:
+        """Give, in order, the rows with an earlier time, or all; none may be added before them."""
+        held = _Run([self._sorted()], self._time) if self._held else None
+        self._held, self._held_bytes, self._held_rows = [], 0, 0
+        runs = [*self._spilled, held] if held is not None else list(self._spilled)
+        yield from _merged(runs, below_us, self._time)
+        if held is not None and held.load():
+            self._hold(held.rest().combine_chunks())
+        self._spilled = [run for run in self._spilled if run.load()]
+        waiting = [run for run in (*self._spilled, held) if run is not None and run.load()]
+        self._earliest_us = min((int(run.keys[0][0]) for run in waiting), default=None)
+
+    def _hold(self, table: pa.Table) -> None:
+        self._held.append(table)
+        self._held_bytes += table.nbytes
+        self._held_rows += table.num_rows
+
+    def _sorted(self) -> pa.Table:
+        return sorted_rows(pa.concat_tables(self._held), self._time)
+
+    def _spill(self) -> None:
+        table = self._sorted().combine_chunks()
+        with (
+            tempfile.NamedTemporaryFile(dir=self._folder, suffix=".arrow", delete=False) as file,
+            pa.ipc.new_file(file, table.schema) as writer,
+        ):
+            writer.write_table(table, max_chunksize=BLOCK_ROWS)
+        self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._time))
+        self._held, self._held_bytes, self._held_rows = [], 0, 0
+
+
+def sorted_rows(table: pa.Table, time: str) -> pa.Table:
+    """Return a table in the order; the same table if it is in order already."""
+    order = order_of(keys_of(table, time))
+    if len(order) and np.all(np.diff(order) == 1):
+        return table
+    return table.take(pa.array(order))
+
+
+def _merged(runs: Sequence[_Run], below_us: int | None, time: str) -> Iterator[pa.Table]:
+    """Give the rows below a time; each round uses up the block that ends first."""
+    while True:
+        ready = [run for run in runs if run.load()]
+        upto = min((run.last for run in ready if run.has_more), default=None)
+        parts = [part for run in ready if len(part := run.take(below_us, upto))]
+        if not parts:
+            return
+        table = parts[0] if len(parts) == 1 else sorted_rows(pa.concat_tables(parts), time)
+        for start in range(0, len(table), EMIT_ROWS):
+            yield table.slice(start, EMIT_ROWS).combine_chunks()

@@ -1,0 +1,79 @@
+"""The Parquet file of a training set, written as its rows come: the same bytes in any pieces."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tidemill_features.rowhash import file_hash
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+ROW_GROUP: Final = 131_072
+
+
+class RowsFile:
+    """Takes rows and writes full row groups; one is written while the next is gathered."""
+
+    def __init__(self, path: Path) -> None:
+        """Write to `path` when the first rows come."""
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._busy: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave no file open; what was not written is lost."""
+        self._pool.shutdown(wait=True)
+        if self._writer is not None:
+            self._writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows."""
+        self._waiting.append(table)
+        self._rows += len(table)
+        while self._rows >= ROW_GROUP:
+            self._write_group(ROW_GROUP)
+
+    def finish(self) -> str:
+        """Write what is left and close the file; return the `row_hash` of what it holds."""
+        if self._rows or self._writer is None:
+            self._write_group(self._rows)
+        self._done()
+        if self._writer is not None:
+            self._writer.close()
+        with pq.ParquetFile(self._path) as file:
+            return file_hash(file)
+
+    def _write_group(self, rows: int) -> None:
+        whole = pa.concat_tables(self._waiting)
+        self._rows = len(whole) - rows
+        self._waiting = [whole.slice(rows)] if self._rows else []
+        self._done()
+        self._busy = self._pool.submit(self._write, whole.slice(0, rows))
+
+    def _write(self, table: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="lz4")
+        self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP)
+
+    def _done(self) -> None:
+        """Wait for the group that is being written; raise what went wrong."""
+        if self._busy is not None:
+            self._busy.result()
+            self._busy = None
