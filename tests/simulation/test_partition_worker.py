@@ -23,6 +23,7 @@ from tests.chaos.traffic import DEDUPE_US, LATENESS_US, SECOND_US
 from tests.simulation.clients import How
 from tests.simulation.world import World
 from tidemill.errors import Corrupt
+from tidemill_features.opening import builder_id
 
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
 HISTORIES = int(os.environ.get("CHAOS_HISTORIES", "500"))
@@ -225,5 +226,18 @@ def test_snapshots_are_written_and_the_log_is_trimmed_behind_them(world: World) 
         for _ in range(10):
             world.flush(0)
     assert all(world.broker.start_of(tp) for tp in world.reader.logs)
+    world.settle()
+    assert world.findings() == []
+
+
+@pytest.mark.timeout(30)
+def test_a_builder_that_died_inside_a_transaction_holds_no_takeover_up(world: World) -> None:
+    world.take_over()
+    world.publish([world.a_row(1, 100, 0.0)])
+    world.flush(1)
+    view = world.stream.views[0]
+    dead = world.broker.fence(builder_id(world.stream, 0, view.name))
+    world.broker.begin(dead)
+    world.broker.append(world.reader.logs[0], b"never ended", session=dead)
     world.settle()
     assert world.findings() == []

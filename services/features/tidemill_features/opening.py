@@ -68,6 +68,7 @@ class Opener:
             transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}", self.admin.stable_ends)
         )
         await producer.fence([log_of(view, work, partition) for view in work.views])
+        await self._end_builders(work, partition)
         replicas = await self._follow(work, partition)
         start = (await self.admin.start_offsets([tp]))[tp]
         committed = (await self._committed()).get(tp, start)
@@ -110,6 +111,14 @@ class Opener:
         if replica.position < 0:
             return Owner(view.plan, self.work.generation)
         return replica.promote(self.work.generation)
+
+    async def _end_builders(self, work: StreamWork, partition: int) -> None:
+        """Fence a builder that died inside a transaction: reading to the end would wait for it."""
+        logs = {log_of(view, work, partition): view.name for view in work.views}
+        ends, stable = await self.admin.end_offsets(logs), await self.admin.stable_ends(logs)
+        for tp, name in logs.items():
+            if stable[tp] < ends[tp]:
+                await self._fence_builder(work, partition, name)
 
     async def _fence_builder(self, work: StreamWork, partition: int, view: str) -> None:
         async with transactional(self.broker, builder_id(work, partition, view)):
