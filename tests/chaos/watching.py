@@ -47,7 +47,9 @@ class Watch:
         """Remember records of one log."""
         seen = self.seen[tp]
         for record in records:
-            header = decode_header(record.value or b"")
+            if record.value is None:  # a new owner's fence
+                continue
+            header = decode_header(record.value)
             seen.append(
                 Seen(
                     record.offset,

@@ -126,6 +126,13 @@ def test_a_missing_value_of_a_required_column_is_refused() -> None:
         decode(value, SCHEMA)
 
 
+def test_the_same_fields_in_another_byte_order_are_refused() -> None:
+    value = bytearray(encode(a_batch()))
+    value[40] = 4  # where the schema says its byte order
+    with pytest.raises(Invalid, match="in another byte order"):
+        decode(bytes(value), SCHEMA)
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_bytes_raise_anything_but_invalid(data: st.DataObject) -> None:

@@ -185,7 +185,9 @@ def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
             return f"{field.name} is missing"
         if not found.field(index).equals(field):
             return f"{found.field(index)} in place of {field}"
-    return f"{found.field(len(wanted)).name} is unknown"
+    if len(found) > len(wanted):
+        return f"{found.field(len(wanted)).name} is unknown"
+    return "the same fields, in another byte order"
 
 
 def _refuse_missing(batch: pa.RecordBatch) -> None:
