@@ -16,7 +16,6 @@ from tidemill_ingestion.handlers import Outcome, Result
 from tidemill_ingestion.validation import RawEvent
 
 _OUTCOMES: Final = {
-    Outcome.ACCEPTED: pb.OUTCOME_ACCEPTED,
     Outcome.REJECTED: pb.OUTCOME_REJECTED,
     Outcome.UNKNOWN: pb.OUTCOME_UNKNOWN,
     Outcome.UNAVAILABLE: pb.OUTCOME_UNAVAILABLE,
@@ -45,17 +44,12 @@ def _us(stamp: Timestamp) -> int:
 
 
 def to_results(results: Sequence[Result]) -> list[pb.EventResult]:
-    """One reply message per result."""
+    """One reply message per result; what is empty is not set, which is the same and sooner done."""
     return [
-        pb.EventResult(
-            outcome=_OUTCOMES[result.outcome],
-            reason=result.reason,
-            field=result.field,
-            partition=result.partition,
-            offset=result.offset,
-            row=result.row,
-        )
-        for result in results
+        pb.EventResult(outcome=pb.OUTCOME_ACCEPTED, partition=partition, offset=offset, row=row)
+        if outcome is Outcome.ACCEPTED
+        else pb.EventResult(outcome=_OUTCOMES[outcome], reason=reason, field=field)
+        for outcome, reason, field, partition, offset, row in results
     ]
 
 

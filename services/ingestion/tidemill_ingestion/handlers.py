@@ -6,7 +6,7 @@ import asyncio
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -32,9 +32,11 @@ class Outcome(enum.Enum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The reply for one event; the position is meaningful when it was accepted."""
+class Result(NamedTuple):
+    """The reply for one event; the position is meaningful when it was accepted.
+
+    A tuple, as `RawEvent` is: one is made for every event.
+    """
 
     outcome: Outcome
     reason: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,9 +25,11 @@ KEY_SEPARATOR: Final = "\x1f"
 _FIELD = re.compile(r"field `([^`]+)`|\$(?:\[\d+\])?\.([A-Za-z0-9_]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """An event as an edge received it; times in microseconds, None when the event states none."""
+class RawEvent(NamedTuple):
+    """An event as an edge received it; times in microseconds, None when the event states none.
+
+    A tuple, because one is made for every event: a frozen dataclass takes four times as long.
+    """
 
     id: str
     source: str
