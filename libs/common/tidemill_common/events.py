@@ -98,10 +98,14 @@ def header(headers: Headers, name: str) -> str | None:
     return None
 
 
+_PLAIN = pa.ipc.IpcWriteOptions()
+"""Without options Arrow asks the environment at every record."""
+
+
 def encode(batch: pa.RecordBatch) -> bytes:
     """Return the Arrow IPC stream of one batch, uncompressed: Kafka compresses whole batches."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
+    with pa.ipc.new_stream(sink, batch.schema, options=_PLAIN) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
 
