@@ -98,11 +98,13 @@ class _TextColumn:
     def add(self, column: pa.ChunkedArray) -> None:
         if self._counts is None:
             return
-        for one in pc.value_counts(column.combine_chunks()).to_pylist():
-            self._counts[one["values"]] = self._counts.get(one["values"], 0) + one["counts"]
-            if len(self._counts) > MAX_DISTINCT:
-                self._counts = None
-                return
+        found = pc.value_counts(column.combine_chunks())
+        if len(found) <= MAX_DISTINCT:  # an identifier shows in its first piece
+            pairs = zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)
+            for value, count in pairs:
+                self._counts[value] = self._counts.get(value, 0) + count
+        if len(found) > MAX_DISTINCT or len(self._counts) > MAX_DISTINCT:
+            self._counts = None
 
     def bins(self) -> Bins | None:
         """Return the most frequent texts, ties by text; None for identifiers."""
