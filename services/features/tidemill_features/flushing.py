@@ -3,7 +3,7 @@
     1 decode the gathered records once          3 apply the rows to every view
     2 give every row its verdict                4 encode each view's log records
 
-The caller writes the result, the late and dead rows and the source offset in one transaction. If
+The caller writes the result: as one transaction, or record by record if it is `separable`. If
 that fails the state is ahead of the log: drop it and open the partition again.
 """
 
@@ -55,7 +55,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Everything one transaction writes. `log` holds (view, record) in the order to write them."""
+    """Everything one flush writes. `log` holds (view, record) in the order to write them."""
 
     position: int
     log: tuple[tuple[ViewSpec, bytes], ...]
