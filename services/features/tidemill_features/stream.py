@@ -11,12 +11,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
+from faust.assignor import PartitionAssignor
 
+from tidemill.errors import Unavailable
 from tidemill_common.kafka import Record, TopicPartition
 from tidemill_features.settings import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
 
     from tidemill_features.settings import Settings
 
@@ -65,6 +67,28 @@ class FeatureApp(faust.App):
         await super()._on_partitions_revoked(revoked)
 
 
+class WholeAssignor(PartitionAssignor):
+    """Gives every topic of the group out, or none: faust would leave out what it cannot see.
+
+    A leader that joins while the broker comes up may hold metadata without a topic. The group
+    would then stand with that topic owned by nobody until the next refresh, minutes later.
+    """
+
+    app: FeatureApp
+
+    def assign(self, cluster: Any, member_metadata: MutableMapping[str, Any]) -> Any:
+        """Assign, or end the process with `Unavailable`; it starts anew with fresh metadata."""
+        asked = {topic for one in member_metadata.values() for topic in one.subscription}
+        unseen = sorted(topic for topic in asked if not cluster.partitions_for_topic(topic))
+        if unseen:
+            error = Unavailable(f"the broker does not show {', '.join(unseen)} yet")
+            failed = self.app.failed
+            # faust runs its consumer in a thread of its own.
+            failed.get_loop().call_soon_threadsafe(fail, failed, error)
+            raise error
+        return super().assign(cluster, member_metadata)
+
+
 def fail(failed: asyncio.Future[None], error: BaseException) -> None:
     """Keep the first failure; a cancellation is none."""
     if not failed.done() and not isinstance(error, asyncio.CancelledError):
@@ -85,6 +109,7 @@ def feature_app(
         broker=f"kafka://{settings.kafka}",
         datadir=str(folder),
         store="memory://",
+        PartitionAssignor=WholeAssignor,
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

@@ -23,7 +23,7 @@ from tidemill_features.definitions import Work, work_of
 from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned
 from tidemill_features.standby import standing_by
-from tidemill_features.stream import feature_app
+from tidemill_features.stream import FeatureApp, feature_app
 from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
@@ -108,13 +108,17 @@ async def _own(
         topics = [one.topic for one in current.streams.values()]
         with ending_the_process():
             app = feature_app(settings, topics, owned, failed)
-            await app.start()
-            async with beside(_ready(owned, health), "ready"):
+            # A start waits for the first assignment: a failure or the stop may come before it.
+            async with beside(_start(app), "start"), beside(_ready(owned, health), "ready"):
                 renewed = await _until_done(failed, source, stop)
             health.set(False)
             await owned.close()
             await app.stop()
         return renewed
+
+
+async def _start(app: FeatureApp) -> None:
+    await app.start()
 
 
 async def _ready(owned: Owned, health: rpc.Health) -> None:
