@@ -15,6 +15,7 @@ Every length is checked against the record before anything is allocated.
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 import zlib
@@ -142,8 +143,9 @@ def new_body(plan: Plan, shape: Shape) -> tuple[bytearray, tuple[npt.NDArray[Any
 def _views(record: Any, plan: Plan, shape: Shape) -> tuple[npt.NDArray[Any], ...]:
     start, named = HEADER.size + COUNTS.size, {}
     for name, dtype, sizes in shape.columns(plan):
-        count = int(np.prod(sizes, dtype=np.int64))
-        column = np.frombuffer(record, dtype=dtype, count=count, offset=start).reshape(sizes)
+        column = np.frombuffer(record, dtype=dtype, count=math.prod(sizes), offset=start).reshape(
+            sizes
+        )
         named[name] = column if column.flags.aligned else column.copy()
         start += column.nbytes
     return tuple(named[name] for name in COLUMNS)

@@ -50,6 +50,8 @@ def validity(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Return True where a column is not null."""
     if column.null_count == 0:
         return np.ones(len(column), dtype=np.bool_)
+    if column.null_count == len(column):
+        return np.zeros(len(column), dtype=np.bool_)
     mask: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
     return mask
 

@@ -18,7 +18,7 @@ from tidemill_common import events
 from tidemill_tiles.columns import window_time
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.fixed import representable
-from tidemill_tiles.keys import event_id_hashes
+from tidemill_tiles.keys import event_id_hashes, flat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def decode(stream: StreamSpec, schema: pa.Schema, records: Sequence[Record]) -> 
     table = pa.Table.from_batches(batches, schema=schema).combine_chunks()
     sizes = np.array([batch.num_rows for batch in batches], dtype=np.int64)
     found = _columns(table, kept, sizes)
-    good = _good_rows(stream, table)
+    good = _good_rows(stream, found)
     if good.all():
         return replace(found, dead=tuple(dead))
     dead.extend(_dead_rows(found, kept, sizes, good))
@@ -86,8 +86,11 @@ def decode(stream: StreamSpec, schema: pa.Schema, records: Sequence[Record]) -> 
 
 
 def times_us(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    """Return a timestamp column without missing values as integers."""
-    return np.asarray(table.column(name).combine_chunks().cast(pa.int64()), dtype=np.int64)
+    """Return a column of microseconds without missing values as integers, without a copy."""
+    column = flat(table.column(name))
+    if len(column) == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.frombuffer(column.buffers()[1], np.int64, len(column), column.offset * 8)
 
 
 def _columns(table: pa.Table, kept: Sequence[Record], sizes: npt.NDArray[np.int64]) -> Events:
@@ -126,14 +129,13 @@ def _only(found: Events, good: npt.NDArray[np.bool_]) -> Events:
     )
 
 
-def _good_rows(stream: StreamSpec, table: pa.Table) -> npt.NDArray[np.bool_]:
+def _good_rows(stream: StreamSpec, found: Events) -> npt.NDArray[np.bool_]:
     """Say which rows the engine can hold: finite bounded numbers, and times that are times."""
-    good = np.ones(table.num_rows, dtype=np.bool_)
-    for name in ("_time", "_available"):
-        good &= np.abs(times_us(table, name)) < MAX_TIME_US
+    good = np.abs(found.event_us) < MAX_TIME_US
+    good &= np.abs(found.available_us) < MAX_TIME_US
     for field in stream.fields:
         if field.type in (FieldType.FLOAT64, FieldType.INT64):
-            good &= representable(table.column(field.name), field)
+            good &= representable(found.table.column(field.name), field)
     return good
 
 

@@ -116,13 +116,13 @@ class PartitionState:
             apply_to(spec, owner, events, applied)
         if fresh:
             self.position = fresh[-1].offset + 1
-        log = tuple(self._log())
+        log, counts = tuple(self._log()), _counts(verdicts, events)
         return Flush(
             position=self.position,
             log=log,
-            late=tuple(_late_rows(events, verdicts, fresh)),
+            late=tuple(_late_rows(events, verdicts, fresh)) if counts.late else (),
             dead=events.dead,
-            counts=_counts(verdicts, events),
+            counts=counts,
             bytes=sum(len(record) for _, record in log),
         )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
 import fastavro
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -139,6 +141,15 @@ def rows_of(found: Decoded) -> list[Row]:
     return [{name: lists[name][at] for name in COLUMNS} for at in range(len(found.index))]
 
 
+def with_plain_times(found: Decoded) -> Decoded:
+    """Times as integers: bytes may hold one that no datetime can."""
+    columns = {
+        name: column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for name, column in found.columns.items()
+    }
+    return replace(found, columns=columns)
+
+
 class Encoding(Protocol):
     """One way to write a record, by another library than the one that reads it, and its reader."""
 
@@ -234,8 +245,8 @@ def test_a_value_is_read_the_same_whatever_its_neighbours_are(
     encoding: Encoding, written: list[Row], data: st.DataObject
 ) -> None:
     values = [_spoilt(encoding.encode(row), data) for row in written]
-    together = encoding.decoder.decode(values)
-    alone = [encoding.decoder.decode([value]) for value in values]
+    together = with_plain_times(encoding.decoder.decode(values))
+    alone = [with_plain_times(encoding.decoder.decode([value])) for value in values]
     assert together.bad == {at: one.bad[0] for at, one in enumerate(alone) if one.bad}
     assert str(rows_of(together)) == str([row for one in alone for row in rows_of(one)])
 

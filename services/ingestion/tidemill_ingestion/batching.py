@@ -42,12 +42,16 @@ def cut(batches: Sequence[Batch], events_per_record: int) -> Iterator[Slice]:
     """Split by partition, in order of arrival, at most `events_per_record` rows a slice."""
     table = _concatenate([batch.rows for batch in batches])
     partitions = np.concatenate([batch.partitions for batch in batches])
-    for partition in np.unique(partitions).tolist():
-        rows = np.flatnonzero(partitions == partition)
-        whole = len(rows) == table.num_rows and len(rows) <= events_per_record
-        for start in range(0, len(rows), events_per_record):
-            part = rows[start : start + events_per_record]
-            yield Slice(partition, table if whole else table.take(pa.array(part)), part)
+    counts = np.bincount(partitions)
+    rows = np.argsort(partitions, kind="stable")
+    if np.count_nonzero(counts) > 1:
+        table = table.take(pa.array(rows))
+    end = 0
+    for partition, count in enumerate(counts.tolist()):
+        first, end = end, end + count
+        for start in range(first, end, events_per_record):
+            size = min(events_per_record, end - start)
+            yield Slice(partition, table.slice(start, size), rows[start : start + size])
 
 
 def halves(piece: Slice) -> tuple[Slice, Slice]:

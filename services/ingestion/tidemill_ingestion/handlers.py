@@ -23,8 +23,8 @@ MAX_BATCH = 10_000
 """Events of one call."""
 
 
-class Outcome(enum.Enum):
-    """What became of one event."""
+class Outcome(enum.StrEnum):
+    """What became of one event; text, whose hash is no Python code."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"

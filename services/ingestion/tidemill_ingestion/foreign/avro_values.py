@@ -104,4 +104,6 @@ def _without_logical_types(schema: Any) -> Any:
 def _said(error: Exception) -> str:
     if isinstance(error, Invalid):
         return error.message
-    return f"not a datum of the schema: {error}" if str(error) else "the datum ends too soon"
+    if isinstance(error, EOFError):
+        return "the datum ends too soon"
+    return f"not a datum of the schema: {error}"
