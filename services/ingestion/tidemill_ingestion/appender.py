@@ -159,7 +159,8 @@ class Appender:
         slices: Sequence[Slice],
         futures: Sequence[asyncio.Future[Sent]],
     ) -> None:
-        offsets = await asyncio.gather(*(self._offset(future) for future in futures))
+        await asyncio.wait(futures, timeout=self._timeout)
+        offsets = [_offset(future) for future in futures]
         lane.under_way -= 1
         lane.settled.set()
         placements = place([waiting.batch for waiting in taken], slices, offsets)
@@ -167,13 +168,22 @@ class Appender:
             if not waiting.placed.done():
                 waiting.placed.set_result(placement)
 
-    async def _offset(self, future: asyncio.Future[Sent]) -> int | None:
-        """None when the outcome is unknown; a late acknowledgement then changes nothing."""
-        try:
-            async with asyncio.timeout(self._timeout):
-                return (await asyncio.shield(future)).offset
-        except (TimeoutError, Transient):
-            return None
+
+def _offset(future: asyncio.Future[Sent]) -> int | None:
+    """Return None when the outcome is unknown; a late acknowledgement then changes nothing."""
+    if not future.done():
+        future.add_done_callback(_seen)
+        return None
+    try:
+        return future.result().offset
+    except Transient:
+        return None
+
+
+def _seen(late: asyncio.Future[Sent]) -> None:
+    """Take note of what came too late for anybody: else the loop would complain of it."""
+    if not late.cancelled():
+        late.exception()
 
 
 def _take(waiting: list[_Waiting]) -> list[_Waiting]:

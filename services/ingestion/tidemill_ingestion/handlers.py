@@ -102,7 +102,9 @@ async def publish(
         _publish_stream(stream, positions, [raw[i][1] for i in positions], streams, log, clock)
         for stream, positions in by_stream.items()
     ]
-    for positions, published in await asyncio.gather(*parts):
+    # A task for one stream alone would only cost a turn of the loop.
+    done = [await parts[0]] if len(parts) == 1 else await asyncio.gather(*parts)
+    for positions, published in done:
         for position, result in zip(positions, published.results, strict=True):
             results[position] = result
         token.update(published.token)
