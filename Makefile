@@ -15,7 +15,7 @@ KERNELS := .venv/.kernels-$(call hash,libs/tiles/tidemill_tiles/kernels/*.py con
 EDITABLE := .venv/.editable-$(call hash,pyproject.toml constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install environment parts format lint types protos check unit test integration \
+.PHONY: help install environment parts format lint types protos check unit test integration explore \
         chaos demo bench bench-peers up down logs clean
 
 ##@ Set-up
@@ -81,6 +81,9 @@ test: install ## every test, on the real parts too
 
 integration: install ## only the tests on the real parts
 	$(BIN)/pytest -q -m stack --require-infrastructure
+
+explore: environment ## the property tests on new and many examples, every test in a new order
+	$(BIN)/pytest -q -m "not stack" --hypothesis-profile=explore --randomly-seed=$$(date +%s) $(ARGS)
 
 chaos: install ## every fault and every known mistake, 20 minutes; writes docs/chaos.md
 	$(BIN)/python -m tests.chaos $(ARGS)
