@@ -27,7 +27,7 @@ for commands in (stack, project, events, models, operations):
 def main() -> None:
     """Run one command; a user's mistake is one message, never a stack trace."""
     try:
-        app()
+        app(prog_name="tidemill")
     except KeyboardInterrupt:
         sys.exit(130)
     except TidemillError as error:
