@@ -125,7 +125,7 @@ views:
       - {function: distinct, field: place, windows: [1h]}
       - {function: top_k, field: amount, k: 2, gives: [value, share], windows: [1h]}
       - {function: quantile, field: amount, quantiles: [0, 0.5, 1], windows: [1h]}
-      - {function: histogram, field: amount, edges: [-1, 1], windows: [1h]}
+      - {function: histogram, field: amount, edges: [-1.5, 1.5], windows: [1h]}
   pages:
     stream: web
     entity: [user]
