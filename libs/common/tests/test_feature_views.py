@@ -63,6 +63,22 @@ MORE = """
       - {function: ratio, of: [rate, time_since_last], windows: [1h], name: busy}
       - {function: difference, of: [rate_1h, busy_1h], name: odd}
 """
+BOTH = """
+  both:
+    entity: [user]
+    sources:
+      - stream: visits
+        columns: {from: "'far'"}
+        filter: seconds > 3
+      - stream: quick
+        columns: {amount: CAST(NULL AS DOUBLE), from: "'near'"}
+    filter: amount IS NOT NULL OR near
+    columns:
+      near: {type: bool, expression: '"from" = ''near'''}
+    aggregations:
+      - {function: sum, field: amount, windows: [2h]}
+      - {function: distinct, field: from, windows: [2h]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +137,37 @@ def test_a_log_has_the_partitions_of_its_stream(project: project_pb2.Project) ->
     (log,) = view.logs()
     assert log.name == f"features.users.{view.version}.visits"
     assert log.partitions == 3
+
+
+def test_a_view_over_several_streams_has_a_log_for_each_with_its_partitions() -> None:
+    project = normalise(loads(PROJECT + BOTH).project)
+    view = view_spec(project, "both")
+    assert view.streams == ("quick", "visits")
+    assert [(log.name, log.partitions) for log in view.logs()] == [
+        (f"features.both.{view.version}.quick", 2),
+        (f"features.both.{view.version}.visits", 3),
+    ]
+
+
+def test_the_engine_knows_what_each_stream_must_have_for_a_view_over_several() -> None:
+    loaded = loads(PROJECT + BOTH)
+    assert loaded.problems == []
+    definition = view_spec(normalise(loaded.project), "both").definition
+    assert validate(definition) == ()
+    assert sorted((one.name, one.type, one.step) for one in definition.fields) == [
+        ("amount", FieldType.FLOAT64, 0.01),
+        ("from", FieldType.STRING, 1.0),
+    ]
+    quick, visits = definition.sources
+    assert dict(quick.columns) == {
+        "user": "user", "amount": "CAST(NULL AS DOUBLE)", "from": "'near'",
+    }  # fmt: skip
+    assert dict(visits.columns) == {"user": "user", "amount": "amount", "from": "'far'"}
+    assert [field.name for field in quick.fields] == ["user"]
+    assert [field.name for field in visits.fields] == ["amount", "seconds", "user"]
+    assert (quick.filter, visits.filter) == (None, "seconds > 3")
+    # Tiles are kept for the stream whose events may be the latest: both windows are its default.
+    assert definition.lateness_us == 7 * 86_400 * 1_000_000
 
 
 def test_the_version_changes_when_a_value_could_and_not_else(project: project_pb2.Project) -> None:

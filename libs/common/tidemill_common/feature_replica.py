@@ -91,6 +91,7 @@ class _Log:
 
     spec: ViewSpec
     stream: str
+    partition: int
     replica: Replica
     written_us: int = NO_TIME
     waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
@@ -270,7 +271,7 @@ class FeatureReplica:
                 view=one.spec.name,
                 version=one.spec.version,
                 stream=log.stream,
-                partition=index % one.spec.partitions,
+                partition=log.partition,
                 position=log.replica.position,
                 ready=log.replica.ready,
                 tiles=log.replica.table.tiles,
@@ -280,7 +281,7 @@ class FeatureReplica:
                 since_last_record_us=-1 if log.written_us == NO_TIME else now - log.written_us,
             )
             for one in self._views.values()
-            for index, log in enumerate(one.logs)
+            for log in one.logs
         ]
 
     def _view(self, name: str) -> _View:
@@ -307,7 +308,7 @@ class FeatureReplica:
             self._logs[TopicPartition(one.spec.log(stream).name, partition)]
             for name, one in self._views.items()
             if stream in one.spec.streams
-            and partition < one.spec.partitions
+            and partition < one.spec.partitions_of(stream)
             and (not views or name in views)
         ]
 
@@ -316,10 +317,10 @@ class FeatureReplica:
         logs: list[_Log] = []
         added: dict[TopicPartition, int | None] = {}
         for stream in spec.streams:
-            for partition in range(spec.partitions):
+            for partition in range(spec.partitions_of(stream)):
                 tp = TopicPartition(spec.log(stream).name, partition)
                 if tp not in self._logs:
-                    self._logs[tp] = _Log(spec, stream, Replica(spec.plan))
+                    self._logs[tp] = _Log(spec, stream, partition, Replica(spec.plan))
                     added[tp] = None
                 logs.append(self._logs[tp])
         if added:

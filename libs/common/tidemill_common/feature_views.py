@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import NotFound
 from tidemill.project.naming import PAIRS, Feature, features, longest_window_us
+from tidemill.project.view_sources import mapped, view_fields, view_streams
 from tidemill_common import topics
 from tidemill_common.events import Column
 from tidemill_tiles.definitions import (
@@ -16,6 +17,7 @@ from tidemill_tiles.definitions import (
     Field,
     Function,
     Gives,
+    Source,
     ViewDefinition,
     view_version,
 )
@@ -24,7 +26,7 @@ from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.plan import Plan, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -78,12 +80,15 @@ GIVES: Final[Mapping[int, Gives]] = {
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """One version of a view: what the engine computes, and the logs that hold it."""
+    """One version of a view: what the engine computes, and the logs that hold it.
+
+    `partitions` are those of each of the `streams`.
+    """
 
     name: str
     version: str
     streams: tuple[str, ...]
-    partitions: int
+    partitions: tuple[int, ...]
     entity: tuple[str, ...]
     features: tuple[str, ...]
     definition: ViewDefinition
@@ -93,9 +98,14 @@ class ViewSpec:
         """Return the engine's plan, cached by the definition's value."""
         return plan_of(self.definition)
 
+    def partitions_of(self, stream: str) -> int:
+        """Return how many partitions a stream of the view has, and so its log."""
+        return self.partitions[self.streams.index(stream)]
+
     def log(self, stream: str) -> topics.Topic:
         """Return the topic with the state that comes from `stream`."""
-        return topics.feature_log(self.name, self.version, stream, partitions=self.partitions)
+        partitions = self.partitions_of(stream)
+        return topics.feature_log(self.name, self.version, stream, partitions=partitions)
 
     def logs(self) -> tuple[topics.Topic, ...]:
         """Return all logs, in the order of the streams."""
@@ -166,8 +176,8 @@ def lateness_us(project: pb.Project, stream: pb.Stream) -> int:
     """Return how late an event of `stream` may be: as declared, else its views' longest window."""
     if stream.HasField("lateness"):
         return duration_us(stream.lateness)
-    windows = (longest_window_us(view) for view in project.views if view.stream == stream.name)
-    return max(windows, default=0) or DAY_US
+    views = [view for view in project.views if stream.name in view_streams(view)]
+    return max(map(longest_window_us, views), default=0) or DAY_US
 
 
 def view_spec(project: pb.Project, name: str) -> ViewSpec:
@@ -185,8 +195,9 @@ def view_specs(project: pb.Project) -> dict[str, ViewSpec]:
 
 def view_definition(project: pb.Project, view: pb.FeatureView) -> ViewDefinition:
     """Return the engine's definition of a view; it is not checked for mistakes."""
-    stream = stream_of(project, view.stream)
-    types = field_types(stream)
+    streams = [stream_of(project, name) for name in sorted(view_streams(view))]
+    fields = view_fields(view, streams)
+    types = {field.name: FIELD_TYPES[field.type] for field in fields}
     aggregations = tuple(_aggregation(feature) for feature in features(view))
     used = {one.field for one in aggregations if one.field}
     scope = types | {column.name: FIELD_TYPES[column.type] for column in view.columns}
@@ -196,17 +207,30 @@ def view_definition(project: pb.Project, view: pb.FeatureView) -> ViewDefinition
     derived = tuple(_derived(column) for column in view.columns if column.name in used)
     for one in derived:
         used.update(compile_expression(one.expression, types, one.field.type).columns)
+    read = (used & types.keys()) | set(view.entity)
     return ViewDefinition(
         name=view.name,
-        streams=(view.stream,),
+        streams=tuple(stream.name for stream in streams),
         entity=tuple(Field(name, types[name]) for name in view.entity),
-        fields=tuple(engine_field(field) for field in stream.fields if field.name in used),
+        fields=tuple(engine_field(field) for field in fields if field.name in used),
         aggregations=aggregations,
-        lateness_us=lateness_us(project, stream),
+        lateness_us=max(lateness_us(project, stream) for stream in streams),
         filter=view.filter or None,
         ttl_us=duration_us(view.ttl) or None,
         derived=derived,
+        sources=tuple(_source(one, stream_of(project, one.stream), read) for one in view.sources),
     )
+
+
+def _source(source: pb.ViewSource, stream: pb.Stream, columns: Collection[str]) -> Source:
+    types = field_types(stream)
+    mapping = tuple((name, mapped(source, name)) for name in sorted(columns))
+    used = {text for _, text in mapping if text in types}
+    for text in (source.filter, *(text for _, text in mapping if text not in types)):
+        if text:
+            used.update(compile_expression(text, types).columns)
+    fields = tuple(Field(name, types[name]) for name in sorted(used))
+    return Source(stream.name, fields, mapping, source.filter or None)
 
 
 def _derived(column: pb.Column) -> Derived:
@@ -216,12 +240,12 @@ def _derived(column: pb.Column) -> Derived:
 
 def _spec(project: pb.Project, view: pb.FeatureView) -> ViewSpec:
     definition = view_definition(project, view)
-    stream = stream_of(project, view.stream)
+    streams = [stream_of(project, name) for name in definition.streams]
     return ViewSpec(
         name=view.name,
         version=view_version(definition),
         streams=definition.streams,
-        partitions=stream.partitions or topics.DEFAULT_PARTITIONS,
+        partitions=tuple(one.partitions or topics.DEFAULT_PARTITIONS for one in streams),
         entity=tuple(view.entity),
         features=tuple(one.name for one in definition.aggregations),
         definition=definition,

@@ -12,7 +12,9 @@ MORE_FIELDS = "      home_city: string\n"
 MORE_STREAMS = """\
   tip_paid:
     key: [rider]
-    fields: {rider: {type: string, required: true}, tip: float64}
+    fields:
+      rider: {type: string, required: true}
+      tip: {type: float64, resolution: 0.01}
 """
 
 

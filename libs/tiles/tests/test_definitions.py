@@ -13,6 +13,8 @@ from tidemill_tiles.definitions import (
     Field,
     Function,
     Gives,
+    Source,
+    ViewDefinition,
     default_hop,
     view_version,
 )
@@ -200,6 +202,71 @@ def test_the_version_changes_with_anything_a_value_depends_on() -> None:
         replace(view, fields=(replace(FIELDS[0], resolution=1.0), *FIELDS[1:])),
     ]
     assert len({view_version(one) for one in [view, *changes]}) == len(changes) + 1
+
+
+WEB = Source(
+    "web",
+    (Field("who", FieldType.STRING), Field("n", FieldType.INT64), Field("day", FieldType.INT64)),
+    (("name", "who"), ("count", "n"), ("hour", "0 - day")),
+    filter="n > 0",
+)
+TILL = Source(
+    "till", (Field("name", FieldType.STRING),), (("name", "name"), ("count", "1"), ("hour", "2"))
+)
+UNION = ViewDefinition(
+    "union",
+    ("till", "web"),
+    (Field("name", FieldType.STRING),),
+    (Field("count", FieldType.INT64), Field("hour", FieldType.INT64)),
+    (Aggregation("sum", Function.SUM, "count", HOUR, filter="hour > 1"),),
+    lateness_us=0,
+    sources=(TILL, WEB),
+)
+
+
+def test_sources_that_give_every_column_that_is_read_are_no_mistake() -> None:
+    assert validate(UNION) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "where", "said"),
+    [
+        (replace(WEB, columns=WEB.columns[1:]), "sources.web.columns.name", "nothing gives it"),
+        (replace(WEB, filter="m > 0"), "sources.web.filter", "there is no column m"),
+        (replace(WEB, filter="n"), "sources.web.filter", "not bool"),
+        (
+            replace(WEB, columns=(*WEB.columns[:2], ("hour", "who"))),
+            "sources.web.columns.hour",
+            "gives string, not int64",
+        ),
+        (replace(WEB, stream="shop"), "sources", "one for each stream"),
+    ],
+)
+def test_a_source_that_does_not_give_what_is_read_is_refused(
+    source: Source, where: str, said: str
+) -> None:
+    (mistake,) = validate(replace(UNION, sources=(TILL, source)))
+    assert mistake.field == where
+    assert said in mistake.description
+
+
+def test_the_version_changes_with_what_a_source_says_but_not_with_how_it_is_written() -> None:
+    turned = replace(
+        UNION, streams=("web", "till"), sources=(replace(WEB, columns=WEB.columns[::-1]), TILL)
+    )
+    assert view_version(turned) == view_version(UNION)
+    changes = [
+        replace(UNION, sources=(TILL, replace(WEB, filter=None))),
+        replace(UNION, sources=(TILL, replace(WEB, columns=(*WEB.columns[:2], ("hour", "day"))))),
+        replace(UNION, sources=()),
+    ]
+    assert len({view_version(one) for one in [UNION, *changes]}) == len(changes) + 1
+
+
+def test_each_stream_of_a_view_keeps_tiles_of_its_own() -> None:
+    one = replace(UNION, streams=("till",), sources=(TILL,))
+    assert cost(UNION).rows_per_entity == 2 * cost(one).rows_per_entity
+    assert cost(UNION).bytes_per_entity == 2 * cost(one).bytes_per_entity
 
 
 def test_only_needed_primitives_are_laid_out_and_shared() -> None:

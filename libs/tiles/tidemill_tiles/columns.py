@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from tidemill.errors import Invalid
-from tidemill_tiles.definitions import field_types, read_types
+from tidemill_tiles.definitions import field_types, read_types, source_types
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.fixed import ARROW, to_fixed
-from tidemill_tiles.keys import KeyColumn, key_column
+from tidemill_tiles.keys import KeyColumn, key_column, stream_salt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
-    import pyarrow as pa
 
     from tidemill_tiles.definitions import ViewDefinition
     from tidemill_tiles.plan import Plan
@@ -101,30 +103,68 @@ def event_batch(
     *,
     time_us: npt.NDArray[np.int64],
     tie: npt.NDArray[np.uint64],
+    stream: str | None = None,
 ) -> EventBatch:
-    """Build keys, integers and filter masks of a view from a stream's columns."""
+    """Build keys, integers and filter masks of a view from a stream's columns.
+
+    `stream` says whose they are; without it they are the view's columns already.
+    """
     definition, rows = plan.definition, columns.num_rows
-    columns = _with_derived(definition, columns)
+    found = view_rows(definition, columns, tie, stream)
+    columns = _with_derived(definition, found.columns)
     keys = key_column([_column(columns, field.name) for field in definition.entity])
-    keep = keys.valid
+    keep = keys.valid if found.keep is None else keys.valid & found.keep
     if definition.filter is not None:
-        keep = keep & _mask(plan, definition.filter, columns)
+        keep = keep & _mask(definition.filter, field_types(definition), columns)
     values = np.empty((len(plan.value_fields), rows), dtype=np.int64)
     valid = np.empty((len(plan.value_fields), rows), dtype=np.bool_)
     for place, field in enumerate(plan.value_fields):
         values[place], valid[place] = to_fixed(_column(columns, field.name), field)
     filters = np.empty((len(plan.filters), rows), dtype=np.bool_)
     for place, sql in enumerate(plan.filters):
-        filters[place] = _mask(plan, sql, columns)
+        filters[place] = _mask(sql, field_types(definition), columns)
     return EventBatch(
         keys,
         np.ascontiguousarray(time_us, dtype=np.int64),
-        np.ascontiguousarray(tie, dtype=np.uint64),
+        np.ascontiguousarray(found.tie, dtype=np.uint64),
         values,
         valid,
         filters,
         keep,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRows:
+    """Events of a stream as rows of a view; `keep` says which are, None that all of them are."""
+
+    columns: pa.RecordBatch | pa.Table
+    tie: npt.NDArray[np.uint64]
+    keep: npt.NDArray[np.bool_] | None
+
+
+def view_rows(
+    definition: ViewDefinition,
+    columns: pa.RecordBatch | pa.Table,
+    tie: npt.NDArray[np.uint64],
+    stream: str | None,
+) -> ViewRows:
+    """Give events of a stream the columns of a view, as its source says.
+
+    Two streams may hold events of one id: ties tell them apart.
+    """
+    source = None if stream is None else definition.source(stream)
+    if source is None:
+        return ViewRows(columns, tie, None)
+    types, texts = source_types(source), dict(source.columns)
+    given = {
+        name: _column(columns, texts[name])
+        if texts[name] in types
+        else compile_expression(texts[name], types, kind).evaluate_rows(columns).cast(ARROW[kind])
+        for name, kind in read_types(definition).items()
+    }
+    keep = None if source.filter is None else _mask(source.filter, types, columns)
+    return ViewRows(pa.table(given), tie ^ np.uint64(stream_salt(source.stream)), keep)
 
 
 def _with_derived(
@@ -139,9 +179,11 @@ def _with_derived(
     return columns
 
 
-def _mask(plan: Plan, sql: str, columns: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+def _mask(
+    sql: str, types: Mapping[str, FieldType], columns: pa.RecordBatch | pa.Table
+) -> npt.NDArray[np.bool_]:
     """Return where a condition is true; a row for which it cannot be computed does not pass."""
-    expression = compile_expression(sql, field_types(plan.definition), FieldType.BOOL)
+    expression = compile_expression(sql, types, FieldType.BOOL)
     try:
         return expression.true_rows(columns)
     except Invalid:

@@ -127,8 +127,26 @@ class Derived:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """How the events of one of a view's streams become its rows.
+
+    `columns` pairs each column that the view reads with a field of the stream, or an expression
+    over its fields; `fields` are those of the stream that are needed for that.
+    """
+
+    stream: str
+    fields: tuple[Field, ...]
+    columns: tuple[tuple[str, str], ...]
+    filter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ViewDefinition:
-    """A feature view: what is kept per entity of one or more streams."""
+    """A feature view: what is kept per entity of one or more streams.
+
+    Without `sources` the streams have the view's columns as fields. `lateness_us` is that of the
+    stream with the longest: tiles are kept for it.
+    """
 
     name: str
     streams: tuple[str, ...]
@@ -139,6 +157,11 @@ class ViewDefinition:
     filter: str | None = None
     ttl_us: int | None = None
     derived: tuple[Derived, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    def source(self, stream: str) -> Source | None:
+        """Return how the events of a stream become rows; None if they are rows as they are."""
+        return next((one for one in self.sources if one.stream == stream), None)
 
 
 def default_hop(window_us: int) -> int:
@@ -156,6 +179,11 @@ def default_hop(window_us: int) -> int:
 def read_types(definition: ViewDefinition) -> dict[str, FieldType]:
     """Return the columns of the stream that a view reads: fields and entity fields."""
     return {field.name: field.type for field in (*definition.entity, *definition.fields)}
+
+
+def source_types(source: Source) -> dict[str, FieldType]:
+    """Return the columns that what a source says of itself may use."""
+    return {field.name: field.type for field in source.fields}
 
 
 def field_types(definition: ViewDefinition) -> dict[str, FieldType]:
@@ -196,6 +224,18 @@ def normalised(definition: ViewDefinition) -> ViewDefinition:
         entity=entity,
         streams=tuple(sorted(definition.streams)),
         derived=derived,
+        sources=tuple(
+            _normal_source(one) for one in sorted(definition.sources, key=lambda one: one.stream)
+        ),
+    )
+
+
+def _normal_source(source: Source) -> Source:
+    """Leave only what decides a value: names and types of fields, not their resolutions."""
+    columns = tuple(sorted(source.columns))
+    by_name = sorted(source.fields, key=lambda field: field.name)
+    return replace(
+        source, columns=columns, fields=tuple(replace(one, resolution=None) for one in by_name)
     )
 
 
@@ -229,8 +269,9 @@ def error_of(bits: int) -> float:
 def view_version(definition: ViewDefinition) -> str:
     """Return 12 hex digits that change whenever a value of the view could."""
     whole = asdict(normalised(definition))
-    if not whole["derived"]:
-        del whole["derived"]
+    for later in ("derived", "sources"):
+        if not whole[later]:
+            del whole[later]
     for one in whole["aggregations"]:
         for name, unused in LATER_PARTS.items():
             if one[name] == unused:

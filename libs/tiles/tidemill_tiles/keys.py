@@ -169,6 +169,11 @@ def partitions_of(keys: KeyColumn, partitions: int) -> npt.NDArray[np.int32]:
     return np.where(keys.valid, found, np.int32(-1))
 
 
+def stream_salt(stream: str) -> int:
+    """Return what tells the ids of one stream from those of another."""
+    return int(xxhash.xxh3_64_intdigest(stream.encode()))
+
+
 def event_id_hashes(source: Any, id: Any, replay_of: Any | None = None) -> npt.NDArray[np.uint64]:  # noqa: A002
     """Return the 64-bit hash of (source, id, replay of) of every row."""
     columns = [source, id] if replay_of is None else [source, id, replay_of]

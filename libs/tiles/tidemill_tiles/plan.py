@@ -110,7 +110,10 @@ def plan_of(definition: ViewDefinition) -> Plan:
 
 
 def cost(definition: ViewDefinition) -> Cost:
-    """Return rows and bytes of one entity with an event in every tile and every block full."""
+    """Return rows and bytes of one entity with an event in every tile and every block full.
+
+    Each stream of the view keeps tiles of its own.
+    """
     plan = plan_of(definition)
     sets = int(plan.set_limits[plan.set_kinds == Primitive.SET].sum())
     rows, widest, total = 0, 0, 0
@@ -124,4 +127,5 @@ def cost(definition: ViewDefinition) -> Cost:
         row = WORD * (len(plan.template) + words) + LINK_BYTES
         rows, widest, total = rows + count, max(widest, row), total + count * row
     entity = WORD * (layout.ENTITY_HEAD + len(plan.levels)) + KEY_BYTES
-    return Cost(rows, widest, total + 2 * entity, len(plan.levels))
+    logs = len(definition.streams)
+    return Cost(logs * rows, widest, logs * (total + 2 * entity), len(plan.levels))

@@ -31,6 +31,7 @@ from tidemill_tiles.definitions import (
     field_types,
     hop_of,
     read_types,
+    source_types,
     value_fields,
 )
 from tidemill_tiles.expressions import compile_expression
@@ -38,7 +39,7 @@ from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.primitives import pool_words, thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 TEXT_FUNCTIONS: Final = frozenset(
     {Function.COUNT, Function.DISTINCT, Function.TIME_SINCE_LAST, Function.TOP_K}
@@ -65,6 +66,7 @@ def validate(definition: ViewDefinition) -> tuple[Violation, ...]:
             _head_mistakes,
             _field_mistakes,
             _derived_mistakes,
+            _source_mistakes,
             _aggregation_mistakes,
             _total_mistakes,
         )
@@ -110,10 +112,24 @@ def _derived_mistakes(view: ViewDefinition) -> Iterator[Violation]:
         seen.add(one.field.name)
         if not 0 < one.field.step < float("inf"):
             yield Violation(f"{where}.resolution", f"{one.field.step} is not positive")
-        try:
-            compile_expression(one.expression, types, one.field.type)
-        except Misconfigured as error:
-            yield Violation(where, error.message)
+        yield from _sql_mistakes(where, one.expression, types, one.field.type)
+
+
+def _source_mistakes(view: ViewDefinition) -> Iterator[Violation]:
+    if not view.sources:
+        return
+    if sorted(one.stream for one in view.sources) != sorted(set(view.streams)):
+        yield Violation("sources", "must be one for each stream")
+    for source in view.sources:
+        where = f"sources.{source.stream}"
+        types, columns = source_types(source), dict(source.columns)
+        for name, kind in read_types(view).items():
+            if name not in columns:
+                yield Violation(f"{where}.columns.{name}", "is read, and nothing gives it")
+            elif types.get(columns[name]) is not kind:
+                yield from _sql_mistakes(f"{where}.columns.{name}", columns[name], types, kind)
+        if source.filter is not None:
+            yield from _sql_mistakes(f"{where}.filter", source.filter, types, FieldType.BOOL)
 
 
 def _aggregation_mistakes(view: ViewDefinition) -> Iterator[Violation]:
@@ -224,8 +240,14 @@ def _window_mistakes(where: str, one: Aggregation) -> Iterator[Violation]:
 
 
 def _filter_mistakes(where: str, sql: str, view: ViewDefinition) -> Iterator[Violation]:
+    yield from _sql_mistakes(where, sql, field_types(view), FieldType.BOOL)
+
+
+def _sql_mistakes(
+    where: str, sql: str, types: Mapping[str, FieldType], result: FieldType
+) -> Iterator[Violation]:
     try:
-        compile_expression(sql, field_types(view), FieldType.BOOL)
+        compile_expression(sql, types, result)
     except Misconfigured as error:
         yield Violation(where, error.message)
 

@@ -73,7 +73,7 @@ def _read(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archiv
         return None
     rows = archive.read(root, work.name, int(table.version()), {partition: int(position)})
     mine = rows.filter(pa.array(np.asarray(rows["_partition"]) == partition)).combine_chunks()
-    past = partition_pasts(view, mine)[partition]
+    past = partition_pasts(view, work.name, mine)[partition]
     available = np.where(past.applied, micros(mine, "_available"), np.iinfo(np.int64).min)
     newest = np.maximum.accumulate(available) if available.size else available
     return Archived(past, newest, int(position))

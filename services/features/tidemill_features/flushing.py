@@ -113,7 +113,7 @@ class PartitionState:
         verdicts = self._decide(events)
         applied = verdicts == Verdict.APPLIED
         for spec, owner in self._views():
-            apply_to(spec, owner, events, applied)
+            apply_to(spec, self.work.name, owner, events, applied)
         if fresh:
             self.position = fresh[-1].offset + 1
         log, counts = tuple(self._log()), _counts(verdicts, events)
@@ -148,11 +148,15 @@ class PartitionState:
                 yield spec, record
 
 
-def apply_to(spec: ViewSpec, owner: Owner, events: Events, applied: npt.NDArray[np.bool_]) -> None:
-    """Bring the applied rows into one view."""
+def apply_to(
+    spec: ViewSpec, stream: str, owner: Owner, events: Events, applied: npt.NDArray[np.bool_]
+) -> None:
+    """Bring the applied rows of a stream into one view."""
     if len(events) == 0:
         return
-    batch = event_batch(spec.plan, events.table, time_us=events.time_us, tie=events.ids)
+    batch = event_batch(
+        spec.plan, events.table, time_us=events.time_us, tie=events.ids, stream=stream
+    )
     owner.apply(batch, applied)
 
 

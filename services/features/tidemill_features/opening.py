@@ -187,7 +187,7 @@ class Opener:
             applied = (
                 verdict.decide(events.ids, events.time_us, events.append_us) == Verdict.APPLIED
             )
-            apply_to(view, owner, events, applied)
+            apply_to(view, work.name, owner, events, applied)
             if applied.any():
                 newest = max(newest, int(events.available_us[applied].max()))
             log = owner.flush(

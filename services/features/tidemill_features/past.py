@@ -39,21 +39,21 @@ class PartitionPast:
             table.evict(int(self.watermark_us[last - 1]))
 
 
-def partition_pasts(view: ViewSpec, table: pa.Table) -> list[PartitionPast]:
-    """Split an archive's table (all verdicts, in log order) into the partitions of a view."""
+def partition_pasts(view: ViewSpec, stream: str, table: pa.Table) -> list[PartitionPast]:
+    """Split a stream's archived rows (all verdicts, in log order) by their partitions."""
     partition = np.asarray(table["_partition"])
     return [
-        _past(view, table.filter(pa.array(partition == number)).combine_chunks())
-        for number in range(view.partitions)
+        _past(view, stream, table.filter(pa.array(partition == number)).combine_chunks())
+        for number in range(view.partitions_of(stream))
     ]
 
 
-def _past(view: ViewSpec, table: pa.Table) -> PartitionPast:
+def _past(view: ViewSpec, stream: str, table: pa.Table) -> PartitionPast:
     time = window_time(micros(table, "_time"), micros(table, "_available"))
     ids = event_id_hashes(table["_source"], table["_id"], table["_replay_of"])
     clamped = np.minimum(time, micros(table, "_append") + SKEW_US)
     return PartitionPast(
-        event_batch(view.plan, table, time_us=time, tie=ids),
+        event_batch(view.plan, table, time_us=time, tie=ids, stream=stream),
         np.asarray(table["_verdict"]) == Verdict.APPLIED,
         np.asarray(table["_offset"], dtype=np.int64),
         np.maximum.accumulate(clamped) if len(clamped) else np.full(0, NO_TIME),

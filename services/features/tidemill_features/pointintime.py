@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tidemill_features.spine import micros
 from tidemill_tiles.columns import event_batch, window_time
+from tidemill_tiles.definitions import read_types, source_types
 from tidemill_tiles.keys import event_id_hashes, key_column
 from tidemill_tiles.replay import (
     Replay,
@@ -22,13 +23,14 @@ from tidemill_tiles.replay import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from tidemill.project import ModelInputs
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.spine import Spine
+    from tidemill_tiles.definitions import ViewDefinition
     from tidemill_tiles.reads import Reading
     from tidemill_tiles.replay import Run
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Applied events of one stream, those that came first being the first to be visible."""
+    """Applied events of a stream, or rows of a view; first those that were visible first."""
 
     table: pa.Table
     visible_us: npt.NDArray[np.int64]
@@ -66,12 +68,15 @@ def past_of(table: pa.Table, *, delay_us: int, strict: bool) -> Past:
     )
 
 
-def columns_of(views: Sequence[ViewSpec]) -> list[str]:
+def columns_of(views: Sequence[ViewSpec], stream: str) -> list[str]:
     """Return the columns of a stream's archive that these views need."""
-    fields = [
-        one.name for view in views for one in (*view.definition.entity, *view.definition.fields)
-    ]
+    fields = [name for view in views for name in _fields_of(view.definition, stream)]
     return list(dict.fromkeys(["_id", "_source", "_replay_of", "_time", "_available", *fields]))
+
+
+def _fields_of(definition: ViewDefinition, stream: str) -> Iterable[str]:
+    source = definition.source(stream)
+    return read_types(definition) if source is None else source_types(source)
 
 
 class Features:
@@ -81,12 +86,12 @@ class Features:
         self,
         inputs: ModelInputs,
         views: Mapping[str, ViewSpec],
-        pasts: Mapping[str, Iterator[Past]],
+        pasts: Mapping[tuple[str, ...], Iterator[Past]],
         *,
         shards: int = 1,
         run: Run = map,
     ) -> None:
-        """Read each stream's past once, for all views of it; `shards` and `run` as in `Replay`."""
+        """Read each past once, for all the views that it is of; `shards`, `run`: see `Replay`."""
         self._inputs = inputs
         entities: dict[str, list[Entity]] = {}
         for name, entity in inputs.entities:
@@ -95,12 +100,15 @@ class Features:
             _Stream(
                 past,
                 [
-                    _View(views[name], bindings, Replay(views[name].plan, shards=shards, run=run))
-                    for name, bindings in entities.items()
-                    if views[name].streams[0] == stream
+                    _View(
+                        views[name],
+                        entities[name],
+                        Replay(views[name].plan, shards=shards, run=run),
+                    )
+                    for name in names
                 ],
             )
-            for stream, past in pasts.items()
+            for names, past in pasts.items()
         ]
 
     def at(self, spine: Spine) -> dict[str, npt.NDArray[np.float64]]:

@@ -23,6 +23,7 @@ from tidemill_features.ahead import ahead
 from tidemill_features.pointintime import Features, Past, columns_of, past_of
 from tidemill_features.profile import Profile
 from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
+from tidemill_features.unions import merged, view_past
 from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def streams_of(project: pb.Project, model_name: str) -> tuple[str, ...]:
     """Return the streams that a training set of this model reads."""
     model = model_of(project, model_name)
     views = view_specs(project)
-    used = [views[name].streams[0] for name, _ in model_inputs(project, model).entities]
+    names = [name for name, _ in model_inputs(project, model).entities]
+    used = [stream for name in names for stream in views[name].streams]
     return tuple(dict.fromkeys([model.spine.stream, model.label.stream, *used]))
 
 
@@ -221,26 +223,40 @@ def _features(
     means: Means,
     stack: contextlib.ExitStack,
 ) -> Features:
-    """Let each stream be read once, with the columns that all its views need."""
+    """Let each stream be read once, with the columns that all its views need.
+
+    A view over several streams has a past of its own.
+    """
     views = view_specs(wanted.project)
-    used = _views_by_stream(inputs, views)
     strict_stream = "" if model.spine.include_self else model.spine.stream
 
-    def past(stream: str) -> Iterator[Past]:
-        for table in archive(stream).in_order(columns_of(used[stream]), APPLIED):
+    def past(stream: str, used: Sequence[ViewSpec]) -> Iterator[Past]:
+        for table in archive(stream).in_order(columns_of(used, stream), APPLIED):
             yield past_of(table, delay_us=wanted.delay_us, strict=stream == strict_stream)
 
-    pasts = {stream: stack.enter_context(ahead(past(stream))) for stream in used}
+    pasts: dict[tuple[str, ...], Iterator[Past]] = {}
+    for streams, used in _views_together(inputs, views):
+        read = [past(stream, used) for stream in streams]
+        if used[0].definition.sources:
+            pairs = zip(streams, read, strict=True)
+            read = [view_past(used[0].definition, stream, one) for stream, one in pairs]
+        whole = read[0] if len(read) == 1 else merged(read)
+        pasts[tuple(view.name for view in used)] = stack.enter_context(ahead(whole))
     return Features(inputs, views, pasts, shards=means.shards, run=means.run)
 
 
-def _views_by_stream(
+def _views_together(
     inputs: ModelInputs, views: Mapping[str, ViewSpec]
-) -> dict[str, list[ViewSpec]]:
-    used: dict[str, list[ViewSpec]] = {}
+) -> Iterator[tuple[tuple[str, ...], list[ViewSpec]]]:
+    """Give the views whose rows are made of the same pasts: a view with sources is alone."""
+    plain: dict[str, list[ViewSpec]] = {}
     for name in dict.fromkeys(name for name, _ in inputs.entities):
-        used.setdefault(views[name].streams[0], []).append(views[name])
-    return used
+        if views[name].definition.sources:
+            yield views[name].streams, [views[name]]
+        else:
+            plain.setdefault(views[name].streams[0], []).append(views[name])
+    for stream, used in plain.items():
+        yield (stream,), used
 
 
 def _table(
@@ -280,7 +296,8 @@ def _profile(
     """Return the profile, and how many events below the cut the views were computed from."""
     newest = max(span.newest_us, span.label_us)
     profile = Profile(span.oldest_us, newest, wanted.exclusions, folder)
-    used, events = _views_by_stream(inputs, view_specs(wanted.project)), 0
+    views, events = view_specs(wanted.project), 0
+    used = {stream for name, _ in inputs.entities for stream in views[name].streams}
     for name in streams_of(wanted.project, model.name):
         counted = _Counted(_applied(wanted.project, name, archive))
         profile.add(stream_spec(wanted.project, name), counted)

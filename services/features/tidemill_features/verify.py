@@ -81,7 +81,7 @@ def verify(project: pb.Project, model: str, predictions: pa.Table, read: ReadArc
             strict=True,
         )
     ]
-    used = {views[name].log(views[name].streams[0]).name for name, _ in inputs.entities}
+    used = {log.name for name, _ in inputs.entities for log in views[name].logs()}
     found = Verified()
     known = [row for row in rows if row.fits(used, len(inputs.numeric))]
     found.skipped = len(rows) - len(known)
@@ -141,14 +141,18 @@ def _view_values(
     read: ReadArchive,
 ) -> npt.NDArray[np.float64]:
     """Read one view for every row at its time and its positions."""
-    stream = view.streams[0]
-    log = view.log(stream).name
+    logs = [log.name for log in view.logs()]
     keys = key_column([fields[source] for _, source in entity])
     at = np.array([row.time_us for row in rows], dtype=np.int64)
-    pasts = partition_pasts(view, read(stream, (), ALL))
+    pasts = [
+        past
+        for stream in view.streams
+        for past in partition_pasts(view, stream, read(stream, (), ALL))
+    ]
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, row in enumerate(rows):
-        groups.setdefault(tuple(row.positions[log]), []).append(index)
+        positions = tuple(position for log in logs for position in row.positions[log])
+        groups.setdefault(positions, []).append(index)
     values = np.full((len(rows), len(view.features)), np.nan)
     chains: list[_Chain] = []
     for positions in sorted(groups, key=lambda one: (sum(one), one)):

@@ -44,6 +44,20 @@ def test_an_expression_of_a_source_that_the_engine_refuses_is_named_by_its_path(
     assert "scalar functions" in only.description
 
 
+def test_a_mapping_of_a_view_that_the_engine_refuses_is_named_by_its_stream() -> None:
+    project = flights()
+    view = next(view for view in project.views if view.name == "weather")
+    for name in (view.stream, project.models[0].spine.stream):
+        view.sources.add(stream=name)
+    view.sources[0].columns["origin"] = "SPLIT_PART(origin, '-', 1)"
+    view.sources[1].filter = "RANDOM() > 0.5"
+    view.stream = ""
+    assert {one for one in fields(project) if one.startswith("views.weather")} == {
+        "views.weather.sources.weather_observed.columns.origin",
+        "views.weather.sources.flight_scheduled.filter",
+    }
+
+
 def test_a_view_that_is_too_large_for_the_engine_is_refused() -> None:
     project = flights()
     view = project.views[0]

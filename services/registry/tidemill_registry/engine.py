@@ -46,6 +46,12 @@ def _source(stream: pb.Stream) -> Iterator[Violation]:
 
 def _view(project: pb.Project, view: pb.FeatureView) -> Iterator[Violation]:
     path = f"views.{view.name}"
+    mapping = [
+        violation for source in view.sources for violation in _mapping(project, path, source)
+    ]
+    if mapping:
+        yield from mapping
+        return
     try:
         definition = feature_views.view_definition(project, view)
     except Misconfigured as error:
@@ -53,6 +59,15 @@ def _view(project: pb.Project, view: pb.FeatureView) -> Iterator[Violation]:
         return
     for violation in validate(definition):
         yield Violation(f"{path}.{violation.field}", violation.description)
+
+
+def _mapping(project: pb.Project, path: str, source: pb.ViewSource) -> Iterator[Violation]:
+    types = feature_views.field_types(feature_views.stream_of(project, source.stream))
+    where = f"{path}.sources.{source.stream}"
+    for name, text in source.columns.items():
+        if text not in types:
+            yield from _sql(f"{where}.columns.{name}", text, types, None)
+    yield from _sql(f"{where}.filter", source.filter, types, FieldType.BOOL)
 
 
 def _model(project: pb.Project, model: pb.Model) -> Iterator[Violation]:

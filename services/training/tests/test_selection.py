@@ -123,3 +123,31 @@ def test_a_wrong_field_stands_in_what_is_computed_from_it_too() -> None:
     assert selection.longest_window(project, model, "arrived", "hour") == 0
     view.filter = "hours > 1"
     assert selection.longest_window(project, model, "arrived", "minutes") == 7 * DAY
+
+
+def test_a_field_of_one_of_several_streams_stands_where_its_source_maps_it() -> None:
+    project = a_project()
+    view = project.views[0]
+    view.stream = ""
+    view.sources.add(stream="arrived", columns={"carrier": "airline"}, filter="gate IS NOT NULL")
+    view.sources.add(
+        stream="weather", columns={"delay": "wait / 60", "taxi": "0", "carrier": "who"}
+    )
+    model = project.models[0]
+    assert selection.streams_of(project, model) == {"scheduled", "arrived", "weather"}
+    windows = {
+        name: selection.longest_window(project, model, *name.split("."))
+        for name in (
+            *("weather.wait", "weather.who", "weather.delay"),
+            *("arrived.taxi", "arrived.airline", "arrived.gate", "arrived.wait"),
+        )
+    }
+    assert windows == {
+        "weather.wait": 7 * DAY,
+        "weather.who": 7 * DAY,
+        "weather.delay": 0,  # its own `delay` is not read
+        "arrived.taxi": HOUR,
+        "arrived.airline": 7 * DAY,
+        "arrived.gate": 7 * DAY,
+        "arrived.wait": 0,
+    }

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tidemill.project.view_sources import columns_reading, view_streams
 from tidemill_training.signals import AlertState, Kind
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def bad_end(alert: Alert) -> int:
 def streams_of(project: project_pb2.Project, model: project_pb2.Model) -> frozenset[str]:
     """Name every stream that a model's rows depend on."""
     used = views_of(project, model)
-    streams = {view.stream for view in project.views if view.name in used}
+    views = (view for view in project.views if view.name in used)
+    streams = {stream for view in views for stream in view_streams(view)}
     return frozenset({model.spine.stream, model.label.stream, *streams})
 
 
@@ -100,10 +102,13 @@ def longest_window(
     used = views_of(project, model)
     longest = 0
     for view in project.views:
-        if view.name not in used or view.stream != stream:
+        if view.name not in used or stream not in view_streams(view):
             continue
-        names = {field, *(each.name for each in view.columns if _reads(each.expression, field))}
-        shared = bool(field) and (field in view.entity or _reads_any(view.filter, names))
+        names = columns_reading(view, stream, field)
+        names |= {each.name for each in view.columns if _reads_any(each.expression, names)}
+        filtered = any(_reads(s.filter, field) for s in view.sources if s.stream == stream)
+        keyed = not names.isdisjoint(view.entity) or _reads_any(view.filter, names)
+        shared = bool(field) and (filtered or keyed)
         for aggregation in view.aggregations:
             reads = not field or shared or aggregation.field in names
             if reads or _reads_any(aggregation.filter, names):

@@ -284,13 +284,23 @@ class Column(_Made):
 
 
 @dataclass(frozen=True)
-class FeatureView(_Named):
-    """Windowed features of one entity."""
+class ViewSource(_Made):
+    """One of the streams of a view; `columns`: a field or an SQL expression for each column."""
 
     stream: str | Stream
-    entity: Sequence[str]
-    aggregations: Sequence[Aggregation]
+    columns: Mapping[str, str] | None = None
+    filter: str | None = None
+
+
+@dataclass(frozen=True)
+class FeatureView(_Named):
+    """Windowed features of one entity, of one `stream` or of several `sources`."""
+
+    stream: str | Stream | None = None
+    entity: Sequence[str] = ()
+    aggregations: Sequence[Aggregation] = ()
     filter: str | None = None
     ttl: Span | None = None
     description: str | None = None
     columns: Mapping[str, Column] | None = None
+    sources: Sequence[ViewSource] | None = None

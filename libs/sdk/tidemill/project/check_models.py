@@ -12,6 +12,7 @@ from tidemill.project.inputs import model_inputs
 from tidemill.project.naming import SEPARATOR, feature_names
 from tidemill.project.problems import did_you_mean
 from tidemill.project.rules import Context, check_name, columns_of, in_range, positive
+from tidemill.project.view_sources import view_fields
 
 KEY_TYPES: Final = frozenset({pb.FIELD_TYPE_STRING, pb.FIELD_TYPE_INT64, pb.FIELD_TYPE_BOOL})
 SIGNALS: Final = {
@@ -164,8 +165,7 @@ def _feature(context: Context, path: str, ref: pb.FeatureRef, spine: pb.Stream |
 def _entity(
     context: Context, path: str, ref: pb.FeatureRef, view: pb.FeatureView, spine: pb.Stream
 ) -> None:
-    source = context.streams.get(view.stream)
-    types = columns_of(source) if source is not None else {}
+    types = {field.name: field.type for field in view_fields(view, context.streams.values())}
     for key in view.entity:
         name = ref.entity.get(key, key)
         where = f"{path}.entity.{key}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import expressions
 from tidemill.project.check_aggregations import check_aggregation, check_operands
+from tidemill.project.check_view_sources import check_sources
 from tidemill.project.naming import PAIRS, SEPARATOR, feature_names, longest_window_us
 from tidemill.project.normalise import default_hop
 from tidemill.project.rules import Context, check_name, columns_of, positive, type_name
@@ -19,10 +20,13 @@ MAX_FEATURES: Final = 512
 
 
 def check_view(context: Context, view: pb.FeatureView) -> None:
-    """Check one view against its stream."""
+    """Check one view against its stream, or its sources."""
     report, path = context.report, f"views.{view.name}"
     check_name(report, path, view.name)
-    stream = context.stream(f"{path}.stream", view.stream)
+    if view.sources:
+        stream = check_sources(context, view)
+    else:
+        stream = context.stream(f"{path}.stream", view.stream)
     if not view.entity:
         report.add(f"{path}.entity", "a view needs an entity", "entity: [<field>]")
     if not view.aggregations:

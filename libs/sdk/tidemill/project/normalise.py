@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import durations, sources
 from tidemill.project.naming import PAIRS, feature_names, longest_window_us, prefix_of
+from tidemill.project.view_sources import view_streams
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -96,6 +97,7 @@ def _view(view: pb.FeatureView) -> None:
             own = aggregation.function not in PAIRS
             if own and length and not window.hop.ToMicroseconds():
                 window.hop.FromMicroseconds(default_hop(length) or 0)
+    view.sources.sort(key=lambda source: source.stream)
     for column in view.columns:
         if column.type in DEFAULT_RESOLUTION:
             _fill(column, "resolution", DEFAULT_RESOLUTION[column.type])
@@ -105,7 +107,7 @@ def _view(view: pb.FeatureView) -> None:
 
 def _stream(stream: pb.Stream, project: pb.Project) -> None:
     if not stream.HasField("lateness"):
-        windows = [longest_window_us(v) for v in project.views if v.stream == stream.name]
+        windows = [longest_window_us(v) for v in project.views if stream.name in view_streams(v)]
         stream.lateness.FromMicroseconds(max(windows, default=0) or DEFAULT_LATENESS_US)
     _span(stream.dedupe, DEFAULT_DEDUPE_US)
     _span(stream.retention, DEFAULT_RETENTION_US)
@@ -194,7 +196,7 @@ def _monitors(monitors: pb.Monitors, model: pb.Model, project: pb.Project) -> No
 def _watched(model: pb.Model, project: pb.Project) -> Iterator[str]:
     """Yield the numeric fields of every stream that the model uses."""
     views = {item.feature.view for item in model.inputs}
-    used = {view.stream for view in project.views if view.name in views}
+    used = {name for v in project.views if v.name in views for name in view_streams(v)}
     used |= {model.spine.stream, model.label.stream}
     for stream in sorted(project.streams, key=lambda stream: stream.name):
         for field in stream.fields:

@@ -279,8 +279,25 @@ class Window(_message.Message):
     hop: _duration_pb2.Duration
     def __init__(self, length: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class ViewSource(_message.Message):
+    __slots__ = ("stream", "columns", "filter")
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    columns: _containers.ScalarMap[str, str]
+    filter: str
+    def __init__(self, stream: _Optional[str] = ..., columns: _Optional[_Mapping[str, str]] = ..., filter: _Optional[str] = ...) -> None: ...
+
 class FeatureView(_message.Message):
-    __slots__ = ("name", "stream", "entity", "aggregations", "filter", "ttl", "description", "columns")
+    __slots__ = ("name", "stream", "entity", "aggregations", "filter", "ttl", "description", "columns", "sources")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     ENTITY_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +306,7 @@ class FeatureView(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
     name: str
     stream: str
     entity: _containers.RepeatedScalarFieldContainer[str]
@@ -297,7 +315,8 @@ class FeatureView(_message.Message):
     ttl: _duration_pb2.Duration
     description: str
     columns: _containers.RepeatedCompositeFieldContainer[Column]
-    def __init__(self, name: _Optional[str] = ..., stream: _Optional[str] = ..., entity: _Optional[_Iterable[str]] = ..., aggregations: _Optional[_Iterable[_Union[Aggregation, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., description: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+    sources: _containers.RepeatedCompositeFieldContainer[ViewSource]
+    def __init__(self, name: _Optional[str] = ..., stream: _Optional[str] = ..., entity: _Optional[_Iterable[str]] = ..., aggregations: _Optional[_Iterable[_Union[Aggregation, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., description: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., sources: _Optional[_Iterable[_Union[ViewSource, _Mapping]]] = ...) -> None: ...
 
 class OnDemandFeature(_message.Message):
     __slots__ = ("name", "expression", "type", "description")
