@@ -57,6 +57,8 @@ GaugeName = Literal[
     "tidemill_outbox_lag_seconds",
     "tidemill_feature_log_position_records",
     "tidemill_feature_state_rows",
+    "tidemill_feature_state_bytes",
+    "tidemill_feature_state_limit_bytes",
     "tidemill_audited_vectors_rows",
     "tidemill_audit_mismatches_rows",
     "tidemill_inflight_requests",
@@ -217,6 +219,8 @@ CATALOGUE: Final = (
         "topic partition",
     ),
     _m("tidemill_feature_state_rows", "row", "rows of feature state in memory", "view"),
+    _m("tidemill_feature_state_bytes", "byte", "feature state in a worker's memory"),
+    _m("tidemill_feature_state_limit_bytes", "byte", "feature state at which partitions wait"),
     _m("tidemill_audited_vectors_rows", "row", "vectors the last audit recomputed", "model"),
     _m(
         "tidemill_audit_mismatches_rows",
