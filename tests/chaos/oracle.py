@@ -79,21 +79,30 @@ def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> 
 
 
 def _rows(value: bytes | None, schema: pa.Schema) -> list[dict[str, Any]] | None:
-    """Return the rows of a record, times as integers; None if it is no batch of the stream."""
+    """Return the rows of a record, times as integers; None if it is no batch of the stream.
+
+    Columns go by their names: what is not there is missing, which a required one may not be.
+    """
     try:
         with pa.ipc.open_stream(value or b"") as stream:
             batches = list(stream)
     except (pa.ArrowException, OSError, ValueError):
         return None
-    if len(batches) != 1 or not batches[0].schema.equals(schema):
+    if len(batches) != 1:
         return None
     batch = batches[0]
+    types = {field.name: field.type for field in batch.schema}
+    for field in schema:
+        if field.name not in types and not field.nullable:
+            return None
+        if types.get(field.name, field.type) != field.type:
+            return None
     times = [i for i, one in enumerate(batch.schema) if pa.types.is_timestamp(one.type)]
     for index in times:
         name = batch.schema.field(index).name
         batch = batch.set_column(index, name, batch.column(index).cast(pa.int64()))
-    rows: list[dict[str, Any]] = batch.to_pylist()
-    return rows
+    missing = dict.fromkeys(schema.names)
+    return [missing | row for row in batch.to_pylist()]
 
 
 def values_at(expected: Expected, entity: str, at_us: int) -> dict[str, tuple[Values, ...]]:
