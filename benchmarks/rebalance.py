@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks.features_drain import PROJECT, RECORD, record
 from benchmarks.harness import write
@@ -44,7 +46,7 @@ from tidemill_tiles.codec import decode_header
 PARTITIONS = 4
 RECORDS_A_SECOND = 40
 STEADY_S = 6.0
-READY_S = 60.0
+READY_S = 120.0
 LOOK_S = 0.05
 
 
@@ -69,12 +71,12 @@ class Watched:
         moves = self.moved[partition]
         return moves[-1][1] if moves else 0
 
-    def pauses(self, since: float) -> dict[str, float]:
-        """Return the longest pause and staleness of any partition since a moment."""
+    def pauses(self, since: float, until: float = math.inf) -> dict[str, float]:
+        """Return the longest pause and staleness of any partition between two moments."""
         pause, stale = 0.0, 0.0
         for partition, moves in self.moved.items():
             before = [move for move in moves if move[0] < since][-1:]
-            seen = [*before, *(move for move in moves if move[0] >= since)]
+            seen = [*before, *(move for move in moves if since <= move[0] <= until)]
             for (at, done), (now, _) in pairwise(seen):
                 pause = max(pause, now - at)
                 stale = max(stale, now - self.acked.get((partition, done), now))
@@ -84,11 +86,12 @@ class Watched:
 class Workers:
     """The worker processes, by name."""
 
-    def __init__(self, kafka: str, registry: str, folder: Path) -> None:
+    def __init__(self, kafka: str, registry: str, folder: Path, **settings: str) -> None:
         self._environment = os.environ | {
             "TIDEMILL_KAFKA": kafka,
             "TIDEMILL_REGISTRY": registry,
             "TIDEMILL_LISTEN": "127.0.0.1:0",
+            **settings,
         }
         self._folder = folder
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -117,6 +120,10 @@ class Workers:
         """Return how many partitions a worker has opened so far."""
         return (self._folder / f"{name}.log").read_text().count("partition.opened")
 
+    def resident_bytes(self, name: str) -> int:
+        """Return the memory that a worker has now."""
+        return int(psutil.Process(self._running[name].pid).memory_info().rss)
+
     async def close(self) -> None:
         """End all of them."""
         for name in list(self._running):
@@ -135,9 +142,8 @@ async def load(producer: Producer, spec: StreamSpec, watched: Watched) -> None:
         await asyncio.sleep(max(0.0, began + number / RECORDS_A_SECOND - time.monotonic()))
 
 
-async def until(condition: object, what: str) -> None:
+async def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that another process does."""
-    assert callable(condition)
     end = time.monotonic() + READY_S
     while not condition():
         if time.monotonic() > end:
@@ -145,11 +151,11 @@ async def until(condition: object, what: str) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def caught_up(watched: Watched) -> None:
-    """Wait until every partition is within a second of the load, and a little longer."""
+async def caught_up(watched: Watched, partitions: Sequence[int] = range(PARTITIONS)) -> None:
+    """Wait until every partition is within a second of the load."""
 
     def near() -> bool:
-        newest = {p: max(o for q, o in watched.acked if q == p) for p in range(PARTITIONS)}
+        newest = {p: max(o for q, o in watched.acked if q == p) for p in partitions}
         return all(watched.position(p) >= newest[p] - RECORDS_A_SECOND // 4 for p in newest)
 
     await asyncio.sleep(LOOK_S)

@@ -51,6 +51,7 @@ CounterName = Literal[
 ]
 GaugeName = Literal[
     "tidemill_bridge_stopped",
+    "tidemill_partition_stopped",
     "tidemill_consumer_lag_records",
     "tidemill_consumer_lag_seconds",
     "tidemill_producer_waiting_records",
@@ -200,6 +201,12 @@ CATALOGUE: Final = (
     ),
     _m("tidemill_labels_total", "row", "spine rows whose label became known", "model"),
     _m("tidemill_alerts_total", "alert", "changes of alert state", "model state"),
+    _m(
+        "tidemill_partition_stopped",
+        "partition",
+        "1 while records wait behind too many bad ones",
+        "stream partition",
+    ),
     _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
     _m(
         "tidemill_consumer_lag_records", "record", "records between position and end", "topic group"

@@ -26,6 +26,7 @@ from tidemill_features.ledger import LogLedger
 from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
+from tidemill_features.stopping import BadRun
 from tidemill_tiles.codec import Kind, decode_header
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Partition:
         self._admin = admin
         self._settings = settings
         self._capacity = capacity
+        self._bad = BadRun()
         self._next = state.position
         self._pace = OffsetPace()
         self._waiting: deque[Record] = deque()
@@ -79,6 +81,10 @@ class Partition:
         }
         self._snapshots: set[str] = set()
         self._meters = _Meters(state.work.name)
+        self._stopped = metrics.gauge(
+            "tidemill_partition_stopped", stream=state.work.name, partition=str(state.partition)
+        )
+        self._stopped.set(0)
 
     @property
     def tp(self) -> TopicPartition:
@@ -121,6 +127,10 @@ class Partition:
                 self._pace.hurry()
                 await self._flush(self._take())
 
+    def leave(self) -> None:
+        """Say that it is another's to tell whether the partition stands."""
+        self._stopped.set(0)
+
     async def run(self) -> None:
         """Flush whenever something waits and has room, and when nothing did for a while."""
         while True:
@@ -131,19 +141,23 @@ class Partition:
                     await self._flush(self._take())
 
     async def _due(self) -> None:
-        """Wait for a record that there is room for, at most the idle time."""
-        if self._capacity.is_full():
+        """Wait for a record that may be taken, at most the idle time."""
+        if self._holds_still():
             await asyncio.sleep(self._settings.idle_seconds)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.idle_seconds):
                 await self._wake.wait()
 
+    def _holds_still(self) -> bool:
+        """Say whether records wait: for room, or for a person who looks at what is no record."""
+        return self._bad.is_too_long or self._capacity.is_full()
+
     def _take(self) -> list[Record]:
-        """Take the whole records that make up one flush; none while there is no room for state."""
+        """Take the whole records that make up one flush; none while the partition holds still."""
         taken: list[Record] = []
         size = 0
-        if self._capacity.is_full():
+        if self._holds_still():
             return taken
         while self._waiting and len(taken) < FLUSH_RECORDS and size < self._settings.flush_bytes:
             taken.append(self._waiting.popleft())
@@ -161,8 +175,17 @@ class Partition:
             flush = await self._decided(records)
             tx = await self._write(flush)
             await self._wrote(flush, tx)
+        self._judge(flush, records)
         oldest = records[0] if records else self._waiting[0] if self._waiting else None
         self._meters.flushed(flush, oldest, time.perf_counter() - began, read=bool(records))
+
+    def _judge(self, flush: Flush, records: list[Record]) -> None:
+        """Stop here if the topic gives nothing but records that are none."""
+        self._bad.note(records, flush.dead)
+        if records and self._bad.is_too_long:
+            self._stopped.set(1)
+            facts = {"topic": self.tp.topic, "partition": self.tp.partition}
+            logger.error("partition.stopped", extra={**facts, "position": flush.position})
 
     async def _decided(self, records: list[Record]) -> Flush:
         """Compute a flush; a large one in a thread, its kernels hold no lock."""
