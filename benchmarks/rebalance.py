@@ -44,7 +44,7 @@ from tidemill_local.library import LocalStack
 from tidemill_tiles.codec import decode_header
 
 PARTITIONS = 4
-RECORDS_A_SECOND = 40
+RECORDS_A_SECOND = 20
 STEADY_S = 6.0
 READY_S = 120.0
 LOOK_S = 0.05
@@ -107,6 +107,8 @@ class Workers:
     async def stop(self, name: str) -> float:
         """End a worker as an orchestrator does; return the seconds it took."""
         began = time.monotonic()
+        if self._running[name].returncode is not None:
+            raise SystemExit(f"worker {name} ended by itself: the machine is too busy to measure")
         self._running[name].terminate()
         await self._running.pop(name).wait()
         return time.monotonic() - began

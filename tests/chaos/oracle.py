@@ -25,6 +25,7 @@ Values = tuple[float, float, float | None]
 class Applied:
     """An event that counts."""
 
+    id: str
     time_us: int
     user: str
     shop: str | None
@@ -74,7 +75,9 @@ def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> 
                 expected.duplicates += 1
             else:
                 cents = round((amount or 0.0) * 100)
-                expected.applied.append(Applied(time_us, row["user"], row["shop"], cents))
+                expected.applied.append(
+                    Applied(row["_id"], time_us, row["user"], row["shop"], cents)
+                )
                 expected.newest_us = max(expected.newest_us, row["_available"])
 
 
@@ -91,11 +94,11 @@ def _rows(value: bytes | None, schema: pa.Schema) -> list[dict[str, Any]] | None
     if len(batches) != 1:
         return None
     batch = batches[0]
-    types = {field.name: field.type for field in batch.schema}
-    for field in schema:
-        if field.name not in types and not field.nullable:
+    types = {column.name: column.type for column in batch.schema}
+    for column in schema:
+        if column.name not in types and not column.nullable:
             return None
-        if types.get(field.name, field.type) != field.type:
+        if types.get(column.name, column.type) != column.type:
             return None
     times = [i for i, one in enumerate(batch.schema) if pa.types.is_timestamp(one.type)]
     for index in times:

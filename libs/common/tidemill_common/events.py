@@ -185,8 +185,8 @@ def _field(buffer: bytes, table: int, slot: int) -> int | None:
 def _aligned(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return the columns of `schema`, by name: a stream's columns may be added and taken away.
 
-    What a writer of an older schema did not know is missing, what one of a newer schema adds is left
-    out. Invalid if a column has another type, or is missing and required.
+    What a writer of an older schema did not know is missing, what one of a newer schema adds is
+    left out. Invalid if a column has another type, or is missing and required.
     """
     names = batch.schema.names
     if len(set(names)) < len(names):
