@@ -70,11 +70,17 @@ class Drained:
     cpu_seconds: float
 
 
-def record(schema: pa.Schema, rng: np.random.Generator, first: int, now_us: int) -> bytes:
+def record(
+    schema: pa.Schema,
+    rng: np.random.Generator,
+    first: int,
+    now_us: int,
+    spacing_us: int = SPACING_US,
+) -> bytes:
     """Return one record of 500 events."""
     number = np.arange(first, first + RECORD)
     account = rng.integers(0, ACCOUNTS, RECORD)
-    time_us = pa.array(now_us + number * SPACING_US).cast(events.TIMESTAMP)
+    time_us = pa.array(now_us + number * spacing_us).cast(events.TIMESTAMP)
     columns = [
         pa.array([f"t{one}" for one in number.tolist()]),
         pa.array(["bench"] * RECORD),

@@ -1,7 +1,8 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
-C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks. (C7, the audit chain,
-belongs to the registry.) An empty list is the only good answer.
+C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks; where a scenario asks
+for them C9 counted, C10 stopped, C11 slow, C12 replayed. (C7, the audit chain, belongs to the
+registry.) An empty list is the only good answer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ LAG_S: Final = 1.0
 STEADY_S: Final = 2.0
 """For so long the lag must stay below LAG_S: the first moment after a fault proves nothing."""
 
+STOPPED: Final = b'"partition.stopped"'
+GROWTH: Final = 1.2
+
 View = Mapping[str, tuple[Values, ...]]
 
 
@@ -31,6 +35,31 @@ class Finding:
     checker: str
     count: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """A process that was slow for a while, on the monotonic clock."""
+
+    name: str
+    began_s: float
+    ended_s: float
+    resident_before: int
+    resident_peak: int
+    rebalances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of putting dead letters back.
+
+    So many calls were cut off, so many letters refused, so many put back by a call after the last.
+    """
+
+    ids: tuple[str, ...]
+    cut_off: int
+    refused: int
+    second: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +203,62 @@ def recovered_after(one: Recovery, samples: Sequence[Sample]) -> float | None:
         if steady is not None and sample.taken_s - steady >= STEADY_S:
             break
     return None if steady is None else steady - one.ended_s
+
+
+def counted(expected: Expected, told: Mapping[str, float]) -> list[Finding]:
+    """C9: what workers that lived through all of it have counted is what there was."""
+    wanted = {
+        "tidemill_events_applied_total": len(expected.applied),
+        "tidemill_duplicates_total": expected.duplicates,
+        "tidemill_events_late_total": len(expected.late),
+        "tidemill_dead_letters_total": len(expected.dead),
+    }
+    wrong = {
+        f"{name} is {told.get(name, 0.0):.0f}, not {count}"
+        for name, count in wanted.items()
+        if told.get(name, 0.0) != count
+    }
+    return _finding("C9 counted", "counters", wrong)
+
+
+def stopped(texts: Mapping[str, bytes], *, wanted: bool) -> list[Finding]:
+    """C10: a partition stops in a burst of garbage, and never else."""
+    seen = [name for name, text in texts.items() if STOPPED in text]
+    if wanted:
+        return [] if seen else _finding("C10 stopped", "no partition stopped in", ["the burst"])
+    return _finding("C10 stopped", "partitions stopped for", seen)
+
+
+def slow(slowed: Sequence[Slowed], publisher: Sequence[Sample], limit_s: float) -> list[Finding]:
+    """C11: a slow worker takes no more memory, stays in the group, and holds no publisher up."""
+    wrong = []
+    for one in slowed:
+        if one.resident_peak > GROWTH * one.resident_before:
+            wrong.append(f"{one.name}: {one.resident_before} bytes, then {one.resident_peak}")
+        if one.rebalances:
+            wrong.append(f"{one.name}: {one.rebalances} assignments meanwhile")
+        held_up = [
+            sample
+            for sample in publisher
+            if one.began_s <= sample.taken_s <= one.ended_s
+            and (sample.applied_s is None or sample.applied_s - sample.taken_s > limit_s)
+        ]
+        if held_up:
+            wrong.append(f"{one.name}: {len(held_up)} batches took more than {limit_s:.1f} s")
+    return _finding("C11 slow", "a slow worker", wrong)
+
+
+def replayed(expected: Expected, replays: Sequence[Replayed]) -> list[Finding]:
+    """C12: every dead letter that was put back counts once, however often the tool died."""
+    applied = Counter(one.id for one in expected.applied)
+    wrong = []
+    for one in replays:
+        wrong += [f"{each} counts {applied[each]} times" for each in one.ids if applied[each] != 1]
+        if one.refused or one.second:
+            wrong.append(f"{one.refused} refused, {one.second} in a second run")
+        if not one.cut_off:
+            wrong.append("no replay was cut off")
+    return _finding("C12 replayed", "dead letters", wrong)
 
 
 def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.checkers import Letter, View
+from tests.chaos.operating import ORIGIN
 from tests.chaos.oracle import Expected, Values, decide, values_at
+from tests.chaos.plans import WORKERS
 from tests.chaos.stage import ROLES
 from tests.chaos.traffic import COLD, HOT, SHOPS, WINDOWS
 from tidemill_common import events, topics
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from tests.chaos.run import Running
 
 ASKED_AT_ONCE: Final = 1_000
+METRICS_S: Final = 10.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ENTITIES: Final = {
     "user": [f"u{number}" for number in range(HOT + COLD)],
@@ -37,6 +42,7 @@ class Evidence:
     late: Sequence[Letter]
     dead: Sequence[Letter]
     texts: Mapping[str, bytes]
+    told: Mapping[str, float]
 
 
 async def collect(running: Running) -> Evidence:
@@ -51,7 +57,11 @@ async def collect(running: Running) -> Evidence:
         late = await _all(
             running, admin, TopicPartition(topics.late(running.spec.topic.name).name, 0)
         )
-    letters = await dead_letters.read(broker, running.spec.topic.name, limit=10_000_000)
+    letters = [
+        one
+        for one in await dead_letters.read(broker, running.spec.topic.name, limit=10_000_000)
+        if one.stage != ORIGIN.stage
+    ]
     told = [dead_letters.from_record(record) for record in late]
     texts = await asyncio.to_thread(_logs, running)
     for name, some in (("late", told), ("dead letters", letters)):
@@ -64,7 +74,23 @@ async def collect(running: Running) -> Evidence:
         [as_letter(one) for one in told],
         [as_letter(one) for one in letters],
         texts,
+        await asyncio.to_thread(_told, running),
     )
+
+
+def _told(running: Running) -> dict[str, float]:
+    """Return the counters of both workers, summed over everything but their names."""
+    told: Counter[str] = Counter()
+    for role in WORKERS:
+        host, port = running.cast.address(f"{role}-metrics").split(":")
+        connection = HTTPConnection(host, int(port), timeout=METRICS_S)
+        connection.request("GET", "/metrics")
+        for line in connection.getresponse().read().decode().splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                told[name.partition("{")[0]] += float(value)
+        connection.close()
+    return dict(told)
 
 
 async def _all(running: Running, admin: Admin, tp: TopicPartition) -> list[Record]:

@@ -25,6 +25,7 @@ Values = tuple[float, float, float | None]
 class Applied:
     """An event that counts."""
 
+    id: str
     time_us: int
     user: str
     shop: str | None
@@ -74,26 +75,37 @@ def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> 
                 expected.duplicates += 1
             else:
                 cents = round((amount or 0.0) * 100)
-                expected.applied.append(Applied(time_us, row["user"], row["shop"], cents))
+                expected.applied.append(
+                    Applied(row["_id"], time_us, row["user"], row["shop"], cents)
+                )
                 expected.newest_us = max(expected.newest_us, row["_available"])
 
 
 def _rows(value: bytes | None, schema: pa.Schema) -> list[dict[str, Any]] | None:
-    """Return the rows of a record, times as integers; None if it is no batch of the stream."""
+    """Return the rows of a record, times as integers; None if it is no batch of the stream.
+
+    Columns go by their names: what is not there is missing, which a required one may not be.
+    """
     try:
         with pa.ipc.open_stream(value or b"") as stream:
             batches = list(stream)
     except (pa.ArrowException, OSError, ValueError):
         return None
-    if len(batches) != 1 or not batches[0].schema.equals(schema):
+    if len(batches) != 1:
         return None
     batch = batches[0]
+    types = {column.name: column.type for column in batch.schema}
+    for column in schema:
+        if column.name not in types and not column.nullable:
+            return None
+        if types.get(column.name, column.type) != column.type:
+            return None
     times = [i for i, one in enumerate(batch.schema) if pa.types.is_timestamp(one.type)]
     for index in times:
         name = batch.schema.field(index).name
         batch = batch.set_column(index, name, batch.column(index).cast(pa.int64()))
-    rows: list[dict[str, Any]] = batch.to_pylist()
-    return rows
+    missing = dict.fromkeys(schema.names)
+    return [missing | row for row in batch.to_pylist()]
 
 
 def values_at(expected: Expected, entity: str, at_us: int) -> dict[str, tuple[Values, ...]]:

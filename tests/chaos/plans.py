@@ -29,6 +29,10 @@ class Do(Enum):
     REPUBLISH = "republish"  # the newest records once more
     POISON = "poison"  # nothing but garbage for `for_s`, beside the load
     REFUSE = "refuse"  # the broker takes no record of the feature logs and of late rows
+    BURST = "burst"  # so much garbage for `for_s` that partitions stop
+    SLOW = "slow"  # a tenth of its time for `for_s`
+    APPLY = "apply"  # the stream gets a field more
+    REPLAY = "replay"  # dead letters are put back, the target killed twice meanwhile
 
 
 RECOVERY_S: Final = {
@@ -66,6 +70,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Skew:
+    """The wall clock of a service: seconds ahead at its start, and more of them in each second."""
+
+    role: str
+    ahead_s: float
+    drift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A load and the faults that strike while it runs."""
 
@@ -76,6 +89,13 @@ class Scenario:
     faults: tuple[Fault, ...]
     edges: frozenset[str] = frozenset()
     settle_s: float = 5.0
+    clocks: tuple[Skew, ...] = ()
+    counted: bool = False
+    """No worker ends, so that their counters tell of every row."""
+    stops: bool = False
+    """Partitions must stop, until workers are started again."""
+    ahead: bool = False
+    """Writers of a newer schema write beside those of the present one."""
 
 
 def smoke(seed: int = SEED) -> Scenario:
@@ -105,6 +125,10 @@ def full(seed: int = SEED) -> tuple[Scenario, ...]:
         _storm(dice),
         _stopped(dice),
         _mixed(dice),
+        _clocks_skewed(dice),
+        _worker_slow(dice),
+        _poison_burst(dice),
+        _schema_changed(dice),
     )
 
 
@@ -192,6 +216,47 @@ def _mixed(dice: random.Random) -> Scenario:
     faults += [Fault(20.0, Do.POISON, "", 3.0), Fault(30.0, Do.REPUBLISH)]
     faults += [Fault(40.0, Do.REFUSE)]
     return Scenario("mixed", "P3 P7 P8 P10", 75.0, 600, tuple(sorted(faults, key=_at)))
+
+
+def _clocks_skewed(dice: random.Random) -> Scenario:
+    hour = 3_600.0
+    offsets = [hour, -hour, dice.choice([hour, -hour])]
+    dice.shuffle(offsets)
+    clocks = (
+        Skew("ingestion", offsets[0]),
+        Skew(WORKERS[0], offsets[1], drift=dice.choice([-5.0, 5.0])),
+        Skew(WORKERS[1], offsets[2]),
+        Skew("server", 0.0, drift=5.0),
+    )
+    faults = (
+        Fault(6.0, Do.NETWORK, "publisher", 2.0, Mode.DROPPED_REPLIES),
+        Fault(12.0 + dice.random(), Do.REPUBLISH),
+        Fault(16.0, Do.KILL, "ingestion"),
+    )
+    edges = frozenset({"publisher"})
+    return Scenario("clocks-skewed", "P7 P9", 30.0, 500, faults, edges, clocks=clocks, counted=True)
+
+
+def _worker_slow(dice: random.Random) -> Scenario:
+    faults = (
+        Fault(4.0, Do.SLOW, dice.choice(WORKERS), 25.0),
+        Fault(12.0 + dice.random(), Do.REPUBLISH),
+    )
+    return Scenario("worker-slow", "P7 P15", 46.0, 800, faults, counted=True)
+
+
+def _poison_burst(dice: random.Random) -> Scenario:
+    burst = Fault(4.0 + dice.random(), Do.BURST, "", 6.0)
+    restarts = [Fault(at, Do.STOP, one) for at, one in zip((16.0, 22.0), WORKERS, strict=True)]
+    return Scenario("poison-burst", "P10", 40.0, 300, (burst, *restarts), stops=True)
+
+
+def _schema_changed(dice: random.Random) -> Scenario:
+    faults = (
+        Fault(5.0 + dice.random(), Do.APPLY),
+        Fault(20.0, Do.REPLAY, "ingestion"),
+    )
+    return Scenario("schema-changed", "P11 P12", 60.0, 300, faults, ahead=True)
 
 
 def _at(fault: Fault) -> float:

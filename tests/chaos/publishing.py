@@ -119,13 +119,19 @@ class Intruder:
     traffic: Traffic
     ledger: Ledger
     seed: int
+    ahead: StreamSpec | None = None
     began: float = field(default_factory=time.monotonic)
     garbage: int = 0
 
     async def run(self, seconds: float, every_s: float = 0.4) -> None:
-        """Now and then a record of dead rows, or one that is no record."""
+        """Now and then a record of dead rows, or one that is no record.
+
+        Also, if there is a newer schema `ahead` of the readers', a good record of that.
+        """
         dice = random.Random(self.seed)
         while time.monotonic() < self.began + seconds:
+            if self.ahead is not None:
+                self._newer(self.ahead)
             if dice.random() < 0.4:
                 self.poison(dice.randrange(PARTITIONS))
             else:
@@ -136,6 +142,12 @@ class Intruder:
         """Append garbage."""
         self.garbage += 1
         self.producer.enqueue(self.spec.topic.name, self.traffic.garbage(), partition=partition)
+
+    def _newer(self, spec: StreamSpec) -> None:
+        row = self.traffic.good(int((time.monotonic() - self.began) * SECOND_US))
+        partition = topics.partition_of(topics.key_bytes([row.user]), PARTITIONS)
+        self.ledger.note(row.id, Outcome.UNKNOWN)
+        self.producer.enqueue(self.spec.topic.name, encoded(spec, [row]), partition=partition)
 
     def _dead(self, dice: random.Random) -> None:
         elapsed = int((time.monotonic() - self.began) * SECOND_US)
@@ -156,7 +168,7 @@ class Intruder:
 
 
 def encoded(spec: StreamSpec, rows: Sequence[Row]) -> bytes:
-    """Return rows as one record of the raw topic."""
+    """Return rows as one record of the raw topic; fields that rows do not have hold a text."""
     times = pa.array([row.time_us for row in rows], pa.int64()).cast(events.TIMESTAMP)
     columns = [
         pa.array([row.id for row in rows]),
@@ -170,4 +182,5 @@ def encoded(spec: StreamSpec, rows: Sequence[Row]) -> bytes:
         pa.array([row.email for row in rows], pa.string()),
     ]
     schema = events.event_schema(spec.columns)
+    columns += [pa.array(["more"] * len(rows))] * (len(schema) - len(columns))
     return events.encode(pa.RecordBatch.from_arrays(columns, schema=schema))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.checkers import Finding, recovered_after
+from tests.chaos.checkers import Finding, Replayed, Slowed, recovered_after
 from tests.chaos.evidence import Evidence
 from tests.chaos.ledger import Ledger
 from tests.chaos.oracle import Expected
@@ -51,6 +51,8 @@ class Course:
     ledger: Ledger = field(default_factory=Ledger)
     publisher: Publisher | None = None
     struck: list[Struck] = field(default_factory=list)
+    slowed: list[Slowed] = field(default_factory=list)
+    replayed: list[Replayed] = field(default_factory=list)
     watch: Watch | None = None
     settled_s: dict[str, float | None] = field(default_factory=dict)
     evidence: Evidence | None = None

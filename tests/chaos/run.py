@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.chaos import checkers
 from tests.chaos.evidence import collect
+from tests.chaos.operating import Operator
 from tests.chaos.pace import pacing
 from tests.chaos.plans import Scenario
 from tests.chaos.proxy import proxying
@@ -18,7 +19,7 @@ from tests.chaos.publishing import Intruder, Publisher
 from tests.chaos.report import Course, Report, reported
 from tests.chaos.stage import Cast, Stage, cast
 from tests.chaos.striking import Striker, alone
-from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic
+from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic, widened
 from tests.chaos.watching import Watch, watching
 from tidemill.addresses import Addresses
 from tidemill.aio import AsyncClient
@@ -28,7 +29,7 @@ from tidemill.project import loads, normalise
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
 from tidemill_common.kafka import TopicPartition, administering, producing
-from tidemill_features.testing import one_project
+from tidemill_features.testing import OneProject, one_project
 
 READY_S: Final = 60.0
 SETTLE_S: Final = 60.0
@@ -42,6 +43,7 @@ class Running:
     cast: Cast
     spec: StreamSpec
     views: dict[str, ViewSpec]
+    servicer: OneProject
     replica: FeatureReplica
     client: AsyncClient
     watch: Watch
@@ -80,7 +82,7 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
     spec, views = stream_spec(project, stream), view_specs(project)
     async with contextlib.AsyncExitStack() as stack:
         registry, servicer = await stack.enter_async_context(one_project(project))
-        made = await cast(stage, run, registry, scenario.edges, mutant)
+        made = await cast(stage, run, registry, scenario, mutant)
         stack.push_async_callback(made.stop)
         replica = await stack.enter_async_context(replicating(stage.broker))
         await replica.adopt(servicer.project, servicer.current)
@@ -91,7 +93,7 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
         where = {"ingestion": made.address("publisher"), "features": made.address("server")}
         client = AsyncClient(Addresses(where, "the run's services"))
         stack.push_async_callback(client.close)
-        yield Running(made, spec, views, replica, client, watch)
+        yield Running(made, spec, views, servicer, replica, client, watch)
 
 
 async def _load(running: Running, course: Course) -> None:
@@ -103,10 +105,22 @@ async def _load(running: Running, course: Course) -> None:
         proxying(cast.ports["publisher"], cast.ports["ingestion"], seed) as edge,
         producing(cast.stage.broker) as producer,
     ):
-        intruder = Intruder(producer, spec, Traffic(seed + 1, base_us, "x"), ledger, seed)
+        ahead = stream_spec(widened(spec.name), spec.name) if scenario.ahead else None
+        traffic = Traffic(seed + 1, base_us, "x")
+        intruder = Intruder(producer, spec, traffic, ledger, seed, ahead)
         publisher = Publisher(running.client, spec, Traffic(seed, base_us), ledger, scenario.rate)
-        striker = Striker(cast, edge, intruder, tuple(running.views.values()), seed)
+        operator = Operator(
+            cast,
+            running.client,
+            running.servicer,
+            spec,
+            producer,
+            Traffic(seed + 2, base_us, "l"),
+            ledger,
+        )
+        striker = Striker(cast, edge, intruder, tuple(running.views.values()), operator, seed)
         course.publisher, course.struck = publisher, striker.struck
+        course.slowed, course.replayed = striker.slowed, operator.replayed
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publisher.run(scenario.seconds), name="publisher")
             tasks.create_task(intruder.run(scenario.seconds), name="intruder")
@@ -176,4 +190,8 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
         *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
+        *(checkers.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
+        *checkers.stopped(evidence.texts, wanted=course.scenario.stops),
+        *checkers.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
+        *checkers.replayed(evidence.expected, course.replayed),
     ]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.plans import SESSION_S, WORKERS
+from tests.chaos.plans import SESSION_S, WORKERS, Scenario, Skew
 from tests.chaos.proxy import FaultProxy, proxying
 from tidemill_common.kafka import Broker
 from tidemill_local.kafka import Edge
@@ -26,6 +26,7 @@ ROLES: Final = ("ingestion", *WORKERS, "server")
 MODULES: Final = {"ingestion": ("tidemill_ingestion",), "server": ("tidemill_features", "server")}
 WORKER: Final = ("tidemill_features", "worker")
 MUTANT: Final = "tests.chaos.worker"
+SKEWED: Final = "tests.chaos.skewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,23 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(stack, made, {role: ports[f"{role}-told"] for role in ROLES})
 
 
-async def cast(stage: Stage, run: str, registry: str, through: frozenset[str], mutant: str) -> Cast:
-    """Start the services of a run; `through`: those that reach the broker by their proxy."""
+async def cast(stage: Stage, run: str, registry: str, scenario: Scenario, mutant: str) -> Cast:
+    """Start the services of a run."""
     folder = stage.stack.data / run
     await asyncio.to_thread(folder.mkdir)
     names = [name for role in ROLES for name in (role, f"{role}-metrics")]
     ports = choose([*names, "http", "publisher"], folder / "ports.json")
     made = Cast(stage, run, ports)
+    skews = {one.role: one for one in scenario.clocks}
     programs = {
-        role: _program(made, role, registry, folder / role, through=role in through, mutant=mutant)
+        role: _program(
+            made,
+            role,
+            registry,
+            folder / role,
+            through=role in scenario.edges,
+            command=_command(role, mutant, skews.get(role)),
+        )
         for role in ROLES
     }
     await asyncio.to_thread(stage.stack.add, *programs.values())
@@ -107,15 +116,27 @@ async def cast(stage: Stage, run: str, registry: str, through: frozenset[str], m
     return made
 
 
+def _command(role: str, mutant: str, skew: Skew | None) -> tuple[str, ...]:
+    """Return what to run for a role, with a known mistake or with a wrong clock."""
+    module = MODULES.get(role, (MUTANT, mutant) if mutant else WORKER)
+    return module if skew is None else (SKEWED, f"{skew.ahead_s:g}", f"{skew.drift:g}", *module)
+
+
 def _program(
-    made: Cast, role: str, registry: str, folder: Path, *, through: bool, mutant: str
+    made: Cast,
+    role: str,
+    registry: str,
+    folder: Path,
+    *,
+    through: bool,
+    command: tuple[str, ...],
 ) -> Program:
+    """Say how a role is run; `through`: it reaches the broker by its proxy."""
     listen = made.address(role)
     kafka = f"{LOOPBACK}:{made.stage.edges[role]}" if through else made.stage.broker.address
-    module = MODULES.get(role, (MUTANT, mutant) if mutant else WORKER)
     return Program(
         name=made.process(role),
-        argv=(sys.executable, "-m", *module),
+        argv=(sys.executable, "-m", *command),
         folder=folder,
         environment={
             **made.stage.stack.environment,

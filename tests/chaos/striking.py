@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.checkers import Recovery
+from tests.chaos.checkers import Recovery, Slowed
+from tests.chaos.operating import Operator
 from tests.chaos.plans import SESSION_S, Do, Fault, Scenario
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder
+from tests.chaos.slowing import slow
 from tests.chaos.stage import Cast
 from tests.chaos.traffic import PARTITIONS
 from tidemill_common import topics
@@ -23,6 +25,8 @@ from tidemill_common.kafka.ranges import stretch
 STORM_S: Final = 2.0
 """How long a worker stays in a storm."""
 REPUBLISHED: Final = 40
+BURST: Final = 150
+"""Garbage in a row, more than a partition takes before it stops."""
 REFUSED_BYTES: Final = 100
 REFUSED_S: Final = 1.5
 
@@ -67,8 +71,10 @@ class Striker:
     publisher_edge: FaultProxy
     intruder: Intruder
     views: tuple[ViewSpec, ...]
+    operator: Operator
     seed: int
     struck: list[Struck] = field(default_factory=list)
+    slowed: list[Slowed] = field(default_factory=list)
 
     async def run(self, scenario: Scenario, began: float) -> None:
         """Strike each fault at its time, several at once if they overlap."""
@@ -92,6 +98,10 @@ class Striker:
             Do.REPUBLISH: self._republish,
             Do.POISON: self._poison,
             Do.REFUSE: self._refuse,
+            Do.BURST: self._burst,
+            Do.SLOW: self._slow,
+            Do.APPLY: self._apply,
+            Do.REPLAY: self._replay,
         }
         await kinds[fault.do](fault)
 
@@ -155,6 +165,24 @@ class Striker:
         while time.monotonic() < end:
             self.intruder.poison(dice.randrange(PARTITIONS))
             await asyncio.sleep(0.01)
+
+    async def _burst(self, fault: Fault) -> None:
+        """Add garbage in a row to every partition, each second."""
+        end = time.monotonic() + fault.for_s
+        while time.monotonic() < end:
+            for partition in range(PARTITIONS):
+                for _ in range(BURST):
+                    self.intruder.poison(partition)
+            await asyncio.sleep(1.0)
+
+    async def _slow(self, fault: Fault) -> None:
+        self.slowed.append(await slow(self.cast, fault.target, fault.for_s))
+
+    async def _apply(self, _: Fault) -> None:
+        self.operator.apply()
+
+    async def _replay(self, _: Fault) -> None:
+        await self.operator.replay()
 
     async def _refuse(self, _: Fault) -> None:
         """Let the broker take no feature log and no late row for a while."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from tidemill.definitions.v1 import project_pb2
+from tidemill.project import loads, normalise
+
 SECOND_US: Final = 1_000_000
 DAY_US: Final = 86_400 * SECOND_US
 LATENESS_US: Final = 120 * SECOND_US
@@ -51,6 +54,17 @@ views:
     entity: [shop]
     aggregations:{_AGGREGATIONS}
 """
+MORE: Final = "note"
+"""A field that the stream gets while it runs."""
+
+
+def widened(stream: str) -> project_pb2.Project:
+    """Return the project with a field more."""
+    email = "      email: {type: string}\n"
+    text = PROJECT.format(stream=stream).replace(email, f"{email}      {MORE}: {{type: string}}\n")
+    return normalise(loads(text).project)
+
+
 WINDOWS: Final = (
     (60 * SECOND_US, SECOND_US, "1m"),
     (3_600 * SECOND_US, 10 * SECOND_US, "1h"),
@@ -101,6 +115,10 @@ class Traffic:
         row = self._fresh(self._base_us + elapsed_us)
         amount = self._random.choice([float("nan"), float("inf"), -1e15, 1e300])
         return replace(row, amount=amount, kind=Kind.DEAD)
+
+    def good(self, elapsed_us: int) -> Row:
+        """Return a row with nothing special about it."""
+        return self._fresh(self._base_us + elapsed_us)
 
     def garbage(self) -> bytes:
         """Return the value of a record that is none: from nothing at all to a few hundred bytes."""

@@ -102,6 +102,14 @@ class Histories(RuleBasedStateMachine):
         self.world.wake_zombie(records)
 
     @rule()
+    def run_out_of_room(self) -> None:
+        self.world.full = True
+
+    @rule()
+    def get_room(self) -> None:
+        self.world.full = False
+
+    @rule()
     def read(self) -> None:
         self.world.reader.catch_up()
 
@@ -149,6 +157,9 @@ def history(world: World, dice: random.Random) -> None:
     def trouble() -> tuple[int, How]:
         return dice.randrange(TROUBLE), dice.choice(list(How))
 
+    def fill() -> None:
+        world.full = dice.random() < 0.3
+
     steps: dict[Callable[[], object], int] = {
         publish: 3,
         publish_again: 1,
@@ -161,6 +172,7 @@ def history(world: World, dice: random.Random) -> None:
         lambda: world.take_over(*trouble()): 1,
         lambda: world.wake_zombie(dice.randint(0, 3)): 1,
         world.reader.catch_up: 1,
+        fill: 1,
         world.expire_transactions: 1,
     }
     for step in dice.choices(list(steps), list(steps.values()), k=STEPS):
@@ -214,6 +226,23 @@ def test_a_flush_that_ends_at_any_step_counts_once(world: World, at: int, how: H
     world.publish_garbage(b"no record")
     world.flush(3, at, how)
     world.settle()
+    assert world.findings() == []
+
+
+def test_a_worker_without_room_decides_nothing_and_loses_nothing(world: World) -> None:
+    world.take_over()
+    world.publish([world.a_row(1, 100, 0.0)])
+    world.flush(1)
+    world.full = True
+    world.publish([world.a_row(2, 100, 0.0)])
+    for _ in range(3):
+        records = sum(map(len, world.reader.seen.values()))
+        world.flush(1)
+        assert world.reader.catch_up() == 1
+        assert sum(map(len, world.reader.seen.values())) > records  # its log is not silent
+    world.full = False
+    world.flush(0)
+    assert world.reader.catch_up() == 2
     assert world.findings() == []
 
 

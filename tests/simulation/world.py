@@ -39,6 +39,7 @@ from tidemill.errors import TidemillError
 from tidemill.project import loads, normalise
 from tidemill_common import topics
 from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, dead_letters
+from tidemill_features.capacity import Capacity
 from tidemill_features.definitions import StreamWork, Work, work_of
 from tidemill_features.opening import Opener
 from tidemill_features.partition import Partition
@@ -53,7 +54,7 @@ from tidemill_tiles.replica import Replica
 STREAM: Final = "events"
 FIRST_MS: Final = 1_600_000_000_000
 """Long ago, so that whatever uses the wall clock shows."""
-CHUNK_ROWS: Final = 3
+CHUNK_BYTES: Final = 300
 """A snapshot takes several flushes, so that it can be cut off in the middle."""
 PATIENCE_FLUSHES: Final = 20
 BROKER: Final = Broker("memory:0", "simulation")
@@ -75,6 +76,7 @@ class Worker:
     process: Process
     work: Work
     settings: Settings
+    capacity: Capacity
     task: asyncio.Task[None] | None = None
     _commands: asyncio.Queue[tuple[Command, asyncio.Future[None]]] = field(
         default_factory=asyncio.Queue
@@ -124,7 +126,7 @@ class Worker:
             opener = Opener(BROKER, admin, standby, self.work, "")
             await opener.build_ahead()
             state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
-            partition = Partition(state, producer, admin, self.settings)
+            partition = Partition(state, producer, admin, self.settings, self.capacity)
             opened.set_result(None)
             while True:
                 command, done = await self._commands.get()
@@ -145,6 +147,8 @@ class World:
         self.rows: list[Row] = []
         self._numbers = itertools.count()
         self._settings = Settings(listen="", kafka="", registry="", data=folder)
+        self.full = False
+        self._capacity = Capacity(1, lambda: int(self.full), itertools.count().__next__)
         self._workers: list[Worker] = []
         self._owner: Worker | None = None
         self._zombies: list[Worker] = []
@@ -153,7 +157,7 @@ class World:
         self._patches.setattr(f"{module}.transactions.AIOKafkaProducer", MemoryProducer)
         self._patches.setattr(f"{module}.reading.AIOKafkaConsumer", MemoryConsumer)
         options: Any = Owner.flush.__kwdefaults__
-        self._patches.setitem(options, "chunk_rows", CHUNK_ROWS)
+        self._patches.setitem(options, "chunk_bytes", CHUNK_BYTES)
 
     def close(self) -> None:
         """End everything."""
@@ -195,7 +199,9 @@ class World:
         if self._owner is not None:
             self._zombies.append(self._owner)
             self._owner = None
-        worker = Worker(Process(self.broker, trouble, how), self.work, self._settings)
+        worker = Worker(
+            Process(self.broker, trouble, how), self.work, self._settings, self._capacity
+        )
         self._workers.append(worker)
         if self._survived(worker.open()):
             worker.process.trouble = -1
@@ -258,6 +264,7 @@ class World:
 
     def settle(self) -> None:
         """Open the partition once more and decide everything there is."""
+        self.full = False
         self.take_over()
         for _ in range(PATIENCE_FLUSHES):
             if self.reader.catch_up() >= self.broker.end_of(self.raw, committed=True):

@@ -107,13 +107,42 @@ def test_the_facts_are_read_from_the_message_itself() -> None:
     assert batch_facts(bytes(body.metadata)) == (17, False)
 
 
-def test_other_columns_than_declared_are_named() -> None:
+def test_a_column_of_another_type_is_named() -> None:
     with pytest.raises(Invalid, match="delay"):
         decode(
             encode(a_batch()), event_schema([COLUMNS[0], Column("delay", "int64"), *COLUMNS[2:]])
         )
-    with pytest.raises(Invalid, match="planned is unknown"):
-        decode(encode(a_batch()), event_schema(COLUMNS[:-1]))
+
+
+def test_a_reader_of_an_older_schema_leaves_out_what_it_does_not_know() -> None:
+    older = event_schema([COLUMNS[-1], *COLUMNS[:-2]])  # also in another order
+    found = decode(encode(a_batch()), older)
+    assert found.schema.equals(older)
+    assert found.to_pylist() == a_batch().select(older.names).to_pylist()
+
+
+def test_a_reader_of_a_newer_schema_misses_what_the_writer_did_not_know() -> None:
+    newer = event_schema([*COLUMNS, Column("terminal", "string"), Column("rows", "int64")])
+    found = decode(encode(a_batch()), newer)
+    assert found.schema.equals(newer)
+    assert found.select(SCHEMA.names).equals(a_batch())
+    assert found["terminal"].null_count == found["rows"].null_count == found.num_rows
+
+
+def test_a_required_column_may_not_be_missing() -> None:
+    with pytest.raises(Invalid, match="gate is missing"):
+        decode(encode(a_batch()), event_schema([*COLUMNS, Column("gate", "string", required=True)]))
+    with pytest.raises(Invalid, match="_id is missing"):
+        decode(encode(a_batch().select(SCHEMA.names[1:])), SCHEMA)
+
+
+def test_two_columns_of_one_name_say_nothing() -> None:
+    batch = a_batch()
+    twice = pa.RecordBatch.from_arrays(
+        [*batch.columns, batch.columns[-1]], schema=SCHEMA.append(SCHEMA.field(len(SCHEMA) - 1))
+    )
+    with pytest.raises(Invalid, match="one name"):
+        decode(encode(twice), SCHEMA)
 
 
 def test_a_missing_value_of_a_required_column_is_refused() -> None:

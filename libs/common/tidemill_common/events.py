@@ -113,7 +113,7 @@ def encode(batch: pa.RecordBatch) -> bytes:
 def decode(
     value: bytes, schema: pa.Schema | None = None, limits: Limits = LIMITS
 ) -> pa.RecordBatch:
-    """Return the one batch in `value`, of exactly `schema` when one is given.
+    """Return the one batch in `value`, with the columns of `schema` when one is given.
 
     TooLarge if it breaks a limit, Invalid for anything else; no input makes it raise another
     error, and the memory it takes is bounded by the size of `value`.
@@ -123,12 +123,12 @@ def decode(
     try:
         batch = _read_one(value, limits)
         batch.validate(full=True)
+        if schema is not None and not batch.schema.equals(schema):
+            batch = _aligned(batch, schema)
     except (pa.ArrowException, ValueError, OSError, EOFError, struct.error) as error:
         if isinstance(error, Invalid):
             raise
         raise Invalid(f"not an Arrow stream of one batch: {type(error).__name__}") from error
-    if schema is not None and not batch.schema.equals(schema):
-        raise Invalid(f"columns differ from the schema: {_difference(batch.schema, schema)}")
     _refuse_missing(batch)
     return batch
 
@@ -182,16 +182,30 @@ def _field(buffer: bytes, table: int, slot: int) -> int | None:
     return table + offset if offset else None
 
 
-def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
-    """Name the first column that is not as it should be."""
-    for index, field in enumerate(wanted):
-        if index >= len(found):
-            return f"{field.name} is missing"
-        if not found.field(index).equals(field):
-            return f"{found.field(index)} in place of {field}"
-    if len(found) > len(wanted):
-        return f"{found.field(len(wanted)).name} is unknown"
-    return "the same fields, in another byte order"
+def _aligned(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of `schema`, by name: a stream's columns may be added and taken away.
+
+    What a writer of an older schema did not know is missing, what one of a newer schema adds is
+    left out. Invalid if a column has another type, or is missing and required.
+    """
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        raise Invalid("two columns of one name")
+    if not batch.schema.equals(pa.schema(list(batch.schema))):
+        raise Invalid("columns differ from the schema: they are in another byte order")
+    columns = []
+    for field in schema:
+        index = batch.schema.get_field_index(field.name)
+        if index < 0:
+            if not field.nullable:
+                raise Invalid(f"columns differ from the schema: {field.name} is missing")
+            columns.append(pa.nulls(batch.num_rows, field.type))
+        elif batch.schema.field(index).type != field.type:
+            found = batch.schema.field(index)
+            raise Invalid(f"columns differ from the schema: {found} in place of {field}")
+        else:
+            columns.append(batch.column(index))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _refuse_missing(batch: pa.RecordBatch) -> None:

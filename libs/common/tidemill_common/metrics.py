@@ -51,12 +51,15 @@ CounterName = Literal[
 ]
 GaugeName = Literal[
     "tidemill_bridge_stopped",
+    "tidemill_partition_stopped",
     "tidemill_consumer_lag_records",
     "tidemill_consumer_lag_seconds",
     "tidemill_producer_waiting_records",
     "tidemill_outbox_lag_seconds",
     "tidemill_feature_log_position_records",
     "tidemill_feature_state_rows",
+    "tidemill_feature_state_bytes",
+    "tidemill_feature_state_limit_bytes",
     "tidemill_audited_vectors_rows",
     "tidemill_audit_mismatches_rows",
     "tidemill_inflight_requests",
@@ -198,6 +201,12 @@ CATALOGUE: Final = (
     ),
     _m("tidemill_labels_total", "row", "spine rows whose label became known", "model"),
     _m("tidemill_alerts_total", "alert", "changes of alert state", "model state"),
+    _m(
+        "tidemill_partition_stopped",
+        "partition",
+        "1 while records wait behind too many bad ones",
+        "stream partition",
+    ),
     _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
     _m(
         "tidemill_consumer_lag_records", "record", "records between position and end", "topic group"
@@ -217,6 +226,8 @@ CATALOGUE: Final = (
         "topic partition",
     ),
     _m("tidemill_feature_state_rows", "row", "rows of feature state in memory", "view"),
+    _m("tidemill_feature_state_bytes", "byte", "feature state in a worker's memory"),
+    _m("tidemill_feature_state_limit_bytes", "byte", "feature state at which partitions wait"),
     _m("tidemill_audited_vectors_rows", "row", "vectors the last audit recomputed", "model"),
     _m(
         "tidemill_audit_mismatches_rows",

@@ -51,12 +51,16 @@ FINITE = tuple(
 PLAN = plan_of(a_view(aggregations=FINITE, lateness_us=5 * SECOND))
 
 
+ROOM = 500
+"""Bytes of a row of these tests, about."""
+
+
 def flushed(owner: Owner, position: int, watermark: int, chunk_rows: int = 5) -> list[bytes]:
     return owner.flush(
         position=position,
         watermark_us=watermark,
         newest_available_us=watermark + 1,
-        chunk_rows=chunk_rows,
+        chunk_bytes=chunk_rows * ROOM,
     )
 
 
@@ -204,6 +208,27 @@ def test_a_replica_is_not_ready_before_a_complete_snapshot() -> None:
             replica.promote("g")
     replica.apply(log[end])
     assert replica.ready
+
+
+@pytest.mark.parametrize("limit", [1, 1_000, 20_000])
+def test_a_chunk_takes_so_many_bytes_and_one_row_at_least(limit: int) -> None:
+    owner = Owner(PLAN, "g")
+    for start in range(0, 60, 20):  # the same entities: their sketches grow
+        owner.apply(a_batch(PLAN, [an_event(number % 10) for number in range(start, start + 20)]))
+    log = flushed(owner, 0, 0)
+    owner.begin_snapshot()
+    chunks: list[list[bytes]] = []
+    while owner.snapshotting:
+        records = owner.flush(position=1, watermark_us=0, newest_available_us=0, chunk_bytes=limit)
+        log += records
+        chunks.append([one for one in records if decode_header(one).kind is Kind.CHUNK])
+    head = codec.HEADER.size + codec.COUNTS.size
+    sizes = [sum(len(one) - head for one in some) for some in chunks]
+    rows = [sum(codec.decode_body(PLAN, one)[0].rows for one in some) for some in chunks]
+    assert sum(rows) == owner.table.tiles
+    assert all(size <= limit or count == 1 for size, count in zip(sizes, rows, strict=True))
+    assert min(rows[:-1], default=1) >= 1
+    assert dump(followed(log[starts(log)[0] :]).table) == dump(owner.table)
 
 
 def test_a_snapshot_that_was_given_up_ends_nothing() -> None:

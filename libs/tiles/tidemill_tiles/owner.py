@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tidemill_tiles.columns import EventBatch
     from tidemill_tiles.plan import Plan
 
-DEFAULT_CHUNK_ROWS: Final = 20_000
+CHUNK_BYTES: Final = 1 << 20
+"""Of a snapshot, with one flush: what that flush waits for, beside its own rows."""
 GONE_SLOTS: Final = 100_000
 
 
@@ -98,7 +99,7 @@ class Owner:
         position: int,
         watermark_us: int,
         newest_available_us: int,
-        chunk_rows: int = DEFAULT_CHUNK_ROWS,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> list[bytes]:
         """Return the records that bring followers to this state, to be written in this order.
 
@@ -119,7 +120,7 @@ class Owner:
             drafts.append((Kind.SNAPSHOT_BEGIN, _plain()))
         drafts.extend((Kind.ROWS, body) for body in self._bodies(self._dirty_rows()))
         if self._cursor >= 0:
-            chosen = self._chunk_rows(chunk_rows)
+            chosen = self._chunk_rows(chunk_bytes)
             drafts.extend((Kind.CHUNK, body) for body in self._bodies(chosen))
             if self._cursor >= len(self.table.store.rows):
                 self._cursor = -1
@@ -165,9 +166,12 @@ class Owner:
         chosen = np.empty(int(store.meta[layout.META_DIRTY]), dtype=np.int32)
         return chosen[: log.take_dirty(store.arrays, chosen)]
 
-    def _chunk_rows(self, count: int) -> npt.NDArray[np.int32]:
-        chosen = np.empty(count, dtype=np.int32)
-        found, self._cursor = log.take_chunk(self.table.store.arrays, self._cursor, chosen)
+    def _chunk_rows(self, limit: int) -> npt.NDArray[np.int32]:
+        size = codec.row_bytes(self.plan)
+        chosen = np.empty(1 + limit // size, dtype=np.int32)
+        found, self._cursor = log.take_chunk(
+            self.table.store.arrays, self.plan.set_columns, self._cursor, chosen, size, limit
+        )
         return chosen[:found]
 
     def _bodies(self, chosen: npt.NDArray[np.int32]) -> list[bytearray]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tidemill_common.kafka import TopicPartition
+from tidemill_features.capacity import Capacity
 from tidemill_features.partition import Partition
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Owned:
         self._settings = settings
         self._failed = failed
         self._owned: dict[TopicPartition, _Owned] = {}
+        self._capacity = Capacity(settings.state_bytes, self._state_bytes)
         self.opened = asyncio.Event()
 
     async def revoked(self) -> None:
@@ -90,11 +92,20 @@ class Owned:
         except BaseException:
             await stack.aclose()
             raise
-        partition = Partition(state, producer, self._admin, self._settings)
+        partition = Partition(state, producer, self._admin, self._settings, self._capacity)
         name = f"partition {tp.topic}/{tp.partition}"
         task = asyncio.create_task(partition.run(), name=name)
         task.add_done_callback(self._ended)
         self._owned[tp] = _Owned(partition, task, stack)
+
+    def _state_bytes(self) -> int:
+        """Return the bytes of state in this process, its own and followed."""
+        own = (
+            owner.state_bytes
+            for one in self._owned.values()
+            for owner in one.partition.state.owners.values()
+        )
+        return sum(own) + self._standby.state_bytes
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A partition that ends by an error ends the process."""
@@ -108,5 +119,6 @@ class Owned:
         owned.running.cancel()
         await asyncio.gather(owned.running, return_exceptions=True)
         await owned.stack.aclose()
+        owned.partition.leave()
         if follow:
             await self._standby.give_back(owned.partition.state.work, tp.partition)

@@ -26,6 +26,7 @@ from tidemill_features.ledger import LogLedger
 from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
+from tidemill_features.stopping import BadRun
 from tidemill_tiles.codec import Kind, decode_header
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from tidemill_common.feature_views import ViewSpec
     from tidemill_common.kafka import Admin, Record, Transaction, TransactionalProducer
+    from tidemill_features.capacity import Capacity
     from tidemill_features.flushing import Flush, PartitionState
     from tidemill_features.settings import Settings
 
@@ -54,11 +56,14 @@ class Partition:
         producer: TransactionalProducer,
         admin: Admin,
         settings: Settings,
+        capacity: Capacity,
     ) -> None:
         self.state = state
         self._producer = producer
         self._admin = admin
         self._settings = settings
+        self._capacity = capacity
+        self._bad = BadRun()
         self._next = state.position
         self._pace = OffsetPace()
         self._waiting: deque[Record] = deque()
@@ -76,6 +81,10 @@ class Partition:
         }
         self._snapshots: set[str] = set()
         self._meters = _Meters(state.work.name)
+        self._stopped = metrics.gauge(
+            "tidemill_partition_stopped", stream=state.work.name, partition=str(state.partition)
+        )
+        self._stopped.set(0)
 
     @property
     def tp(self) -> TopicPartition:
@@ -118,21 +127,38 @@ class Partition:
                 self._pace.hurry()
                 await self._flush(self._take())
 
+    def leave(self) -> None:
+        """Say that it is another's to tell whether the partition stands."""
+        self._stopped.set(0)
+
     async def run(self) -> None:
-        """Flush whenever something waits, and when nothing did for a while."""
+        """Flush whenever something waits and has room, and when nothing did for a while."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.idle_seconds):
-                    await self._wake.wait()
+            await self._due()
             await self._allowed.wait()
             async with self._flushing:
                 if self._allowed.is_set():
                     await self._flush(self._take())
 
+    async def _due(self) -> None:
+        """Wait for a record that may be taken, at most the idle time."""
+        if self._holds_still():
+            await asyncio.sleep(self._settings.idle_seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.idle_seconds):
+                await self._wake.wait()
+
+    def _holds_still(self) -> bool:
+        """Say whether records wait: for room, or for a person who looks at what is no record."""
+        return self._bad.is_too_long or self._capacity.is_full()
+
     def _take(self) -> list[Record]:
-        """Take the whole records that make up one flush."""
+        """Take the whole records that make up one flush; none while the partition holds still."""
         taken: list[Record] = []
         size = 0
+        if self._holds_still():
+            return taken
         while self._waiting and len(taken) < FLUSH_RECORDS and size < self._settings.flush_bytes:
             taken.append(self._waiting.popleft())
             size += len(taken[-1].value or b"")
@@ -149,7 +175,17 @@ class Partition:
             flush = await self._decided(records)
             tx = await self._write(flush)
             await self._wrote(flush, tx)
-        self._meters.flushed(flush, records, time.perf_counter() - began)
+        self._judge(flush, records)
+        oldest = records[0] if records else self._waiting[0] if self._waiting else None
+        self._meters.flushed(flush, oldest, time.perf_counter() - began, read=bool(records))
+
+    def _judge(self, flush: Flush, records: list[Record]) -> None:
+        """Stop here if the topic gives nothing but records that are none."""
+        self._bad.note(records, flush.dead)
+        if records and self._bad.is_too_long:
+            self._stopped.set(1)
+            facts = {"topic": self.tp.topic, "partition": self.tp.partition}
+            logger.error("partition.stopped", extra={**facts, "position": flush.position})
 
     async def _decided(self, records: list[Record]) -> Flush:
         """Compute a flush; a large one in a thread, its kernels hold no lock."""
@@ -188,12 +224,19 @@ class Partition:
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
 
     def _begin_snapshots(self) -> None:
-        now = time.monotonic()
-        for name, ledger in self._ledgers.items():
-            owner = self.state.owners[name]
-            if not owner.snapshotting and ledger.is_due(owner.state_bytes, now):
-                owner.begin_snapshot()
-                self._snapshots.add(name)
+        """Begin a snapshot that is due, of one view at a time: a flush carries one chunk."""
+        if self._snapshots:
+            return
+        now, owners = time.monotonic(), self.state.owners
+        due = [
+            name
+            for name, ledger in self._ledgers.items()
+            if ledger.is_due(owners[name].state_bytes, now)
+        ]
+        if due:
+            name = min(due, key=lambda one: self._ledgers[one].since)
+            owners[name].begin_snapshot()
+            self._snapshots.add(name)
 
     async def _wrote(self, flush: Flush, tx: Transaction) -> None:
         """Count what a committed flush wrote; trim a log whose snapshot is complete."""
@@ -248,18 +291,18 @@ class _Meters:
         self._topic = topic
         self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
 
-    def flushed(self, flush: Flush, records: list[Record], seconds: float) -> None:
-        """Record one committed flush."""
+    def flushed(self, flush: Flush, oldest: Record | None, seconds: float, *, read: bool) -> None:
+        """Record one committed flush; `read`: `oldest` was in it, else it still waits."""
         self._applied.inc(flush.counts.applied)
         self._late.inc(flush.counts.late)
         self._duplicates.inc(flush.counts.duplicate)
         self._flushes.inc()
         self._seconds.observe(seconds)
         now = time.time()
-        oldest = records[0].timestamp_ms / _MS if records else now
-        self._lag.set(max(0.0, now - oldest))
-        if records:
-            self._e2e.observe(max(0.0, now - oldest))
+        age = max(0.0, now - oldest.timestamp_ms / _MS) if oldest else 0.0
+        self._lag.set(age)
+        if read:
+            self._e2e.observe(age)
         for dead in flush.dead:
             metrics.counter(
                 "tidemill_dead_letters_total",

@@ -28,6 +28,7 @@ class Settings(settings.Common):
     idle_seconds: float = setting(1.0, at_least=0.05)
     snapshot_seconds: float = setting(43_200.0, at_least=1.0)
     snapshot_bytes: int = setting(16 << 20, at_least=1 << 10)
+    state_bytes: int = setting(1 << 30, at_least=1 << 20)
     archiver: bool = True
     archive_seconds: float = setting(60.0, at_least=0.5)
     audit_seconds: float = setting(3_600.0, at_least=1.0)

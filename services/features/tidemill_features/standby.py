@@ -60,6 +60,11 @@ class Standby:
         return self._replicas[tp].position
 
     @property
+    def state_bytes(self) -> int:
+        """Return the bytes of state of all followed logs."""
+        return sum(replica.table.state_bytes for replica in self._replicas.values())
+
+    @property
     def _following(self) -> Follower:
         if self._follower is None:
             message = "the standby is not running"

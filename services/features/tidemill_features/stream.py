@@ -27,7 +27,8 @@ NEVER_RECORDS: Final = 2**60
 BUFFERED_RECORDS: Final = 512
 FETCH_BYTES: Final = 4 << 20
 POLL_RECORDS: Final = 500
-HEARTBEAT_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 0.5
+"""A member learns of a rebalance by its heartbeat, and everybody waits for the last to learn."""
 _MS: Final = 1_000
 
 

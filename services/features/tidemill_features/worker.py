@@ -14,6 +14,7 @@ import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
+from tidemill.errors import Transient
 from tidemill_common import rpc
 from tidemill_common.app import CRASHED
 from tidemill_common.beside import beside
@@ -22,6 +23,7 @@ from tidemill_common.project_source import Applied, projects
 from tidemill_features.definitions import Work, work_of
 from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned
+from tidemill_features.settings import GROUP
 from tidemill_features.standby import standing_by
 from tidemill_features.stream import FeatureApp, feature_app
 from tidemill_features.waiting import reachable
@@ -114,7 +116,19 @@ async def _own(
             health.set(False)
             await owned.close()
             await app.stop()
+            if not renewed:
+                await _leave(admin, settings)
         return renewed
+
+
+async def _leave(admin: Admin, settings: Settings) -> None:
+    """Leave the group, so that others need not wait for the session to end."""
+    try:
+        left = await admin.leave(GROUP, settings.member)
+    except Transient as error:
+        logger.warning("worker.not_left", extra={"error": error.message})
+    else:
+        logger.info("worker.left", extra={"member": settings.member, "was_in": left})
 
 
 async def _start(app: FeatureApp) -> None:

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+    for_code,
+)
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Misconfigured, NotFound, Unavailable
 from tidemill_common.kafka.broker import Broker, TopicPartition, to_error
+from tidemill_common.kafka.membership import LeaveGroup
 from tidemill_common.kafka.reading import ends, reading, settings, starts, stop
 
 if TYPE_CHECKING:
@@ -185,6 +191,22 @@ class Admin:
             )
         finally:
             await stop(client)
+
+    async def leave(self, group: str, instance: str) -> bool:
+        """Take a static member out of its group, which rebalances; False if it is not in it.
+
+        A member that still runs would come back: ask only after its client has stopped.
+        """
+        node = await self._ask(self._client.find_coordinator(group))
+        request = LeaveGroup(group, instance)
+        # The client's public calls know no such request; this is how it sends every other one.
+        reply = await self._ask(self._client._send_request(request, node))  # noqa: SLF001
+        codes = [reply.error_code, *(code for _, _, code in reply.members)]
+        for error in (for_code(code) for code in codes if code):
+            if error is UnknownMemberIdError:
+                return False
+            raise to_error(error(f"{instance} cannot leave {group}"))
+        return True
 
     async def partitions(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic; NotFound if there is none of that name."""

@@ -64,13 +64,28 @@ def take_dirty(state: Any, chosen: Any) -> Any:
     return count
 
 
-@kernel(types.UniTuple(INT, 2), TABLE, INT, S1)
-def take_chunk(state: Any, start: Any, chosen: Any) -> Any:
-    """Choose living rows from `start` on; return how many and where to go on."""
-    rows = state[4]
-    count, row = 0, start
+@kernel(types.UniTuple(INT, 2), TABLE, I1, INT, S1, INT, INT)
+def take_chunk(
+    state: Any, set_columns: Any, start: Any, chosen: Any, row_bytes: Any, limit: Any
+) -> Any:
+    """Choose living rows from `start` on, at least one; return how many and where to go on.
+
+    They take at most `limit` bytes, each one's entity counted unless it is announced already.
+    """
+    meta, entity, rows = state[0], state[1], state[4]
+    epoch = meta[at.META_EPOCH]
+    count, size, row = 0, 0, start
     while row < len(rows) and count < len(chosen):
-        if rows[row, at.ROW_KEY] >= 0:
+        key = rows[row, at.ROW_KEY]
+        if key >= 0:
+            size += row_bytes
+            for column in set_columns:
+                size += 8 * count_of(rows[row, column + 1])
+            slot = key >> at.LEVEL_BITS
+            if entity[slot, at.ENTITY_ANNOUNCED] != epoch:
+                size += ENTITY_BYTES + entity[slot, at.ENTITY_KEY_LENGTH]
+            if count > 0 and size > limit:
+                break
             chosen[count] = row
             count += 1
         row += 1

@@ -1,0 +1,39 @@
+"""Let a process have a tenth of its time, and watch what that does to it and to the group."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import psutil
+
+from tests.chaos.checkers import Slowed
+from tests.chaos.plans import WORKERS
+from tests.chaos.stage import Cast
+
+RUNS_S: Final = 0.05
+STANDS_S: Final = 0.45
+JOINED: Final = b'"partitions.assigned"'
+
+
+async def slow(cast: Cast, role: str, seconds: float) -> Slowed:
+    """Stop and continue it ten times in five seconds."""
+    stack, name = cast.stage.stack, cast.process(role)
+    process = psutil.Process(stack.pid(name))
+    before, joined, began = process.memory_info().rss, _joined(cast), time.monotonic()
+    peak = before
+    while time.monotonic() < began + seconds:
+        stack.pause(name)
+        await asyncio.sleep(STANDS_S)
+        stack.resume(name)
+        await asyncio.sleep(RUNS_S)
+        peak = max(peak, process.memory_info().rss)
+    return Slowed(name, began, time.monotonic(), before, peak, _joined(cast) - joined)
+
+
+def _joined(cast: Cast) -> int:
+    """Return how often a worker was told of its partitions."""
+    return sum(
+        cast.stage.stack.log(cast.process(one)).read_bytes().count(JOINED) for one in WORKERS
+    )
