@@ -20,8 +20,8 @@ from tidemill_common.testing.plugin import missing
 from tidemill_local.errors import LocalError
 from tidemill_local.library import LocalStack
 
-# A busy machine is no failure: the limit per test is pytest's timeout. The same examples every time,
-# so that a change is judged by what it changes; `make explore` looks for what nobody thought of.
+# A busy machine is no failure: the limit per test is pytest's timeout. The same examples in every
+# run, so that a change is judged by what it changes; `make explore` looks for new ones.
 settings.register_profile("tidemill", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=500)
 settings.load_profile("tidemill")

@@ -4,8 +4,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-import pytest
-
 from tidemill_local.program import Program, Readiness
 from tidemill_local.stack_file import ProcessState
 from tidemill_local.supervised import Supervised
