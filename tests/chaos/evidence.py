@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,7 +80,7 @@ async def collect(running: Running) -> Evidence:
 
 def _told(running: Running) -> dict[str, float]:
     """Return the counters of both workers, summed over everything but their names."""
-    told: Counter[str] = Counter()
+    told: dict[str, float] = defaultdict(float)
     for role in WORKERS:
         host, port = running.cast.address(f"{role}-metrics").split(":")
         connection = HTTPConnection(host, int(port), timeout=METRICS_S)

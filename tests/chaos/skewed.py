@@ -8,9 +8,9 @@ from __future__ import annotations
 import runpy
 import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from tests.chaos.mutants import put
 from tidemill_common.clock import SystemClock
 
 
@@ -21,12 +21,15 @@ def skew(ahead_s: float, drift: float) -> None:
     def wrong_ns() -> int:
         return right_ns() + int((ahead_s + drift * (time.monotonic() - began)) * 1e9)
 
+    def now(_: SystemClock) -> datetime:
+        return datetime.fromtimestamp(wrong_ns() / 1e9, UTC)
+
     time.time_ns = wrong_ns
     time.time = lambda: wrong_ns() / 1e9
-    SystemClock.now = lambda _: datetime.fromtimestamp(time.time(), UTC)  # type: ignore[method-assign]
+    put(SystemClock, "now", now)
 
 
-def main(ahead: str, drift: str, module: str, arguments: Sequence[str]) -> None:
+def main(ahead: str, drift: str, module: str, *arguments: str) -> None:
     """Run a service as its own command would."""
     skew(float(ahead), float(drift))
     sys.argv = [module, *arguments]
@@ -34,4 +37,4 @@ def main(ahead: str, drift: str, module: str, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], sys.argv[4:])
+    main(*sys.argv[1:])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from tests.chaos.checkers import (
     Letter,
     Recovery,
+    Replayed,
     Sample,
     Seen,
+    Slowed,
+    counted,
     effect,
     leaks,
     liveness,
@@ -17,9 +21,12 @@ from tests.chaos.checkers import (
     outputs,
     phantom,
     recovered_after,
+    replayed,
+    slow,
+    stopped,
 )
 from tests.chaos.ledger import Ledger, Outcome
-from tests.chaos.oracle import Expected
+from tests.chaos.oracle import Applied, Expected
 from tests.chaos.pace import WINDOW, Pace
 from tests.chaos.plans import Do, Fault
 from tests.chaos.striking import Struck, alone
@@ -136,6 +143,48 @@ def test_a_lag_that_stays_is_found() -> None:
 def test_a_personal_value_in_a_log_is_found() -> None:
     assert leaks({"worker.log": b"nothing"}, "canary-") == []
     assert leaks({"worker.log": b'{"email": "canary-7@example.org"}'}, "canary-")[0].count == 1
+
+
+def test_counters_tell_of_every_row_and_of_none_twice() -> None:
+    expected = Expected(
+        applied=[Applied("a", 0, "u1", None, 1)], duplicates=2, late={(0, 1, 2)}, dead={}
+    )
+    told = {
+        "tidemill_events_applied_total": 1.0,
+        "tidemill_duplicates_total": 2.0,
+        "tidemill_events_late_total": 1.0,
+    }
+    assert counted(expected, told) == []
+    for wrong in ({"tidemill_duplicates_total": 3.0}, {"tidemill_dead_letters_total": 1.0}):
+        assert counted(expected, told | wrong)[0].count == 1
+    assert counted(expected, {})[0].count == 3
+
+
+def test_a_partition_stops_where_it_must_and_nowhere_else() -> None:
+    quiet, loud = {"worker-a": b"{}"}, {"worker-a": b'{"event":"partition.stopped"}'}
+    assert stopped(quiet, wanted=False) == stopped(loud, wanted=True) == []
+    assert stopped(loud, wanted=False)
+    assert stopped(quiet, wanted=True)
+
+
+def test_a_slow_worker_may_not_grow_nor_leave_nor_hold_publishers_up() -> None:
+    well = Slowed("worker-a", 10.0, 20.0, 100, 120, 0)
+    quick, late, later = Sample(11.0, 11.5), Sample(11.0, 13.0), Sample(21.0, 29.0)
+    assert slow([well], [quick, later], 1.0) == []
+    assert slow([well], [late], 1.0)
+    assert slow([well], [Sample(11.0, None)], 1.0)
+    assert slow([replace(well, resident_peak=121)], [], 1.0)
+    assert slow([replace(well, rebalances=1)], [], 1.0)
+
+
+def test_a_letter_that_is_put_back_counts_once_and_the_tool_must_have_died() -> None:
+    once = Expected(applied=[Applied(one, 0, "u1", None, 1) for one in ("a", "b")])
+    well = Replayed(("a", "b"), cut_off=2, refused=0, second=0)
+    assert replayed(once, [well]) == []
+    assert replayed(Expected(applied=once.applied[:1]), [well])[0].count == 1
+    assert replayed(Expected(applied=[*once.applied, once.applied[0]]), [well])[0].count == 1
+    for wrong in (replace(well, cut_off=0), replace(well, refused=1), replace(well, second=1)):
+        assert replayed(once, [wrong])[0].count == 1
 
 
 def a_struck(began_s: float, ended_s: float) -> Struck:

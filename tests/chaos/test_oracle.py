@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from tests.chaos.oracle import Expected, decide, values_at
 from tests.chaos.publishing import encoded
-from tests.chaos.traffic import DEDUPE_US, LATENESS_US, PROJECT, SECOND_US, Row
+from tests.chaos.traffic import DEDUPE_US, LATENESS_US, PROJECT, SECOND_US, Row, widened
 from tidemill.project import loads, normalise
 from tidemill_common import events
 from tidemill_common.feature_views import StreamSpec, stream_spec
@@ -42,6 +43,18 @@ def decided(spec: StreamSpec, *records: list[Row] | bytes, appended_s: float = 0
 def test_an_id_counts_once_also_inside_a_record(spec: StreamSpec) -> None:
     found = decided(spec, [a_row("a"), a_row("a"), a_row("b")], [a_row("b")])
     assert (len(found.applied), found.duplicates) == (2, 2)
+
+
+def test_a_record_of_a_newer_schema_counts_and_one_of_another_type_does_not(
+    spec: StreamSpec,
+) -> None:
+    newer = encoded(stream_spec(widened("s"), "s"), [a_row("a")])
+    batch = events.decode(newer)
+    place = batch.schema.get_field_index("amount")
+    other = batch.set_column(place, "amount", batch["amount"].cast(pa.string()))
+    found = decided(spec, newer, events.encode(other))
+    assert [one.id for one in found.applied] == ["a"]
+    assert list(found.dead) == [(0, 1, None)]
 
 
 def test_an_id_counts_again_when_the_window_has_passed(spec: StreamSpec) -> None:

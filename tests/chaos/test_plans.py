@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tests.chaos.mutants import MUTANTS
 from tests.chaos.plans import EDGES, SESSION_S, Do, full, mutation, smoke
 from tests.chaos.traffic import LATENESS_US, SECOND_US, Kind, Traffic
 
@@ -63,3 +64,16 @@ def test_late_rows_lie_beyond_the_bound_and_shuffled_ones_within_it() -> None:
             assert row.time_us < -LATENESS_US - 30 * SECOND_US
         elif row.kind is Kind.SHUFFLED:
             assert -LATENESS_US < row.time_us <= 0
+
+
+def test_where_workers_are_counted_none_of_them_ends() -> None:
+    for one in full(6):
+        if one.counted:
+            assert {fault.target for fault in one.faults if fault.do is not Do.SLOW} <= {
+                "", "ingestion", "publisher",
+            }  # fmt: skip
+
+
+def test_the_long_profile_takes_less_than_twenty_minutes_of_load() -> None:
+    mutants = len(MUTANTS) * mutation(7).seconds
+    assert sum(one.seconds for one in full(7)) + mutation(7).seconds + mutants < 20 * 60

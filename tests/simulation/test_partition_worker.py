@@ -24,6 +24,8 @@ from tests.simulation.clients import How
 from tests.simulation.world import World
 from tidemill.errors import Corrupt
 from tidemill_features.opening import builder_id
+from tidemill_features.partition import WAITING_RECORDS
+from tidemill_features.stopping import IN_A_ROW
 
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
 HISTORIES = int(os.environ.get("CHAOS_HISTORIES", "500"))
@@ -244,6 +246,22 @@ def test_a_worker_without_room_decides_nothing_and_loses_nothing(world: World) -
     world.flush(0)
     assert world.reader.catch_up() == 2
     assert world.findings() == []
+
+
+@pytest.mark.timeout(30)
+def test_a_partition_stops_behind_a_run_of_garbage_until_it_is_opened_again(world: World) -> None:
+    world.take_over()
+    for _ in range(IN_A_ROW):
+        world.publish_garbage(b"no record")
+    world.flush(IN_A_ROW)
+    world.publish([world.a_row(1, 100, 0.0)])
+    for _ in range(WAITING_RECORDS):  # more than an owner ever lets wait
+        world.publish_garbage(b"no record")
+    world.flush(2 * WAITING_RECORDS)  # nobody waits for room
+    assert world.reader.catch_up() == IN_A_ROW
+    world.take_over()
+    world.flush(1)
+    assert world.reader.catch_up() == IN_A_ROW + 1
 
 
 def test_snapshots_are_written_and_the_log_is_trimmed_behind_them(world: World) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from tidemill.errors import Misconfigured, NotFound
 from tidemill_common import topics
-from tidemill_common.kafka import Admin, Broker, TopicPartition, producing
+from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, consume, producing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 pytestmark = pytest.mark.stack
 
@@ -86,3 +86,36 @@ async def test_where_a_group_goes_on_can_be_set_while_it_is_empty(
 async def test_a_topic_that_does_not_exist_is_not_found(admin: Admin) -> None:
     with pytest.raises(NotFound):
         await admin.partitions("no.such.topic")
+
+
+async def test_a_static_member_that_stopped_is_in_its_group_until_it_is_taken_out(
+    kafka: Broker, admin: Admin, topic: topics.Topic
+) -> None:
+    group, stop, joined = f"{topic.name}.g", asyncio.Event(), asyncio.Event()
+
+    async def nothing(_: Sequence[Record]) -> None:
+        return None
+
+    async with producing(kafka) as producer, asyncio.timeout(30):
+        member = asyncio.create_task(
+            consume(
+                [topic.name],
+                nothing,
+                kafka,
+                stop,
+                group=group,
+                producer=producer,
+                instance="one",
+                assigned=lambda _: joined.set(),
+            )
+        )
+        await joined.wait()
+        stop.set()
+        await member
+        assert not await admin.leave(group, "another")
+        assert await admin.leave(group, "one")
+        assert not await admin.leave(group, "one")
+
+
+async def test_nobody_can_leave_a_group_that_is_none(admin: Admin) -> None:
+    assert not await admin.leave(f"test_{uuid.uuid4().hex}", "one")

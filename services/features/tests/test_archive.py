@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tidemill.errors import Fenced
+from tidemill_common.events import Column
 from tidemill_common.kafka import Record
 from tidemill_features.archive import Archive, Piece, read
 from tidemill_features.decoding import decode
@@ -74,3 +76,17 @@ def test_joining_files_changes_no_row(
     archive.append([a_piece(visits, make_record, range(5, 6))])
     after = read(str(tmp_path), "visits", archive.version, {0: 5})
     assert before.equals(after)
+
+
+def test_a_field_that_came_later_is_missing_in_older_rows_from_the_moment_it_is_declared(
+    visits: StreamWork, make_record: MakeRecord, tmp_path: Path
+) -> None:
+    older = Archive(str(tmp_path), visits)
+    older.append([a_piece(visits, make_record, range(2))])
+    later = Column("later", "float64")
+    spec = replace(visits.spec, columns=(*visits.spec.columns, later))
+    archive = Archive(str(tmp_path), replace(visits, spec=spec))
+    table = read(str(tmp_path), "visits", archive.version, {0: 2})
+    assert table["later"].to_pylist() == [None] * 4
+    again = Archive(str(tmp_path), replace(visits, spec=spec))
+    assert again.version == archive.version

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tidemill_common import events
+from tidemill_common.events import Column
 from tidemill_common.kafka import Record
 from tidemill_features.decoding import decode
 from tidemill_features.definitions import StreamWork
@@ -75,3 +77,15 @@ def test_a_replay_of_a_dead_letter_is_another_event(
     assert ids[0] == ids[1]
     assert ids[0] != ids[2]
     assert ids.dtype == np.uint64
+
+
+def test_a_record_from_before_a_field_was_declared_is_no_dead_letter(
+    visits: StreamWork, make_record: MakeRecord
+) -> None:
+    columns = (*visits.spec.columns, Column("later", "float64"))
+    newer = replace(visits, spec=replace(visits.spec, columns=columns))
+    found = decode(newer.spec, newer.schema, [make_record(0, [{"_id": "a"}, {"_id": "b"}])])
+    assert (len(found), found.dead) == (2, ())
+    assert found.table["later"].null_count == 2
+    before = decode(visits.spec, visits.schema, [make_record(0, [{"_id": "a"}, {"_id": "b"}])])
+    assert found.ids.tolist() == before.ids.tolist()

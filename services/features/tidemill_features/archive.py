@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from tidemill.errors import Fenced
@@ -61,6 +61,19 @@ class Archive:
             self._url, schema=self._schema, mode="ignore", partition_by=[DAY]
         )
         self._commits = 0
+        self._widen()
+
+    def _widen(self) -> None:
+        """Give the table the columns that its stream got since: older rows miss them."""
+        known = {field.name for field in self._table.schema().fields}
+        wanted = Schema.from_arrow(self._schema)
+        fields = [field for field in wanted.fields if field.name not in known]
+        if not fields:
+            return
+        try:
+            self._table.alter.add_columns(fields)
+        except CommitFailedError as error:
+            raise Fenced(f"another archiver writes {self._url}") from error
 
     @property
     def version(self) -> int:

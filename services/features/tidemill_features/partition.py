@@ -94,9 +94,14 @@ class Partition:
     async def offer(self, record: Record) -> None:
         """Take the next record; waits while too many are waiting.
 
-        What comes again after a rebalance is dropped; Gap if a record is missing.
+        What comes again after a rebalance is dropped. So is everything once the partition has
+        stopped, for who opens it next reads it again; one is kept, whose age is the lag. Gap if a
+        record is missing.
         """
         if record.offset < self._next:
+            return
+        if self._bad.is_too_long:
+            self._waiting = self._waiting or deque([record])
             return
         if record.offset > self._next:
             raise Gap(f"{self.tp.topic}/{self.tp.partition}: {record.offset}, not {self._next}")
@@ -184,6 +189,7 @@ class Partition:
         self._bad.note(records, flush.dead)
         if records and self._bad.is_too_long:
             self._stopped.set(1)
+            self._room.set()
             facts = {"topic": self.tp.topic, "partition": self.tp.partition}
             logger.error("partition.stopped", extra={**facts, "position": flush.position})
 

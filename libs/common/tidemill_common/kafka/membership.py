@@ -12,7 +12,7 @@ STATIC_MEMBERS = 3
 """The first version of the request that names members by their instance."""
 
 
-class LeaveReply(Response):
+class LeaveReply(Response):  # type: ignore[misc]
     """What became of each member."""
 
     API_KEY = LEAVE_GROUP
@@ -31,7 +31,7 @@ class LeaveReply(Response):
     )
 
 
-class LeaveStruct(RequestStruct):
+class LeaveStruct(RequestStruct):  # type: ignore[misc]
     """The request as it goes over the wire."""
 
     API_KEY = LEAVE_GROUP
@@ -46,7 +46,7 @@ class LeaveStruct(RequestStruct):
     )
 
 
-class LeaveGroup(Request[LeaveStruct]):
+class LeaveGroup(Request[LeaveStruct]):  # type: ignore[misc]
     """Let the static member of this instance leave; whoever asks need not be it."""
 
     API_KEY = LEAVE_GROUP
