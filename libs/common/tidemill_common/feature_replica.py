@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
+from tidemill.project.problems import did_you_mean
 from tidemill_common.clock import Clock, SystemClock
 from tidemill_common.feature_views import ViewSpec, view_specs
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
@@ -288,7 +289,7 @@ class FeatureReplica:
             return self._views[name]
         except KeyError:
             raise NotFound(
-                f"there is no feature view {name!r}", hint="see `tidemill status` for the views"
+                f"there is no feature view {name!r}", hint=did_you_mean(name, self._views)
             ) from None
 
     def _times(

@@ -69,6 +69,8 @@ NEEDS_A_STACK = {
     ("apply",): ("tidemill.yaml",),
     ("publish",): ("s", "events.jsonl"),
     ("features", "get"): ("v", "user=u1"),
+    ("features", "describe"): ("v",),
+    ("features", "explain"): ("v", "user=u1", "count_1h"),
     ("dlq", "list"): ("s",),
     ("dlq", "show"): ("s", "1"),
     ("dlq", "replay"): ("s",),

@@ -20,6 +20,7 @@ from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
+from tidemill.inspecting import Inspecting
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import MonitoringServiceStub
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
@@ -36,7 +37,7 @@ LONG_TIMEOUT = 600.0
 Value = str | int | float | bool | datetime | None
 
 
-class AsyncClient:
+class AsyncClient(Inspecting):
     """Every service of one stack. Methods raise `tidemill.errors` and nothing else of ours."""
 
     def __init__(self, where: Addresses, *, author: str = "sdk") -> None:

@@ -86,6 +86,8 @@ class Client:
     replay_dead_letters = _blocking(AsyncClient.replay_dead_letters)
     get_features = _blocking(AsyncClient.get_features)
     describe_views = _blocking(AsyncClient.describe_views)
+    describe_view = _blocking(AsyncClient.describe_view)
+    explain_features = _blocking(AsyncClient.explain_features)
     build_training_set = _blocking(AsyncClient.build_training_set)
     verify_vectors = _blocking(AsyncClient.verify_vectors)
     predict = _blocking(AsyncClient.predict)

@@ -14,9 +14,10 @@ from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
 from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
-from tidemill_features.building import building
+from tidemill_features.building import BUILDER, INSPECTOR, building
 from tidemill_features.definitions import work_of
 from tidemill_features.handlers import Sets
+from tidemill_features.inspecting import Inspector
 from tidemill_features.servicer import METHODS, FeatureServicer
 from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
@@ -37,13 +38,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         return
     async with (
         administering(broker) as admin,
-        building() as builder,
+        building(BUILDER) as builder,
+        building(INSPECTOR) as inspecting,
         replicating(broker) as replica,
         asyncio.TaskGroup() as tasks,
     ):
         archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes)
         sets = Sets(settings, broker, admin, archivers, builder)
-        servicer = FeatureServicer(replica, sets, admin)
+        inspector = Inspector(settings, replica, archivers, inspecting)
+        servicer = FeatureServicer(replica, sets, inspector, admin)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_replica import FeatureReplica, ReadResult
     from tidemill_common.kafka import Admin
     from tidemill_features.handlers import Sets
+    from tidemill_features.inspecting import Inspector
 
 METHODS: Final = rpc.rules(
     "tidemill.features.v1.FeatureService",
@@ -29,6 +30,8 @@ METHODS: Final = rpc.rules(
         "BuildTrainingSet": rpc.Rule("features.build", deadline=None, cap=None),
         "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
         "DescribeViews": rpc.Rule("features.read"),
+        "DescribeView": rpc.Rule("features.read"),
+        "ExplainFeatures": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
     },
 )
 
@@ -36,9 +39,12 @@ METHODS: Final = rpc.rules(
 class FeatureServicer(FeatureServiceServicer):
     """Answers reads from the replica in this process."""
 
-    def __init__(self, replica: FeatureReplica, sets: Sets, admin: Admin) -> None:
+    def __init__(
+        self, replica: FeatureReplica, sets: Sets, inspector: Inspector, admin: Admin
+    ) -> None:
         self._replica = replica
         self._sets = sets
+        self._inspector = inspector
         self._admin = admin
 
     async def GetFeatures(
@@ -83,15 +89,28 @@ class FeatureServicer(FeatureServiceServicer):
     ) -> pb.DescribeViewsResponse:
         """Say how far every log is."""
         del request
+        return pb.DescribeViewsResponse(views=await self._states())
+
+    async def DescribeView(
+        self, request: pb.DescribeViewRequest, _: object
+    ) -> pb.DescribeViewResponse:
+        """Say what one view is."""
+        return await self._inspector.describe(request, await self._states())
+
+    async def ExplainFeatures(
+        self, request: pb.ExplainFeaturesRequest, _: object
+    ) -> pb.ExplainFeaturesResponse:
+        """Say what makes values."""
+        return await self._inspector.explain(request)
+
+    async def _states(self) -> list[pb.ViewState]:
         states = self._replica.describe()
         sources = {TopicPartition(f"events.{one.stream}", one.partition) for one in states}
         ends = await self._admin.end_offsets(sources)
-        return pb.DescribeViewsResponse(
-            views=[
-                from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
-                for one in states
-            ]
-        )
+        return [
+            from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
+            for one in states
+        ]
 
 
 def _count(view: str, result: ReadResult) -> None:

@@ -1,0 +1,166 @@
+"""What a person sees of features: what made a value, how it went over time, how a view is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.integration.driver import START, Platform, Visitors, addresses
+from tests.integration.shell import Shell
+from tidemill import Event, merge
+from tidemill.client import Client, connect
+from tidemill.errors import Invalid, NotFound
+from tidemill.features.v1 import feature_service_pb2 as pb
+from tidemill_local.library import LocalStack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+VIEW = "user_visits"
+SERVICES = ("registry", "ingestion", "features-worker", "features-server")
+USER = "u0"
+HABITS = ("count_1d", "dear_1d", "dear_share_1d", "rate_amount_1d", "quantile_amount_q50_7d")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stack in which users came, some visits twice, one of them too late to count."""
+
+    platform: Platform
+    stack_file: Path
+    visits: list[Event]
+    at: datetime
+
+    @property
+    def client(self) -> Client:
+        return self.platform.client
+
+    def counting(self, window: timedelta, hop: timedelta, at: datetime) -> set[str]:
+        """Return the visits of the user whose tile lies in the window at a time."""
+        head = -(-(at - START) // hop)
+        return {
+            str(one.data["visit_id"])
+            for one in self.visits
+            if one.data["user"] == USER
+            and head - window // hop < -(-(one.data["at"] - START) // hop) <= head
+        }
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    folder = tmp_path_factory.mktemp("seen")
+    with (
+        LocalStack(folder, services=SERVICES) as stack,
+        connect(addresses(stack), author="test") as client,
+    ):
+        platform = Platform(stack, client)
+        platform.apply()
+        crowd = Visitors(seed=5, users=3, every=timedelta(minutes=11))
+        visits, _ = crowd.come(1_200)
+        token = platform.publish(visits)
+        again = [replace(one) for one in visits if one.data["user"] == USER][-4:]
+        old = {**again[0].data, "visit_id": "too-late", "at": again[0].data["at"] - timedelta(9)}
+        late = Event("visit", old, source="shop", available=visits[-1].data["at"])
+        token = merge([token, platform.publish(again), platform.publish([late])])
+        at = visits[-1].data["at"] + timedelta(minutes=5)
+        client.get_features(VIEW, [{"user": USER}], at=at, token=token, timeout=60.0)
+        yield Seen(platform, folder / "stack.json", visits, at)
+
+
+def served(seen: Seen, view: str, at: datetime) -> dict[str, float]:
+    reply = seen.client.get_features(view, [{"user": USER}], at=at)
+    return dict(zip(reply.features, reply.entities[0].values, strict=True))
+
+
+@pytest.mark.parametrize("view", [VIEW, "user_habits"])
+def test_every_value_is_explained_by_tiles_that_add_up_to_it(seen: Seen, view: str) -> None:
+    reply = seen.client.explain_features(view, {"user": USER}, at=seen.at)
+    values = served(seen, view, seen.at)
+    assert reply.agrees
+    assert [one.feature for one in reply.features] == list(values)
+    for one in reply.features:
+        assert one.agrees, one.feature
+        assert one.served == values[one.feature] == one.recomputed
+        assert sum(tile.events for tile in one.tiles) == one.events_total or one.operands
+        if one.feature.startswith(("count", "sum", "dear_1d", "rate")):
+            assert math.isclose(math.fsum(tile.value for tile in one.tiles), one.served)
+
+
+def test_the_events_of_a_value_are_those_that_count_and_each_other_one_has_its_reason(
+    seen: Seen,
+) -> None:
+    reply = seen.client.explain_features(
+        VIEW, {"user": USER}, features=["sum_amount_1d"], at=seen.at, max_events=1_000
+    )
+    (one,) = reply.features
+    wanted = seen.counting(timedelta(days=1), timedelta(minutes=5), seen.at)
+    assert {event.id for event in one.events} == wanted
+    assert math.isclose(math.fsum(event.value for event in one.events), one.served)
+    mine = sum(visit.data["user"] == USER for visit in seen.visits)
+    assert dict(one.left_out) == {"duplicate": 4, "late": 1, "outside_window": mine - len(wanted)}
+    cut = seen.client.explain_features(
+        VIEW, {"user": USER}, features=["sum_amount_1d"], at=seen.at, max_events=2
+    ).features[0]
+    assert (len(cut.events), cut.events_total) == (2, len(wanted))
+    assert list(cut.events) == list(one.events)[-2:]
+
+
+def test_a_ratio_is_explained_by_its_two_features(seen: Seen) -> None:
+    reply = seen.client.explain_features(
+        "user_habits", {"user": USER}, features=["dear_share_1d"], at=seen.at
+    )
+    share, dear, count = reply.features
+    assert list(share.operands) == [dear.feature, count.feature] == ["dear_1d", "count_1d"]
+    assert share.served == dear.served / count.served
+
+
+def test_what_does_not_exist_is_refused_with_the_nearest_name(seen: Seen) -> None:
+    ask = seen.client.explain_features
+    with pytest.raises(NotFound, match="user_visit") as view:
+        ask("user_visit", {"user": USER})
+    assert "did you mean 'user_visits'" in view.value.hint
+    with pytest.raises(Invalid) as feature:
+        ask(VIEW, {"user": USER}, features=["count_1x"])
+    assert "did you mean 'count_1" in feature.value.hint
+    with pytest.raises(NotFound, match="has never had an event of user=u00") as entity:
+        ask(VIEW, {"user": "u00"})
+    assert "did you mean 'user=u0'" in entity.value.hint
+    with pytest.raises(Invalid, match="must have the fields user"):
+        ask(VIEW, {"usr": USER})
+
+
+def test_a_view_says_what_it_is(seen: Seen) -> None:
+    reply = seen.client.describe_view("user_habits")
+    assert [one.name for one in reply.entity] == ["user"]
+    assert {one.name: one.expression for one in reply.fields}["tens"] == "amount / 10"
+    features = {one.name: one for one in reply.features}
+    assert features["count_1d"].hop.ToSeconds() == 300
+    assert features["top_k_country_1_count_7d"].default == 0.0
+    assert features["quantile_amount_q50_7d"].error_bound == "1.562% of the value"
+    assert [(one.stream, one.partitions, list(one.key)) for one in reply.streams] == [
+        ("visit", 2, ["user"])
+    ]
+    assert len(reply.logs) == 2
+    assert all(one.ready for one in reply.logs)
+    assert seen.client.describe_view(VIEW).models == ["purchase"]
+
+
+def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, {"TIDEMILL_STACK": str(seen.stack_file)})
+    described = shell.run("features", "describe", VIEW).out
+    assert "mean_amount_7d" in described
+    assert "model purchase" in described
+    at = seen.at.isoformat()
+    whole = shell.run("features", "explain", VIEW, "user=u0", "--at", at).out
+    assert "yes, bit for bit" in whole
+    one = shell.run("features", "explain", VIEW, "user=u0", "count_1d", "--at", at).out
+    assert "left out: 4 duplicate, 1 late" in one
+    assert "value alone" in one
+    told = shell.run("features", "explain", VIEW, "user=u00", code=1).err
+    assert "did you mean 'user=u0'" in told
+    reply = shell.run("features", "explain", VIEW, "user=u0", "count_1d", "--json").json()
+    assert pb.ExplainFeaturesResponse.DESCRIPTOR.fields_by_name.keys() == reply.keys()
