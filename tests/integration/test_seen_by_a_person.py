@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -118,6 +118,44 @@ def test_a_ratio_is_explained_by_its_two_features(seen: Seen) -> None:
     assert share.served == dear.served / count.served
 
 
+def test_a_history_ends_with_what_is_served_and_its_rows_are_what_reads_would_have_said(
+    seen: Seen,
+) -> None:
+    reply = seen.client.feature_history(
+        VIEW, {"user": USER}, until=seen.at, limit=5_000, max_events=4_000
+    )
+    last = dict(zip(reply.features, reply.rows[-1].values, strict=True))
+    assert last == served(seen, VIEW, seen.at)
+    assert not reply.rows_cut
+    count = list(reply.features).index("count_1d")
+    for row in reply.rows[:: len(reply.rows) // 40]:
+        at = row.at.ToDatetime(tzinfo=UTC)
+        wanted = seen.counting(timedelta(days=1), timedelta(minutes=5), at)
+        known = [one for one in seen.visits if one.data["visit_id"] in wanted]
+        assert row.values[count] == sum(one.data["at"] <= at for one in known)
+    verdicts = [event.verdict for event in reply.events]
+    assert verdicts.count(pb.VERDICT_DUPLICATE) == 4
+    assert verdicts.count(pb.VERDICT_LATE) == 1
+    assert len(verdicts) == reply.events_total
+
+
+def test_a_history_is_given_in_part_and_says_so(seen: Seen) -> None:
+    ask = seen.client.feature_history
+    since, every = seen.at - timedelta(hours=12), timedelta(hours=3)
+    part = ask(
+        VIEW, {"user": USER}, features=["sum_amount_1h"], since=since, until=seen.at, every=every
+    )
+    times = {row.at.ToDatetime(tzinfo=UTC) for row in part.rows}
+    assert {since + every * step for step in range(5)} <= times
+    assert min(times) == since
+    newest = ask(VIEW, {"user": USER}, features=["sum_amount_1h"], until=seen.at, limit=3)
+    assert newest.rows_cut
+    assert len(newest.rows) == 3
+    assert newest.rows[-1] == part.rows[-1]
+    with pytest.raises(Invalid, match="behind the end"):
+        ask(VIEW, {"user": USER}, since=seen.at + every, until=seen.at)
+
+
 def test_what_does_not_exist_is_refused_with_the_nearest_name(seen: Seen) -> None:
     ask = seen.client.explain_features
     with pytest.raises(NotFound, match="user_visit") as view:
@@ -160,6 +198,10 @@ def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
     one = shell.run("features", "explain", VIEW, "user=u0", "count_1d", "--at", at).out
     assert "left out: 4 duplicate, 1 late" in one
     assert "value alone" in one
+    words = ("--until", at, "--feature", "count_1d", "--limit", "4", "--events", "9")
+    went = shell.run("features", "history", VIEW, "user=u0", *words).out
+    assert "the newest 4; --limit or --since shows others" in went
+    assert "no: duplicate" in went
     told = shell.run("features", "explain", VIEW, "user=u00", code=1).err
     assert "did you mean 'user=u0'" in told
     reply = shell.run("features", "explain", VIEW, "user=u0", "count_1d", "--json").json()

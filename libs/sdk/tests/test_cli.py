@@ -70,6 +70,7 @@ NEEDS_A_STACK = {
     ("publish",): ("s", "events.jsonl"),
     ("features", "get"): ("v", "user=u1"),
     ("features", "describe"): ("v",),
+    ("features", "history"): ("v", "user=u1"),
     ("features", "explain"): ("v", "user=u1", "count_1h"),
     ("dlq", "list"): ("s",),
     ("dlq", "show"): ("s", "1"),

@@ -87,6 +87,7 @@ class Client:
     get_features = _blocking(AsyncClient.get_features)
     describe_views = _blocking(AsyncClient.describe_views)
     describe_view = _blocking(AsyncClient.describe_view)
+    feature_history = _blocking(AsyncClient.feature_history)
     explain_features = _blocking(AsyncClient.explain_features)
     build_training_set = _blocking(AsyncClient.build_training_set)
     verify_vectors = _blocking(AsyncClient.verify_vectors)

@@ -1,10 +1,10 @@
-"""What a person asks about features: what a view is, and what made a value."""
+"""What a person asks about features: what a view is, what made a value, how it went."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import grpc
 
@@ -31,6 +31,35 @@ class Inspecting(ABC):
         stub = FeatureServiceStub(self._channel("features"))
         request = features_pb.DescribeViewRequest(view=view)
         return await call(stub.DescribeView, request, TIMEOUT, "features")
+
+    async def feature_history(
+        self,
+        view: str,
+        entity: Mapping[str, str],
+        *,
+        features: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        every: timedelta | None = None,
+        limit: int = 0,
+        max_events: int = 0,
+        token: ingestion_pb.PositionToken | None = None,
+        timeout: float = SEARCH_TIMEOUT,
+    ) -> features_pb.GetHistoryResponse:
+        """Show how features of one entity went, as reads would have answered; exact."""
+        request = features_pb.GetHistoryRequest(
+            view=view,
+            entity=features_pb.EntityKey(fields=dict(entity)),
+            features=features,
+            since=to_timestamp(since) if since else None,
+            until=to_timestamp(until) if until else None,
+            every=every,
+            limit=limit,
+            max_events=max_events,
+            token=token,
+        )
+        stub = FeatureServiceStub(self._channel("features"))
+        return await call(stub.GetHistory, request, timeout, "features")
 
     async def explain_features(
         self,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tidemill.definitions.v1 import project_pb2
-from tidemill.errors import NotFound
+from tidemill.errors import Invalid, NotFound
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_features.building import INSPECTOR, building
 from tidemill_features.definitions import StreamWork
 from tidemill_features.inquiries import Inquiry
+from tidemill_features.inspecting import not_negative
 from tidemill_features.inspector import answered
 from tidemill_features.testing import WrittenArchive
 
@@ -104,6 +108,52 @@ def test_events_beyond_the_cut_do_not_count(
     assert isinstance(reply, pb.ExplainFeaturesResponse)
     assert not reply.agrees
     assert (reply.features[0].served, reply.features[0].recomputed) == (37.0, 1.0)
+
+
+def a_history(inquiry: Inquiry, **asked: Any) -> pb.GetHistoryResponse:
+    entity = pb.EntityKey(fields={"user": "ada"})
+    request = pb.GetHistoryRequest(view="users", entity=entity, **asked)
+    question = replace(inquiry, kind="history", request=request.SerializeToString())
+    reply = answered(question)
+    assert isinstance(reply, pb.GetHistoryResponse)
+    return reply
+
+
+def test_a_history_ends_with_what_is_served_and_says_what_it_left_out(
+    project: project_pb2.Project, archive: WrittenArchive, tmp_path: Path
+) -> None:
+    inquiry = an_inquiry(project, archive, tmp_path, "ada")
+    whole = a_history(inquiry, max_events=10)
+    assert list(whole.rows[-1].values) == [4.0, 4.0, 37.0]
+    assert [list(row.values) for row in whole.rows] == [
+        [1.0, 1.0, 1.0],
+        [2.0, 2.0, 5.0],
+        [3.0, 3.0, 5.0],
+        [4.0, 4.0, 37.0],
+    ]
+    assert [event.id for event in whole.events] == ["v0", "v2", "v3", "v5"]
+    assert not whole.rows_cut
+    part = a_history(inquiry, features=["sum_amount_1h"], limit=2, max_events=1)
+    assert [list(row.values) for row in part.rows] == [[5.0], [37.0]]
+    assert part.rows_cut
+    assert ([event.id for event in part.events], part.events_total) == (["v5"], 3)
+    assert not a_history(inquiry).events
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.ExplainFeaturesRequest(max_events=-1),
+        pb.GetHistoryRequest(limit=-1),
+        pb.GetHistoryRequest(max_events=-1),
+        pb.GetHistoryRequest(every=timedelta(seconds=-1)),
+    ],
+)
+def test_negative_counts_are_refused(
+    request_: pb.ExplainFeaturesRequest | pb.GetHistoryRequest,
+) -> None:
+    with pytest.raises(Invalid, match="is negative"):
+        not_negative(request_)
 
 
 async def test_a_process_of_its_own_answers_and_an_unknown_entity_has_a_near_one(

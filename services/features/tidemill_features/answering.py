@@ -1,12 +1,14 @@
-"""Explanations and events between the engine's words and the protocol's."""
+"""Explanations, histories and events between the engine's words and the protocol's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_features.convert import STATUS
-from tidemill_features.explaining import value_of
+from tidemill_features.explaining import Counted, value_of
 from tidemill_tiles.definitions import normalised
 from tidemill_tiles.verdict import Verdict
 
@@ -14,13 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidemill_features.entityevents import EntityEvents
-    from tidemill_features.explaining import Counted, Explanation
+    from tidemill_features.explaining import Explanation
+    from tidemill_features.history import Course, Span
     from tidemill_tiles.plan import Plan
 
 EVENTS: Final = 100
 """Events, and tiles, of a feature, unless more are asked for."""
 MAX_EVENTS: Final = 4_000
 """In one reply, which must stay below the largest message."""
+ROWS: Final = 1_000
+"""Rows of a history, unless more are asked for."""
+MAX_ROWS: Final = 10_000
+MAX_VALUES: Final = 100_000
 MAX_TEXT: Final = 200
 VERDICTS: Final = {
     Verdict.APPLIED: pb.VERDICT_APPLIED,
@@ -71,8 +78,39 @@ def _explanation(one: Explanation, most: int) -> pb.Explanation:
     return message
 
 
+def from_course(
+    features: Sequence[str],
+    found: Course,
+    events: Sequence[EntityEvents],
+    span: Span,
+    max_events: int,
+) -> pb.GetHistoryResponse:
+    """Write a history, and the newest events that happened or became known in its span."""
+    response = pb.GetHistoryResponse(features=features, rows_cut=found.cut)
+    codes = np.take([STATUS[one] for one in sorted(STATUS)], found.status).tolist()
+    rows = zip(found.at_us.tolist(), found.values.tolist(), codes, strict=True)
+    for at_us, values, statuses in rows:
+        response.rows.add(values=values, statuses=statuses).at.FromMicroseconds(at_us)
+    first_us = int(found.at_us[0])
+    counted = [_within(one, first_us, span.until_us) for one in events]
+    response.events_total = sum(len(one.rows) for one in counted)
+    for part, row in newest(counted, min(max_events, MAX_EVENTS)):
+        response.events.append(from_event(part, row))
+    return response
+
+
+def _within(events: EntityEvents, first_us: int, last_us: int) -> Counted:
+    """Return the events with a time within a span, oldest first."""
+    known = (events.available_us >= first_us) & (events.available_us <= last_us)
+    happened = (events.batch.time_us >= first_us) & (events.batch.time_us <= last_us)
+    rows = np.flatnonzero(known | happened)
+    return Counted(events, rows[np.lexsort((events.batch.tie[rows], events.batch.time_us[rows]))])
+
+
 def newest(counted: Sequence[Counted], most: int) -> list[tuple[EntityEvents, int]]:
     """Return the newest events of all streams by window time and id, oldest first."""
+    if not most:
+        return []
     last = [(part.events, int(row)) for part in counted for row in part.rows[-most:]]
     last.sort(key=lambda one: (one[0].batch.time_us[one[1]], one[0].batch.tie[one[1]]))
     return last[-most:]

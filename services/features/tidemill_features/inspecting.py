@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidemill.errors import Invalid, Violation
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common import rpc
 from tidemill_common.project_source import load_project
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
+    from tidemill_features.entityevents import Key
     from tidemill_features.inquiries import Kind
     from tidemill_features.settings import Settings
 
@@ -54,13 +56,7 @@ class Inspector:
 
     async def explain(self, request: pb.ExplainFeaturesRequest) -> pb.ExplainFeaturesResponse:
         """Say which tiles and events make values, by the archive at the positions of a read."""
-        view = self.replica.spec(request.view)
-        to_columns(view, request.features)
-        entity = to_entities(view, [request.entity])[0]
-        if request.token.positions:
-            await self.replica.wait_for(
-                request.token.positions, views=(view.name,), timeout=rpc.remaining()
-            )
+        view, entity = await self._asked(request)
         at = request.at.ToMicroseconds() if request.HasField("at") else None
         seen = self._seen(view, entity, at)
         answer = await self._answer("explain", view, seen, request.SerializeToString())
@@ -68,12 +64,37 @@ class Inspector:
         response.at.FromMicroseconds(int(seen.result.at_us[0]))
         response.view_version = view.version
         response.state_newer = bool(seen.result.state_newer[0])
-        for stream, offsets in seen.cut.items():
-            for partition, offset in offsets.items():
-                response.cut.positions.add(stream=stream, partition=partition, next_offset=offset)
+        response.cut.CopyFrom(_cut(seen))
         return response
 
-    def _seen(self, view: ViewSpec, entity: tuple[str | int | bool, ...], at: int | None) -> _Seen:
+    async def history(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:
+        """Say how features went, by the archive of what the replica has applied."""
+        view, entity = await self._asked(request)
+        until = request.until.ToMicroseconds() if request.HasField("until") else None
+        seen = self._seen(view, entity, until)
+        if request.HasField("since") and request.since.ToMicroseconds() > seen.result.at_us[0]:
+            raise Invalid(violations=[Violation("since", "lies behind the end of the span")])
+        answer = await self._answer("history", view, seen, request.SerializeToString())
+        response = pb.GetHistoryResponse.FromString(answer)
+        response.view_version = view.version
+        response.cut.CopyFrom(_cut(seen))
+        return response
+
+    async def _asked(
+        self, request: pb.ExplainFeaturesRequest | pb.GetHistoryRequest
+    ) -> tuple[ViewSpec, Key]:
+        """Return what is asked about, when the replica has applied what the token names."""
+        view = self.replica.spec(request.view)
+        not_negative(request)
+        to_columns(view, request.features)
+        entity = to_entities(view, [request.entity])[0]
+        if request.token.positions:
+            await self.replica.wait_for(
+                request.token.positions, views=(view.name,), timeout=rpc.remaining()
+            )
+        return view, entity
+
+    def _seen(self, view: ViewSpec, entity: Key, at: int | None) -> _Seen:
         """Read an entity; nothing is applied before the positions are taken too."""
         result = self.replica.read(view.name, [entity], at)
         states = [one for one in self.replica.describe() if one.view == view.name]
@@ -113,3 +134,22 @@ class Inspector:
             if isinstance(step, bytes):
                 answer = step
         return answer
+
+
+def not_negative(request: pb.ExplainFeaturesRequest | pb.GetHistoryRequest) -> None:
+    """Refuse counts and distances below 0."""
+    asked = {"max_events": request.max_events}
+    if isinstance(request, pb.GetHistoryRequest):
+        asked |= {"limit": request.limit, "every": request.every.ToMicroseconds()}
+    if wrong := [name for name, value in asked.items() if value < 0]:
+        raise Invalid(violations=[Violation(name, "is negative") for name in wrong])
+
+
+def _cut(seen: _Seen) -> pb.Cut:
+    return pb.Cut(
+        positions=[
+            pb.CutPosition(stream=stream, partition=partition, next_offset=offset)
+            for stream, offsets in seen.cut.items()
+            for partition, offset in sorted(offsets.items())
+        ]
+    )

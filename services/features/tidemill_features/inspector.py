@@ -15,10 +15,17 @@ from tidemill.errors import NotFound, TidemillError
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common import log
 from tidemill_common.feature_views import view_spec
-from tidemill_features.answering import from_explanations
+from tidemill_features.answering import (
+    MAX_ROWS,
+    MAX_VALUES,
+    ROWS,
+    from_course,
+    from_explanations,
+)
 from tidemill_features.convert import STATUS, to_entities
 from tidemill_features.entityevents import EntityArchive, nearest, told
 from tidemill_features.explaining import explain
+from tidemill_features.history import Span, course
 from tidemill_features.inquiries import Inquiry
 from tidemill_features.jobs import error_line, result_line
 from tidemill_tiles.fieldtypes import NO_TIME
@@ -50,7 +57,7 @@ def main() -> None:
 
 def answered(inquiry: Inquiry) -> Message:
     """Answer one inquiry from the archive; NotFound if the entity has no event in it."""
-    return _explained(inquiry)
+    return _explained(inquiry) if inquiry.kind == "explain" else _history(inquiry)
 
 
 def _explained(inquiry: Inquiry) -> pb.ExplainFeaturesResponse:
@@ -68,6 +75,22 @@ def _explained(inquiry: Inquiry) -> pb.ExplainFeaturesResponse:
         request.features or view.features,
     )
     return from_explanations(view.plan, explanations, request.max_events)
+
+
+def _history(inquiry: Inquiry) -> pb.GetHistoryResponse:
+    request = pb.GetHistoryRequest.FromString(inquiry.request)
+    view = view_spec(inquiry.project, request.view)
+    key = to_entities(view, [request.entity])[0]
+    events = _events(inquiry, view, key)
+    features = list(request.features) or list(view.features)
+    span = Span(
+        request.since.ToMicroseconds() if request.HasField("since") else None,
+        inquiry.at_us,
+        request.every.ToMicroseconds(),
+    )
+    limit = min(request.limit or ROWS, MAX_ROWS, MAX_VALUES // len(features))
+    found = course(view.plan, events, canonical_key(key), features, span, limit)
+    return from_course(features, found, events, span, request.max_events)
 
 
 def _events(inquiry: Inquiry, view: ViewSpec, key: Key) -> list[EntityEvents]:

@@ -31,6 +31,7 @@ METHODS: Final = rpc.rules(
         "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
         "DescribeViews": rpc.Rule("features.read"),
         "DescribeView": rpc.Rule("features.read"),
+        "GetHistory": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
         "ExplainFeatures": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
     },
 )
@@ -96,6 +97,10 @@ class FeatureServicer(FeatureServiceServicer):
     ) -> pb.DescribeViewResponse:
         """Say what one view is."""
         return await self._inspector.describe(request, await self._states())
+
+    async def GetHistory(self, request: pb.GetHistoryRequest, _: object) -> pb.GetHistoryResponse:
+        """Say how features went."""
+        return await self._inspector.history(request)
 
     async def ExplainFeatures(
         self, request: pb.ExplainFeaturesRequest, _: object

@@ -357,6 +357,56 @@ class ViewFeature(_message.Message):
     part: str
     def __init__(self, name: _Optional[str] = ..., function: _Optional[_Union[_project_pb2.Function, str]] = ..., field: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., filter: _Optional[str] = ..., default: _Optional[float] = ..., error_bound: _Optional[str] = ..., operands: _Optional[_Iterable[str]] = ..., part: _Optional[str] = ...) -> None: ...
 
+class GetHistoryRequest(_message.Message):
+    __slots__ = ("view", "entity", "features", "since", "until", "every", "limit", "max_events", "token")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    entity: EntityKey
+    features: _containers.RepeatedScalarFieldContainer[str]
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    every: _duration_pb2.Duration
+    limit: int
+    max_events: int
+    token: _ingestion_service_pb2.PositionToken
+    def __init__(self, view: _Optional[str] = ..., entity: _Optional[_Union[EntityKey, _Mapping]] = ..., features: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., limit: _Optional[int] = ..., max_events: _Optional[int] = ..., token: _Optional[_Union[_ingestion_service_pb2.PositionToken, _Mapping]] = ...) -> None: ...
+
+class GetHistoryResponse(_message.Message):
+    __slots__ = ("features", "rows", "rows_cut", "events", "events_total", "view_version", "cut")
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_CUT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    VIEW_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.RepeatedScalarFieldContainer[str]
+    rows: _containers.RepeatedCompositeFieldContainer[HistoryRow]
+    rows_cut: bool
+    events: _containers.RepeatedCompositeFieldContainer[FeatureEvent]
+    events_total: int
+    view_version: str
+    cut: Cut
+    def __init__(self, features: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[HistoryRow, _Mapping]]] = ..., rows_cut: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[FeatureEvent, _Mapping]]] = ..., events_total: _Optional[int] = ..., view_version: _Optional[str] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ...) -> None: ...
+
+class HistoryRow(_message.Message):
+    __slots__ = ("at", "values", "statuses")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    values: _containers.RepeatedScalarFieldContainer[float]
+    statuses: _containers.RepeatedScalarFieldContainer[ValueStatus]
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., values: _Optional[_Iterable[float]] = ..., statuses: _Optional[_Iterable[_Union[ValueStatus, str]]] = ...) -> None: ...
+
 class ExplainFeaturesRequest(_message.Message):
     __slots__ = ("view", "entity", "features", "at", "token", "max_events")
     VIEW_FIELD_NUMBER: _ClassVar[int]

@@ -43,6 +43,8 @@ class FeatureServiceStub:
     """State of the views: position, lag, rows, readiness."""
     DescribeView: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]
     """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    GetHistory: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]
+    """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]
     """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
 
@@ -61,6 +63,8 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     """State of the views: position, lag, rows, readiness."""
     DescribeView: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]  # type: ignore[assignment]
     """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    GetHistory: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]  # type: ignore[assignment]
     """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
 
@@ -106,6 +110,14 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.DescribeViewResponse, _abc.Awaitable[_feature_service_pb2.DescribeViewResponse]]:
         """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _feature_service_pb2.GetHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.GetHistoryResponse, _abc.Awaitable[_feature_service_pb2.GetHistoryResponse]]:
+        """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
 
     @_abc_1.abstractmethod
     def ExplainFeatures(
