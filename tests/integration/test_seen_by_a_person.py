@@ -202,6 +202,12 @@ def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
     went = shell.run("features", "history", VIEW, "user=u0", *words).out
     assert "the newest 4; --limit or --since shows others" in went
     assert "no: duplicate" in went
+    drawn = ("-o", "sum.png", "--until", at, "--json")
+    picture = shell.run("features", "plot", VIEW, "user=u0", "sum_amount_1d", *drawn).json()
+    assert (tmp_path / "sum.png").read_bytes().startswith(b"\x89PNG")
+    assert picture["events"] == picture["events_total"] > 300
+    moving = ("user_habits", "user=u0", "time_since_last_lifetime", "-o", "since.png")
+    assert "501 values" in shell.run("features", "plot", *moving, "--since", at).out
     told = shell.run("features", "explain", VIEW, "user=u00", code=1).err
     assert "did you mean 'user=u0'" in told
     reply = shell.run("features", "explain", VIEW, "user=u0", "count_1d", "--json").json()
