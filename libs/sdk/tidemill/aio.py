@@ -124,10 +124,13 @@ class AsyncClient(Inspecting):
         stub = FeatureServiceStub(self._channel("features"))
         return await call(stub.GetFeatures, request, timeout, "features")
 
-    async def describe_views(self) -> features_pb.DescribeViewsResponse:
-        """Position, lag and size of every view's log partitions."""
+    async def describe_views(self, *, lag_times: bool = False) -> features_pb.DescribeViewsResponse:
+        """Position, size and snapshots of every view's log partitions; with `lag_times` their lag.
+
+        The lag is in seconds: the age of the oldest record that is not decided.
+        """
         stub = FeatureServiceStub(self._channel("features"))
-        request = features_pb.DescribeViewsRequest()
+        request = features_pb.DescribeViewsRequest(lag_times=lag_times)
         return await call(stub.DescribeViews, request, TIMEOUT, "features")
 
     async def build_training_set(

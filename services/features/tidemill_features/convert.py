@@ -110,7 +110,13 @@ def from_log(state: LogState, source_end: int) -> pb.ViewState:
         rows=state.tiles,
         entities=state.entities,
         ready=state.ready,
+        state_bytes=state.state_bytes,
     )
+    set_time(message.last_snapshot, state.snapshot_us)
+    if state.snapshot_took_us >= 0:
+        message.snapshot_took.FromMicroseconds(state.snapshot_took_us)
+    if state.snapshot_open_us >= 0:
+        message.snapshot_open.FromMicroseconds(state.snapshot_open_us)
     set_time(message.watermark, state.watermark_us)
     set_time(message.newest_available, state.newest_available_us)
     if state.since_last_record_us >= 0:

@@ -75,7 +75,7 @@ class Partition:
             for view in state.work.views
         }
         self._snapshots: set[str] = set()
-        self._meters = _Meters(state.work.name)
+        self._meters = _Meters(state.work.name, state.partition)
 
     @property
     def tp(self) -> TopicPartition:
@@ -120,14 +120,17 @@ class Partition:
 
     async def run(self) -> None:
         """Flush whenever something waits, and when nothing did for a while."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.idle_seconds):
-                    await self._wake.wait()
-            await self._allowed.wait()
-            async with self._flushing:
-                if self._allowed.is_set():
-                    await self._flush(self._take())
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.idle_seconds):
+                        await self._wake.wait()
+                await self._allowed.wait()
+                async with self._flushing:
+                    if self._allowed.is_set():
+                        await self._flush(self._take())
+        finally:
+            self._meters.ended()
 
     def _take(self) -> list[Record]:
         """Take the whole records that make up one flush."""
@@ -235,18 +238,24 @@ def _tracing(topic: str, records: Sequence[Record]) -> Iterator[None]:
 
 
 class _Meters:
-    """The metrics of one stream, their children kept."""
+    """The metrics of one partition of a stream, their children kept."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, partition: int) -> None:
         self._applied = metrics.counter("tidemill_events_applied_total", stream=stream)
         self._late = metrics.counter("tidemill_events_late_total", stream=stream)
         self._duplicates = metrics.counter("tidemill_duplicates_total", stream=stream)
         self._flushes = metrics.counter("tidemill_flushes_total", stream=stream, result="ok")
         self._seconds = metrics.histogram("tidemill_flush_duration_seconds", stream=stream)
         topic = f"events.{stream}"
-        self._lag = metrics.gauge("tidemill_consumer_lag_seconds", topic=topic, group=GROUP)
+        self._lag = metrics.gauge(
+            "tidemill_consumer_lag_seconds", topic=topic, group=GROUP, partition=str(partition)
+        )
         self._topic = topic
         self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
+
+    def ended(self) -> None:
+        """The partition is not ours any more: whoever owns it says how far behind it is."""
+        self._lag.set(0.0)
 
     def flushed(self, flush: Flush, records: list[Record], seconds: float) -> None:
         """Record one committed flush."""

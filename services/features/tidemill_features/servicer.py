@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceServicer
 from tidemill_common import metrics, rpc
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
+from tidemill_features.lagging import stamps_ms
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.reads import Status
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tidemill_common.feature_replica import FeatureReplica, ReadResult
-    from tidemill_common.kafka import Admin
+    from tidemill_common.kafka import Admin, Broker
     from tidemill_features.handlers import Sets
     from tidemill_features.inspecting import Inspector
 
@@ -41,11 +43,17 @@ class FeatureServicer(FeatureServiceServicer):
     """Answers reads from the replica in this process."""
 
     def __init__(
-        self, replica: FeatureReplica, sets: Sets, inspector: Inspector, admin: Admin
+        self,
+        replica: FeatureReplica,
+        sets: Sets,
+        inspector: Inspector,
+        broker: Broker,
+        admin: Admin,
     ) -> None:
         self._replica = replica
         self._sets = sets
         self._inspector = inspector
+        self._broker = broker
         self._admin = admin
 
     async def GetFeatures(
@@ -89,8 +97,10 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.DescribeViewsRequest, _: object
     ) -> pb.DescribeViewsResponse:
         """Say how far every log is."""
-        del request
-        return pb.DescribeViewsResponse(views=await self._states())
+        states = await self._states()
+        if request.lag_times:
+            await self._add_lags(states)
+        return pb.DescribeViewsResponse(views=states)
 
     async def DescribeView(
         self, request: pb.DescribeViewRequest, _: object
@@ -116,6 +126,20 @@ class FeatureServicer(FeatureServiceServicer):
             from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
             for one in states
         ]
+
+    async def _add_lags(self, states: list[pb.ViewState]) -> None:
+        """Say how old the first record is that a log has not decided."""
+        waiting: dict[TopicPartition, int] = {}
+        for one in states:
+            if one.position < one.source_end:
+                tp = TopicPartition(f"events.{one.stream}", one.partition)
+                waiting[tp] = min(one.position, waiting.get(tp, one.position))
+        stamps = await stamps_ms(self._broker, waiting)
+        now = time.time() * 1_000
+        for one in states:
+            stamp = stamps.get(TopicPartition(f"events.{one.stream}", one.partition))
+            if stamp is not None and one.position < one.source_end:
+                one.lag.FromMilliseconds(max(0, round(now - stamp)))
 
 
 def _count(view: str, result: ReadResult) -> None:

@@ -226,8 +226,10 @@ class VerifyVectorsResponse(_message.Message):
     def __init__(self, vectors: _Optional[int] = ..., values: _Optional[int] = ..., mismatches: _Optional[int] = ..., by_feature: _Optional[_Mapping[str, int]] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DescribeViewsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lag_times",)
+    LAG_TIMES_FIELD_NUMBER: _ClassVar[int]
+    lag_times: bool
+    def __init__(self, lag_times: _Optional[bool] = ...) -> None: ...
 
 class DescribeViewsResponse(_message.Message):
     __slots__ = ("views",)
@@ -236,7 +238,7 @@ class DescribeViewsResponse(_message.Message):
     def __init__(self, views: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ...) -> None: ...
 
 class ViewState(_message.Message):
-    __slots__ = ("view", "version", "stream", "partition", "position", "source_end", "rows", "entities", "ready", "watermark", "newest_available", "since_last_record")
+    __slots__ = ("view", "version", "stream", "partition", "position", "source_end", "rows", "entities", "ready", "watermark", "newest_available", "since_last_record", "state_bytes", "last_snapshot", "snapshot_took", "snapshot_open", "lag")
     VIEW_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +251,11 @@ class ViewState(_message.Message):
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     NEWEST_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     SINCE_LAST_RECORD_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_TOOK_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_OPEN_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
     view: str
     version: str
     stream: str
@@ -261,7 +268,12 @@ class ViewState(_message.Message):
     watermark: _timestamp_pb2.Timestamp
     newest_available: _timestamp_pb2.Timestamp
     since_last_record: _duration_pb2.Duration
-    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., stream: _Optional[str] = ..., partition: _Optional[int] = ..., position: _Optional[int] = ..., source_end: _Optional[int] = ..., rows: _Optional[int] = ..., entities: _Optional[int] = ..., ready: _Optional[bool] = ..., watermark: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., newest_available: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since_last_record: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    state_bytes: int
+    last_snapshot: _timestamp_pb2.Timestamp
+    snapshot_took: _duration_pb2.Duration
+    snapshot_open: _duration_pb2.Duration
+    lag: _duration_pb2.Duration
+    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., stream: _Optional[str] = ..., partition: _Optional[int] = ..., position: _Optional[int] = ..., source_end: _Optional[int] = ..., rows: _Optional[int] = ..., entities: _Optional[int] = ..., ready: _Optional[bool] = ..., watermark: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., newest_available: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since_last_record: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., state_bytes: _Optional[int] = ..., last_snapshot: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., snapshot_took: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., snapshot_open: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DescribeViewRequest(_message.Message):
     __slots__ = ("view",)
