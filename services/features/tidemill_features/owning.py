@@ -108,5 +108,6 @@ class Owned:
         owned.running.cancel()
         await asyncio.gather(owned.running, return_exceptions=True)
         await owned.stack.aclose()
+        owned.partition.leave()
         if follow:
             await self._standby.give_back(owned.partition.state.work, tp.partition)

@@ -118,19 +118,20 @@ class Partition:
                 self._pace.hurry()
                 await self._flush(self._take())
 
+    def leave(self) -> None:
+        """Say that it is another's to tell how far behind the partition is."""
+        self._meters.ended()
+
     async def run(self) -> None:
         """Flush whenever something waits, and when nothing did for a while."""
-        try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.idle_seconds):
-                        await self._wake.wait()
-                await self._allowed.wait()
-                async with self._flushing:
-                    if self._allowed.is_set():
-                        await self._flush(self._take())
-        finally:
-            self._meters.ended()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.idle_seconds):
+                    await self._wake.wait()
+            await self._allowed.wait()
+            async with self._flushing:
+                if self._allowed.is_set():
+                    await self._flush(self._take())
 
     def _take(self) -> list[Record]:
         """Take the whole records that make up one flush."""
@@ -254,7 +255,7 @@ class _Meters:
         self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
 
     def ended(self) -> None:
-        """The partition is not ours any more: whoever owns it says how far behind it is."""
+        """Keep no lag of a partition that is another's."""
         self._lag.set(0.0)
 
     def flushed(self, flush: Flush, records: list[Record], seconds: float) -> None:

@@ -101,6 +101,6 @@ async def _report(replica: FeatureReplica, stop: asyncio.Event) -> None:
             mine = [one for one in states if one.view == view]
             rows, size = sum(one.tiles for one in mine), sum(one.state_bytes for one in mine)
             metrics.gauge("tidemill_feature_state_rows", view=view).set(rows)
-            metrics.gauge("tidemill_feature_state_bytes", view=view).set(size)
+            metrics.gauge("tidemill_feature_view_bytes", view=view).set(size)
             entities = sum(one.entities for one in mine)
-            metrics.gauge("tidemill_feature_state_entities", view=view).set(entities)
+            metrics.gauge("tidemill_feature_view_entities", view=view).set(entities)
