@@ -233,7 +233,7 @@ def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
     words = ("--until", at, "--feature", "count_1d", "--limit", "4", "--events", "9")
     went = shell.run("features", "history", VIEW, "user=u0", *words).out
     assert "the newest 4; --limit or --since shows others" in went
-    assert "no: duplicate" in went
+    assert "duplicate" in went
     drawn = ("-o", "sum.png", "--until", at, "--json")
     picture = shell.run("features", "plot", VIEW, "user=u0", "sum_amount_1d", *drawn).json()
     assert (tmp_path / "sum.png").read_bytes().startswith(b"\x89PNG")

@@ -46,7 +46,7 @@ def test_events_are_marked_by_their_fate() -> None:
     figure = draw(a_history([1.0], fates), "")
     assert drawn(figure, 1) == [[0, 0], [1]]
     labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
-    assert labels == ["counts", "late"]
+    assert labels == ["applied", "late"]
     assert figure.axes[1].get_xlabel() == "UTC"
 
 

@@ -43,8 +43,8 @@ def history(
     """Show how features of an entity went: what a read would have answered at each time.
 
     A row for the start, for the end, and for each moment at which a value changed: an event became
-    known, or a window moved past one. From the archive, exact. Events that do not count are shown
-    with the reason. Times are UTC.
+    known, or a window moved past one. From the archive, exact. With --events also the events, and
+    whether each was applied, or came late or twice. Times are UTC.
     """
     with connect(author="cli") as client:
         reply = client.feature_history(
@@ -72,7 +72,7 @@ def history(
         typer.echo(f"the newest {len(rows)}; --limit or --since shows others")
     if events:
         typer.echo(f"\nevents ({len(reply.events)} of {reply.events_total})")
-        print_table([*EVENT_COLUMNS[:-1], "counts"], map(_event, reply.events))
+        print_table([*EVENT_COLUMNS[:-1], "verdict"], map(_event, reply.events))
 
 
 def moment(at: datetime) -> str:
@@ -94,5 +94,4 @@ def span(text: str) -> timedelta | None:
 
 
 def _event(event: pb.FeatureEvent) -> tuple[object, ...]:
-    verdict = short(pb.Verdict.Name(event.verdict), "VERDICT_")
-    return (*event_row(event)[:-1], "yes" if verdict == "applied" else f"no: {verdict}")
+    return (*event_row(event)[:-1], short(pb.Verdict.Name(event.verdict), "VERDICT_"))

@@ -35,7 +35,7 @@ POINTS: Final = 500
 SIZE: Final = (11.0, 5.5)
 DPI: Final = 120
 COLOURS: Final = {
-    pb.VERDICT_APPLIED: ("counts", "#1f6f8b"),
+    pb.VERDICT_APPLIED: ("applied", "#1f6f8b"),
     pb.VERDICT_DUPLICATE: ("duplicate", "#9a9a9a"),
     pb.VERDICT_LATE: ("late", "#c0392b"),
 }
@@ -59,8 +59,8 @@ def plot(
 ) -> None:
     """Draw a feature of an entity over time, as reads would have answered, its events under it.
 
-    A gap is where there was no value. Events are drawn when they happened; those that do not count,
-    duplicates and late ones, in other colours. Times are UTC.
+    A gap is where there was no value. Events are drawn when they happened; those that were not
+    applied, duplicates and late ones, in other colours. Times are UTC.
     """
     entity, feature = key_and_feature(key)
     if not feature:
