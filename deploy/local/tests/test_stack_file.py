@@ -22,6 +22,7 @@ def a_view() -> StackView:
         processes=[
             ProcessView("kafka", ProcessState.READY, "kafka.log", Identity(7, 1.5), 2, 3.5, ""),
             ProcessView("triton", ProcessState.FAILED, "triton.log", message="ended"),
+            ProcessView("serving", ProcessState.READY, "serving.log", metrics="127.0.0.1:9"),
         ],
         message="triton ended",
     )

@@ -47,6 +47,7 @@ class ProcessView:
     restarts: int = 0
     ready_after_s: float | None = None
     message: str = ""
+    metrics: str = ""  # host:port of /metrics; empty: it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def _process_to_json(view: ProcessView) -> dict[str, Any]:
         "ready_after_s": view.ready_after_s,
         "log": view.log,
         "message": view.message,
+        "metrics": view.metrics,
     }
 
 
@@ -131,6 +133,7 @@ def _process_from_json(found: Mapping[str, Any]) -> ProcessView:
         restarts=found["restarts"],
         ready_after_s=found["ready_after_s"],
         message=found["message"],
+        metrics=found.get("metrics", ""),
     )
 
 

@@ -61,6 +61,7 @@ class Supervised:
             restarts=self._restarts,
             ready_after_s=self._ready_after_s,
             message=self._message,
+            metrics=self.program.environment.get("TIDEMILL_METRICS_LISTEN", ""),
         )
 
     def start(self) -> None:

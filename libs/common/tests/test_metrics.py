@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from tidemill_common import metrics
+from tidemill_common import metrics, metrics_http
 
 
 def test_names_for_the_type_checker_and_the_catalogue_are_the_same() -> None:
@@ -32,7 +32,7 @@ def test_what_is_recorded_is_served() -> None:
     metrics.histogram("tidemill_coalesce_batch_size", model="served").observe(5)
     metrics.gauge("tidemill_triton_ready").set(1)
     with (
-        metrics.serving("127.0.0.1:0") as address,
+        metrics_http.serving("127.0.0.1:0") as address,
         urllib.request.urlopen(f"http://{address}/metrics") as reply,
     ):
         text = reply.read().decode()
@@ -49,5 +49,5 @@ def test_children_are_made_once_and_a_wrong_label_is_a_bug() -> None:
 
 
 def test_no_address_serves_nothing() -> None:
-    with metrics.serving("") as address:
+    with metrics_http.serving("") as address:
         assert address == ""

@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from tidemill.errors import Misconfigured
-from tidemill_common import log, metrics, telemetry
+from tidemill_common import log, metrics_http, telemetry
 from tidemill_common.beside import alone
 from tidemill_common.settings import Common, load
 
@@ -49,7 +49,7 @@ def main(
     try:
         with (
             telemetry.exporting(name, loaded.zipkin, ratio=loaded.trace_ratio),
-            metrics.serving(loaded.metrics_listen) as address,
+            metrics_http.serving(loaded.metrics_listen) as address,
             asyncio.Runner(loop_factory=_loop_factory(uvloop=uvloop)) as runner,
         ):
             logger.info("app.started", extra={"metrics": address, "pid": os.getpid()})

@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
+from tidemill.project.problems import did_you_mean
 from tidemill_common.clock import Clock, SystemClock
 from tidemill_common.feature_views import ViewSpec, view_specs
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
+from tidemill_common.snapshots import Snapshots
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import canonical_key, hash_keys
 from tidemill_tiles.reads import Status, read
@@ -70,7 +72,7 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """One partition of one log, for people and metrics."""
+    """One partition of one log, for people and metrics; -1 is a span that is not known."""
 
     view: str
     version: str
@@ -83,6 +85,11 @@ class LogState:
     watermark_us: int
     newest_available_us: int
     since_last_record_us: int
+    state_bytes: int
+    snapshot_us: int
+    snapshot_took_us: int
+    snapshot_open_us: int
+    snapshot_age_us: int
 
 
 @dataclass(slots=True)
@@ -94,6 +101,7 @@ class _Log:
     partition: int
     replica: Replica
     written_us: int = NO_TIME
+    snapshots: Snapshots = field(default_factory=Snapshots)
     waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
 
     def wake(self) -> None:
@@ -279,6 +287,11 @@ class FeatureReplica:
                 watermark_us=log.replica.watermark_us,
                 newest_available_us=log.replica.newest_available_us,
                 since_last_record_us=-1 if log.written_us == NO_TIME else now - log.written_us,
+                state_bytes=log.replica.table.state_bytes,
+                snapshot_us=log.snapshots.ended_us,
+                snapshot_took_us=log.snapshots.took_us,
+                snapshot_open_us=log.snapshots.open_us(now),
+                snapshot_age_us=log.snapshots.age_us(now),
             )
             for one in self._views.values()
             for log in one.logs
@@ -289,7 +302,7 @@ class FeatureReplica:
             return self._views[name]
         except KeyError:
             raise NotFound(
-                f"there is no feature view {name!r}", hint="see `tidemill status` for the views"
+                f"there is no feature view {name!r}", hint=did_you_mean(name, self._views)
             ) from None
 
     def _times(
@@ -352,7 +365,8 @@ class FeatureReplica:
             return
         for record in records:
             if record.value is not None:
-                log.replica.apply(record.value)
+                kind = log.replica.apply(record.value).kind
+                log.snapshots.saw(kind, record.timestamp_ms * 1_000)
         log.written_us = max(log.written_us, records[-1].timestamp_ms * 1_000)
         log.wake()
         self._applied.set()
@@ -365,6 +379,7 @@ class FeatureReplica:
                 "replica.log_reread", extra={"topic": tp.topic, "partition": tp.partition}
             )
             log.replica = Replica(log.spec.plan)
+            log.snapshots = Snapshots()
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:

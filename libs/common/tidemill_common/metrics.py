@@ -6,7 +6,6 @@ type-check, and a label that the catalogue does not list raises.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, Literal
@@ -15,8 +14,6 @@ import prometheus_client
 from prometheus_client import CollectorRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prometheus_client import Counter, Gauge, Histogram
 
 CounterName = Literal[
@@ -57,9 +54,14 @@ GaugeName = Literal[
     "tidemill_producer_waiting_records",
     "tidemill_outbox_lag_seconds",
     "tidemill_feature_log_position_records",
+    "tidemill_feature_log_silence_seconds",
     "tidemill_feature_state_rows",
     "tidemill_feature_state_bytes",
     "tidemill_feature_state_limit_bytes",
+    "tidemill_feature_view_bytes",
+    "tidemill_feature_view_entities",
+    "tidemill_feature_snapshot_age_seconds",
+    "tidemill_feature_snapshot_open_seconds",
     "tidemill_audited_vectors_rows",
     "tidemill_audit_mismatches_rows",
     "tidemill_inflight_requests",
@@ -214,8 +216,8 @@ CATALOGUE: Final = (
     _m(
         "tidemill_consumer_lag_seconds",
         "second",
-        "age of the oldest record not handled",
-        "topic group",
+        "age of the oldest record in the last flush; 0 of a partition that is idle or not ours",
+        "topic group partition",
     ),
     _m("tidemill_producer_waiting_records", "record", "records not yet acknowledged"),
     _m("tidemill_outbox_lag_seconds", "second", "age of the oldest unpublished row", "schema"),
@@ -225,9 +227,29 @@ CATALOGUE: Final = (
         "position reached in a feature log",
         "topic partition",
     ),
+    _m(
+        "tidemill_feature_log_silence_seconds",
+        "second",
+        "since a feature log was written; its owner does so every second",
+        "topic partition",
+    ),
     _m("tidemill_feature_state_rows", "row", "rows of feature state in memory", "view"),
     _m("tidemill_feature_state_bytes", "byte", "feature state in a worker's memory"),
     _m("tidemill_feature_state_limit_bytes", "byte", "feature state at which partitions wait"),
+    _m("tidemill_feature_view_bytes", "byte", "feature state in use by a server", "view"),
+    _m("tidemill_feature_view_entities", "entity", "entities with feature state", "view"),
+    _m(
+        "tidemill_feature_snapshot_age_seconds",
+        "second",
+        "since the last complete snapshot in a feature log, else since its first record",
+        "topic partition",
+    ),
+    _m(
+        "tidemill_feature_snapshot_open_seconds",
+        "second",
+        "how long a snapshot has been under way; 0: none is",
+        "topic partition",
+    ),
     _m("tidemill_audited_vectors_rows", "row", "vectors the last audit recomputed", "model"),
     _m(
         "tidemill_audit_mismatches_rows",
@@ -374,24 +396,3 @@ def histogram(name: HistogramName, **labels: str) -> Histogram:
     """Return the histogram with these labels."""
     family = _histogram(name)
     return family.labels(**labels) if labels else family
-
-
-@contextlib.contextmanager
-def serving(listen: str) -> Iterator[str]:
-    """Serve /metrics on `listen` (host:port) from a thread; gives the address really bound.
-
-    Empty: not served. Port 0: a free one.
-    """
-    if not listen:
-        yield ""
-        return
-    host, _, port = listen.rpartition(":")
-    server, thread = prometheus_client.start_http_server(
-        int(port), addr=host or "127.0.0.1", registry=REGISTRY
-    )
-    try:
-        yield f"{host or '127.0.0.1'}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -53,3 +53,20 @@ def test_a_broken_stack_file_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(Misconfigured, match=r"stack\.json is not a stack file"):
         addresses.find(tmp_path, {})
+
+
+def test_metrics_are_where_the_environment_or_the_stack_file_says(tmp_path: Path) -> None:
+    path = a_stack(tmp_path)
+    assert addresses.metrics(tmp_path, {}) == ()
+    processes = [{"metrics": "127.0.0.1:7"}, {"metrics": ""}, {"name": "of an older stack"}]
+    path.write_text(json.dumps({"environment": {}, "processes": processes}))
+    assert addresses.metrics(tmp_path, {}) == ("127.0.0.1:7",)
+    stated = {"TIDEMILL_METRICS": "a:1, b:2,"}
+    assert addresses.metrics(tmp_path, stated) == ("a:1", "b:2")
+
+
+def test_without_a_stack_file_or_with_a_broken_one_no_metrics_are_known(tmp_path: Path) -> None:
+    assert addresses.metrics(tmp_path, {"TIDEMILL_STACK": str(tmp_path / "none.json")}) == ()
+    broken = tmp_path / "broken.json"
+    broken.write_text("[")
+    assert addresses.metrics(tmp_path, {"TIDEMILL_STACK": str(broken)}) == ()

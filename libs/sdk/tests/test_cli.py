@@ -69,6 +69,10 @@ NEEDS_A_STACK = {
     ("apply",): ("tidemill.yaml",),
     ("publish",): ("s", "events.jsonl"),
     ("features", "get"): ("v", "user=u1"),
+    ("features", "describe"): ("v",),
+    ("features", "history"): ("v", "user=u1"),
+    ("features", "plot"): ("v", "user=u1", "count_1h", "-o", "it.png"),
+    ("features", "explain"): ("v", "user=u1", "count_1h"),
     ("dlq", "list"): ("s",),
     ("dlq", "show"): ("s", "1"),
     ("dlq", "replay"): ("s",),
@@ -139,6 +143,8 @@ def test_a_service_that_is_away_is_named_and_exits_with_3(
         (("promote", "m", "1"), "--reason"),
         (("runs", "submit", "m", "--reason", "x", "--set", "epochs=many"), "is a number"),
         (("status", "--bogus"), "--bogus"),
+        (("features", "plot", "v", "user=u1", "count_1h"), "--out"),
+        (("features", "history", "v", "user=u1", "--limit", "0"), "--limit"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong_and_exits_with_2(
@@ -278,10 +284,31 @@ def test_status_shows_what_is_down_and_still_asks_the_others(
     assert "features does not answer" in done.out
     assert "monitoring does not answer" in done.out
     answers = json.loads(cli("status", "--json").out)
-    assert set(answers) == {"stack", "project", "views", "models", "runs", "alerts"}
+    assert set(answers) == {"stack", "project", "views", "bridges", "models", "runs", "alerts"}
 
 
 def test_the_exit_code_tells_whether_to_try_again() -> None:
     assert [code_of(e) for e in (Conflict(), Exhausted())] == [3, 3]
     assert [code_of(e) for e in (Invalid("x"), NotFound())] == [1, 1]
     assert code_of(Misconfigured()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("explain", "v", "count_1h"), "'count_1h' names no entity"),
+        (("explain", "v", "user=u1", "--at", "noon"), "'noon' is not an ISO 8601 time"),
+        (("plot", "v", "user=u1", "-o", "it.png"), "which feature?"),
+        (("plot", "v", "user=u1", "count_1h", "-o", "it.svg"), "it.svg is no PNG file"),
+        (("history", "v", "u1"), "'u1' is not name=value"),
+        (("history", "v", "user=u1", "--every", "soon"), "'soon' is not a duration"),
+        (("history", "v", "user=u1", "--every", "0s"), "'0s' is no distance"),
+    ],
+)
+def test_a_question_that_means_nothing_is_refused_before_anybody_is_asked(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.setenv("TIDEMILL_FEATURES", "127.0.0.1:1")
+    done = cli("features", *words)
+    assert done.code == 1
+    assert told in done.err

@@ -12,6 +12,7 @@ from typing import Final
 from tidemill.errors import Misconfigured, Unavailable
 
 SERVICES: Final = ("registry", "ingestion", "features", "training", "serving", "monitoring")
+METRICS: Final = "TIDEMILL_METRICS"
 STACK_FILE: Final = Path(".tidemill") / "stack.json"
 
 
@@ -59,6 +60,24 @@ def stack_file(start: Path | None = None, environ: Mapping[str, str] = os.enviro
         if (parent / STACK_FILE).is_file():
             return parent / STACK_FILE
     return None
+
+
+def metrics(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return `host:port` of every /metrics that is known; a process may be away.
+
+    TIDEMILL_METRICS has them, separated by commas; else the stack file that `find` would read.
+    """
+    if stated := environ.get(METRICS):
+        return tuple(part.strip() for part in stated.split(",") if part.strip())
+    path = stack_file(start, environ)
+    if path is None:
+        return ()
+    try:
+        processes = json.loads(path.read_text()).get("processes", [])
+        found = [str(one.get("metrics") or "") for one in processes]
+    except (OSError, ValueError, AttributeError):
+        return ()  # `find` says what is wrong with it
+    return tuple(address for address in found if address)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
+from tidemill.inspecting import Inspecting
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import MonitoringServiceStub
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
@@ -36,7 +37,7 @@ LONG_TIMEOUT = 600.0
 Value = str | int | float | bool | datetime | None
 
 
-class AsyncClient:
+class AsyncClient(Inspecting):
     """Every service of one stack. Methods raise `tidemill.errors` and nothing else of ours."""
 
     def __init__(self, where: Addresses, *, author: str = "sdk") -> None:
@@ -123,10 +124,13 @@ class AsyncClient:
         stub = FeatureServiceStub(self._channel("features"))
         return await call(stub.GetFeatures, request, timeout, "features")
 
-    async def describe_views(self) -> features_pb.DescribeViewsResponse:
-        """Position, lag and size of every view's log partitions."""
+    async def describe_views(self, *, lag_times: bool = False) -> features_pb.DescribeViewsResponse:
+        """Position, size and snapshots of every view's log partitions; with `lag_times` their lag.
+
+        The lag is in seconds: the age of the oldest record that is not decided.
+        """
         stub = FeatureServiceStub(self._channel("features"))
-        request = features_pb.DescribeViewsRequest()
+        request = features_pb.DescribeViewsRequest(lag_times=lag_times)
         return await call(stub.DescribeViews, request, TIMEOUT, "features")
 
     async def build_training_set(

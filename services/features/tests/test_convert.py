@@ -37,10 +37,15 @@ def test_more_than_a_thousand_entities_are_refused(users: ViewSpec) -> None:
         to_entities(users, [pb.EntityKey(fields={"user": "a"})] * 1_001)
 
 
-def test_an_unknown_feature_is_refused_and_the_known_ones_named(users: ViewSpec) -> None:
-    with pytest.raises(Invalid, match="users has no 'count_2h'") as raised:
-        to_columns(users, ["count_1h", "count_2h"])
-    assert "count_10m" in raised.value.hint
+@pytest.mark.parametrize(
+    ("name", "hint"), [("count_1x", "did you mean 'count_1h'?"), ("zzz", "known: count_10m, ")]
+)
+def test_an_unknown_feature_is_refused_and_the_nearest_or_all_known_ones_named(
+    users: ViewSpec, name: str, hint: str
+) -> None:
+    with pytest.raises(Invalid, match=f"users has no '{name}'") as raised:
+        to_columns(users, ["count_1h", name])
+    assert raised.value.hint.startswith(hint)
 
 
 def test_no_names_mean_all_features(users: ViewSpec) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import Transient
+from tidemill.errors import FailedPrecondition, Transient
 from tidemill_common import metrics
 from tidemill_common.app import until
 from tidemill_common.kafka import Admin, Broker, TopicPartition
@@ -17,10 +17,11 @@ from tidemill_features.ids import ids_before
 from tidemill_tiles.verdict import PartitionVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork, Work
+    from tidemill_features.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -170,3 +171,16 @@ class Archivers:
                 except Transient as error:
                     facts = {"stream": name, "error": error.message}
                     logger.warning("archive.waiting", extra=facts)
+
+
+def archived_here(settings: Settings, archivers: Archivers, streams: Collection[str]) -> None:
+    """Raise FailedPrecondition unless this server archives all of these streams."""
+    if not settings.archiver:
+        raise FailedPrecondition(
+            "this server does not archive", hint="ask the one whose ARCHIVER setting is true"
+        )
+    unknown = [name for name in streams if name not in archivers]
+    if unknown:
+        raise FailedPrecondition(
+            f"{', '.join(unknown)} is not archived yet", hint="try again in a few seconds"
+        )

@@ -1,4 +1,4 @@
-"""The builder process as the server sees it: started when first needed, one job at a time."""
+"""A process that works for the server, as it sees it: started when needed, one job at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import contextlib
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tidemill.errors import Unavailable
-from tidemill_features.jobs import LINE_BYTES, Job, read_reply
+from tidemill_features.jobs import LINE_BYTES, read_reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tidemill.features.v1 import feature_service_pb2 as pb
 
 logger = logging.getLogger(__name__)
-COMMAND: Final = (sys.executable, "-m", "tidemill_features.builder")
+BUILDER: Final = "tidemill_features.builder"
+"""Builds training sets and verifies vectors: minutes of work."""
+INSPECTOR: Final = "tidemill_features.inspector"
+"""Answers a person's questions: seconds of work, which do not wait for a training set."""
 ALLOCATORS: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
@@ -29,10 +32,18 @@ ALLOCATORS: Final = {
 CLOSE_SECONDS = 2.0
 
 
+class Sendable(Protocol):
+    """A job as it crosses the border."""
+
+    def to_line(self) -> bytes:
+        """Write it as one line."""
+
+
 class Builder:
     """Runs jobs in a process of its own; an answer that does not come ends that process."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
+        self._module = module
         self._process: asyncio.subprocess.Process | None = None
         self._busy = asyncio.Lock()
 
@@ -41,7 +52,7 @@ class Builder:
         async with self._busy:
             await self._started()
 
-    async def run(self, job: Job) -> AsyncIterator[pb.Progress | bytes]:
+    async def run(self, job: Sendable) -> AsyncIterator[pb.Progress | bytes]:
         """Give the progress of a job, and at the end its result; raises the job's error."""
         async with self._busy:
             process = await self._started()
@@ -52,7 +63,7 @@ class Builder:
                 while not done:
                     line = await _reader(process.stdout).readline()
                     if not line:
-                        raise Unavailable("the builder process died", retry_after=1.0)
+                        raise Unavailable(f"{self._module} died", retry_after=1.0)
                     done = b'"progress"' not in line[:16]
                     yield read_reply(line)
             finally:
@@ -67,13 +78,14 @@ class Builder:
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                *COMMAND,
+                *(sys.executable, "-m", self._module),
                 env=os.environ | ALLOCATORS,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=LINE_BYTES,
             )
-            logger.info("builder.started", extra={"pid": self._process.pid})
+            facts = {"program": self._module, "pid": self._process.pid}
+            logger.info("builder.started", extra=facts)
         return self._process
 
     async def _end(self) -> None:
@@ -104,9 +116,9 @@ def _reader(pipe: asyncio.StreamReader | None) -> asyncio.StreamReader:
 
 
 @contextlib.asynccontextmanager
-async def building() -> AsyncIterator[Builder]:
-    """Give a builder; its process ends with the block."""
-    builder = Builder()
+async def building(module: str) -> AsyncIterator[Builder]:
+    """Give a builder that runs a module; its process ends with the block."""
+    builder = Builder(module)
     try:
         yield builder
     finally:

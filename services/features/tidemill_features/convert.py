@@ -8,6 +8,7 @@ import numpy as np
 
 from tidemill.errors import Invalid, Violation
 from tidemill.features.v1 import feature_service_pb2 as pb
+from tidemill.project.problems import did_you_mean
 from tidemill_tiles.fieldtypes import NO_TIME, FieldType
 from tidemill_tiles.reads import Status
 
@@ -73,7 +74,7 @@ def to_columns(view: ViewSpec, names: Sequence[str]) -> list[int]:
     if unknown:
         raise Invalid(
             violations=[Violation("features", f"{view.name} has no {name!r}") for name in unknown],
-            hint=f"it has {', '.join(view.features)}",
+            hint=did_you_mean(unknown[0], view.features),
         )
     return [places[name] for name in names]
 
@@ -109,7 +110,13 @@ def from_log(state: LogState, source_end: int) -> pb.ViewState:
         rows=state.tiles,
         entities=state.entities,
         ready=state.ready,
+        state_bytes=state.state_bytes,
     )
+    set_time(message.last_snapshot, state.snapshot_us)
+    if state.snapshot_took_us >= 0:
+        message.snapshot_took.FromMicroseconds(state.snapshot_took_us)
+    if state.snapshot_open_us >= 0:
+        message.snapshot_open.FromMicroseconds(state.snapshot_open_us)
     set_time(message.watermark, state.watermark_us)
     set_time(message.newest_available, state.newest_available_us)
     if state.since_last_record_us >= 0:

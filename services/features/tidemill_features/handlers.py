@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidemill.errors import FailedPrecondition, Invalid
+from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common import metrics, topics
 from tidemill_common.events import TIMESTAMP
@@ -20,6 +20,7 @@ from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
 from tidemill_common.prediction_rows import SCHEMA
 from tidemill_common.project_source import load_project
+from tidemill_features.archiving import archived_here
 from tidemill_features.jobs import Job
 from tidemill_features.trainingset import streams_of
 
@@ -103,15 +104,7 @@ class Sets:
 
     async def _cut(self, streams: tuple[str, ...], asked: pb.Cut) -> dict[str, dict[int, int]]:
         """Return the next offset per partition of each stream: as asked, else the present ends."""
-        if not self.settings.archiver:
-            raise FailedPrecondition(
-                "this server does not archive", hint="ask the one whose ARCHIVER setting is true"
-            )
-        unknown = [name for name in streams if name not in self.archivers]
-        if unknown:
-            raise FailedPrecondition(
-                f"{', '.join(unknown)} is not archived yet", hint="try again in a few seconds"
-            )
+        archived_here(self.settings, self.archivers, streams)
         ends = {name: await self.archivers.of(name).ends() for name in streams}
         if not asked.positions:
             return ends

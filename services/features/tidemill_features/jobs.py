@@ -14,6 +14,8 @@ from tidemill.features.v1 import feature_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from google.protobuf.message import Message
+
 Kind = Literal["training_set", "verify"]
 LINE_BYTES = 64 << 20
 
@@ -35,10 +37,10 @@ class Job:
 
     def to_line(self) -> bytes:
         """Write the job as one line."""
-        return _line(
+        return line_of(
             {
                 "kind": self.kind,
-                "project": _text(self.project.SerializeToString()),
+                "project": text_of(self.project.SerializeToString()),
                 "generation": self.generation,
                 "model": self.model,
                 "archive": self.archive,
@@ -48,7 +50,7 @@ class Job:
                     stream: {str(number): offset for number, offset in offsets.items()}
                     for stream, offsets in self.cut.items()
                 },
-                "request": _text(self.request.SerializeToString()),
+                "request": text_of(self.request.SerializeToString()),
                 "predictions": self.predictions,
             }
         )
@@ -59,7 +61,7 @@ class Job:
         read = json.loads(line)
         return cls(
             kind=read["kind"],
-            project=project_pb2.Project.FromString(_bytes(read["project"])),
+            project=project_pb2.Project.FromString(bytes_of(read["project"])),
             generation=read["generation"],
             model=read["model"],
             archive=read["archive"],
@@ -69,24 +71,26 @@ class Job:
                 stream: {int(number): offset for number, offset in offsets.items()}
                 for stream, offsets in read["cut"].items()
             },
-            request=pb.BuildTrainingSetRequest.FromString(_bytes(read["request"])),
+            request=pb.BuildTrainingSetRequest.FromString(bytes_of(read["request"])),
             predictions=read["predictions"],
         )
 
 
 def progress_line(stage: str, rows: int, events: int) -> bytes:
     """Say how far a job is."""
-    return _line({"progress": {"stage": stage, "rows": rows, "events": events}})
+    return line_of({"progress": {"stage": stage, "rows": rows, "events": events}})
 
 
-def result_line(result: pb.TrainingSet | pb.VerifyVectorsResponse) -> bytes:
+def result_line(result: Message) -> bytes:
     """Say what came out."""
-    return _line({"result": _text(result.SerializeToString())})
+    return line_of({"result": text_of(result.SerializeToString())})
 
 
 def error_line(error: errors.TidemillError) -> bytes:
     """Say why nothing came out."""
-    return _line({"error": {"reason": error.reason, "message": error.message, "hint": error.hint}})
+    return line_of(
+        {"error": {"reason": error.reason, "message": error.message, "hint": error.hint}}
+    )
 
 
 def read_reply(line: bytes) -> pb.Progress | bytes:
@@ -96,7 +100,7 @@ def read_reply(line: bytes) -> pb.Progress | bytes:
         return pb.Progress(**reply["progress"])
     if "error" in reply:
         raise _error(reply["error"])
-    return _bytes(reply["result"])
+    return bytes_of(reply["result"])
 
 
 def _error(said: Mapping[str, str]) -> errors.TidemillError:
@@ -114,13 +118,16 @@ def _error(said: Mapping[str, str]) -> errors.TidemillError:
     return kind(said["message"], hint=said["hint"])
 
 
-def _line(value: Mapping[str, Any]) -> bytes:
+def line_of(value: Mapping[str, Any]) -> bytes:
+    """Write plain values as one line."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def _text(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """Write bytes as a text for a line."""
     return base64.b64encode(data).decode()
 
 
-def _bytes(text: str) -> bytes:
+def bytes_of(text: str) -> bytes:
+    """Read bytes; the inverse of `text_of`."""
     return base64.b64decode(text)

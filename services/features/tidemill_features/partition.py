@@ -80,7 +80,7 @@ class Partition:
             for view in state.work.views
         }
         self._snapshots: set[str] = set()
-        self._meters = _Meters(state.work.name)
+        self._meters = _Meters(state.work.name, state.partition)
         self._stopped = metrics.gauge(
             "tidemill_partition_stopped", stream=state.work.name, partition=str(state.partition)
         )
@@ -133,8 +133,9 @@ class Partition:
                 await self._flush(self._take())
 
     def leave(self) -> None:
-        """Say that it is another's to tell whether the partition stands."""
+        """Say that it is another's to tell how far the partition is, and whether it stands."""
         self._stopped.set(0)
+        self._meters.ended()
 
     async def run(self) -> None:
         """Flush whenever something waits and has room, and when nothing did for a while."""
@@ -284,18 +285,24 @@ def _tracing(topic: str, records: Sequence[Record]) -> Iterator[None]:
 
 
 class _Meters:
-    """The metrics of one stream, their children kept."""
+    """The metrics of one partition of a stream, their children kept."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, partition: int) -> None:
         self._applied = metrics.counter("tidemill_events_applied_total", stream=stream)
         self._late = metrics.counter("tidemill_events_late_total", stream=stream)
         self._duplicates = metrics.counter("tidemill_duplicates_total", stream=stream)
         self._flushes = metrics.counter("tidemill_flushes_total", stream=stream, result="ok")
         self._seconds = metrics.histogram("tidemill_flush_duration_seconds", stream=stream)
         topic = f"events.{stream}"
-        self._lag = metrics.gauge("tidemill_consumer_lag_seconds", topic=topic, group=GROUP)
+        self._lag = metrics.gauge(
+            "tidemill_consumer_lag_seconds", topic=topic, group=GROUP, partition=str(partition)
+        )
         self._topic = topic
         self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
+
+    def ended(self) -> None:
+        """Keep no lag of a partition that is another's."""
+        self._lag.set(0.0)
 
     def flushed(self, flush: Flush, oldest: Record | None, seconds: float, *, read: bool) -> None:
         """Record one committed flush; `read`: `oldest` was in it, else it still waits."""

@@ -14,9 +14,10 @@ from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
 from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
-from tidemill_features.building import building
+from tidemill_features.building import BUILDER, INSPECTOR, building
 from tidemill_features.definitions import work_of
 from tidemill_features.handlers import Sets
+from tidemill_features.inspecting import Inspector
 from tidemill_features.servicer import METHODS, FeatureServicer
 from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 REPORT_SECONDS: Final = 5.0
+SECOND_US: Final = 1_000_000
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -37,13 +39,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         return
     async with (
         administering(broker) as admin,
-        building() as builder,
+        building(BUILDER) as builder,
+        building(INSPECTOR) as inspecting,
         replicating(broker) as replica,
         asyncio.TaskGroup() as tasks,
     ):
         archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes)
         sets = Sets(settings, broker, admin, archivers, builder)
-        servicer = FeatureServicer(replica, sets, admin)
+        inspector = Inspector(settings, replica, archivers, inspecting)
+        servicer = FeatureServicer(replica, sets, inspector, broker, admin)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
@@ -81,14 +85,22 @@ async def _adopt(replica: FeatureReplica, applied: Applied) -> None:
 
 
 async def _report(replica: FeatureReplica, stop: asyncio.Event) -> None:
-    """Say in metrics how far the logs are and how many rows are held."""
+    """Say in metrics how far the logs are, what is held, and how old their snapshots are."""
     while not await until(stop, REPORT_SECONDS):
-        rows: dict[str, int] = {}
-        for one in replica.describe():
+        states = replica.describe()
+        for one in states:
             topic = replica.spec(one.view).log(one.stream).name
-            metrics.gauge(
-                "tidemill_feature_log_position_records", topic=topic, partition=str(one.partition)
-            ).set(one.position)
-            rows[one.view] = rows.get(one.view, 0) + one.tiles
-        for view, count in rows.items():
-            metrics.gauge("tidemill_feature_state_rows", view=view).set(count)
+            labels = {"topic": topic, "partition": str(one.partition)}
+            metrics.gauge("tidemill_feature_log_position_records", **labels).set(one.position)
+            silence = one.since_last_record_us / SECOND_US
+            metrics.gauge("tidemill_feature_log_silence_seconds", **labels).set(max(0.0, silence))
+            age, running = one.snapshot_age_us / SECOND_US, one.snapshot_open_us / SECOND_US
+            metrics.gauge("tidemill_feature_snapshot_age_seconds", **labels).set(max(0.0, age))
+            metrics.gauge("tidemill_feature_snapshot_open_seconds", **labels).set(max(0.0, running))
+        for view in replica.views:
+            mine = [one for one in states if one.view == view]
+            rows, size = sum(one.tiles for one in mine), sum(one.state_bytes for one in mine)
+            metrics.gauge("tidemill_feature_state_rows", view=view).set(rows)
+            metrics.gauge("tidemill_feature_view_bytes", view=view).set(size)
+            entities = sum(one.entities for one in mine)
+            metrics.gauge("tidemill_feature_view_entities", view=view).set(entities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceServicer
 from tidemill_common import metrics, rpc
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
+from tidemill_features.lagging import stamps_ms
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.reads import Status
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tidemill_common.feature_replica import FeatureReplica, ReadResult
-    from tidemill_common.kafka import Admin
+    from tidemill_common.kafka import Admin, Broker
     from tidemill_features.handlers import Sets
+    from tidemill_features.inspecting import Inspector
 
 METHODS: Final = rpc.rules(
     "tidemill.features.v1.FeatureService",
@@ -29,6 +32,9 @@ METHODS: Final = rpc.rules(
         "BuildTrainingSet": rpc.Rule("features.build", deadline=None, cap=None),
         "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
         "DescribeViews": rpc.Rule("features.read"),
+        "DescribeView": rpc.Rule("features.read"),
+        "GetHistory": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
+        "ExplainFeatures": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
     },
 )
 
@@ -36,9 +42,18 @@ METHODS: Final = rpc.rules(
 class FeatureServicer(FeatureServiceServicer):
     """Answers reads from the replica in this process."""
 
-    def __init__(self, replica: FeatureReplica, sets: Sets, admin: Admin) -> None:
+    def __init__(
+        self,
+        replica: FeatureReplica,
+        sets: Sets,
+        inspector: Inspector,
+        broker: Broker,
+        admin: Admin,
+    ) -> None:
         self._replica = replica
         self._sets = sets
+        self._inspector = inspector
+        self._broker = broker
         self._admin = admin
 
     async def GetFeatures(
@@ -82,16 +97,49 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.DescribeViewsRequest, _: object
     ) -> pb.DescribeViewsResponse:
         """Say how far every log is."""
-        del request
+        states = await self._states()
+        if request.lag_times:
+            await self._add_lags(states)
+        return pb.DescribeViewsResponse(views=states)
+
+    async def DescribeView(
+        self, request: pb.DescribeViewRequest, _: object
+    ) -> pb.DescribeViewResponse:
+        """Say what one view is."""
+        return await self._inspector.describe(request, await self._states())
+
+    async def GetHistory(self, request: pb.GetHistoryRequest, _: object) -> pb.GetHistoryResponse:
+        """Say how features went."""
+        return await self._inspector.history(request)
+
+    async def ExplainFeatures(
+        self, request: pb.ExplainFeaturesRequest, _: object
+    ) -> pb.ExplainFeaturesResponse:
+        """Say what makes values."""
+        return await self._inspector.explain(request)
+
+    async def _states(self) -> list[pb.ViewState]:
         states = self._replica.describe()
         sources = {TopicPartition(f"events.{one.stream}", one.partition) for one in states}
         ends = await self._admin.end_offsets(sources)
-        return pb.DescribeViewsResponse(
-            views=[
-                from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
-                for one in states
-            ]
-        )
+        return [
+            from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
+            for one in states
+        ]
+
+    async def _add_lags(self, states: list[pb.ViewState]) -> None:
+        """Say how old the first record is that a log has not decided."""
+        waiting: dict[TopicPartition, int] = {}
+        for one in states:
+            if one.position < one.source_end:
+                tp = TopicPartition(f"events.{one.stream}", one.partition)
+                waiting[tp] = min(one.position, waiting.get(tp, one.position))
+        stamps = await stamps_ms(self._broker, waiting)
+        now = time.time() * 1_000
+        for one in states:
+            stamp = stamps.get(TopicPartition(f"events.{one.stream}", one.partition))
+            if stamp is not None and one.position < one.source_end:
+                one.lag.FromMilliseconds(max(0, round(now - stamp)))
 
 
 def _count(view: str, result: ReadResult) -> None:

@@ -99,6 +99,7 @@ class _Loop:
         self._max_records = max_records
         self._on_assigned = assigned
         self._partitions: dict[Any, PartitionState] = {}
+        self._lags: dict[Any, int] = {}
         self._free = asyncio.Event()
         self._free.set()
         self._committed_at = time.monotonic()
@@ -337,15 +338,17 @@ class _Loop:
             self._report(partition, position.offset)
 
     def _report(self, partition: Any, offset: int) -> None:
-        """Say how far behind the partition is."""
+        """Say how far behind this member is with the partitions of a topic, all together."""
         with contextlib.suppress(IllegalStateError):
             highwater = self._client.highwater(partition)
             if highwater is not None:
+                self._lags[partition] = max(0, highwater - offset)
+                mine = (one for one in self._partitions if one.topic == partition.topic)
                 metrics.gauge(
                     "tidemill_consumer_lag_records",
                     topic=partition.topic,
                     group=self._origin.group,
-                ).set(max(0, highwater - offset))
+                ).set(sum(self._lags.get(one, 0) for one in mine))
 
 
 async def consume(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Annotated, Any
 import orjson
 import pyarrow as pa
 import typer
-from google.protobuf.message import DecodeError
 
-from tidemill.cli.arguments import At, instant, pairs
+from tidemill.cli.arguments import At, Token, instant, pairs, position_token
 from tidemill.cli.output import (
     Json,
     number,
@@ -27,7 +25,7 @@ from tidemill.cli.output import (
 )
 from tidemill.cli.publishing import Publishing
 from tidemill.client import Client, connect
-from tidemill.errors import FailedPrecondition, Invalid, NotFound
+from tidemill.errors import FailedPrecondition, NotFound
 from tidemill.events import merge, token_text
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
@@ -35,7 +33,7 @@ from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 MAX_SHOWN = 20
 """Refusals, and rows of a dead letter, that are printed."""
 
-features_app = typer.Typer(no_args_is_help=True, help="Read features.")
+features_app = typer.Typer(no_args_is_help=True, help="Read features, and see how they came to be.")
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, replay.")
 
 StreamName = Annotated[str, typer.Argument(help="Name of the stream.")]
@@ -103,7 +101,7 @@ def get(
     entity: Annotated[list[str], typer.Argument(help="Entity fields: user=u1 …")],
     *,
     at: At = None,
-    token: Annotated[str, typer.Option(help="Wait for the events of a publish call.")] = "",
+    token: Token = "",
     as_json: Json = False,
 ) -> None:
     """Read all features of one entity: value, status, event time, freshness.
@@ -112,7 +110,9 @@ def get(
     the longest window), expired; stale warns that the value's log is silent. Times are UTC.
     """
     with connect(author="cli") as client:
-        reply = client.get_features(view, [pairs(entity)], at=instant(at), token=_token(token))
+        reply = client.get_features(
+            view, [pairs(entity)], at=instant(at), token=position_token(token)
+        )
     if as_json:
         print_json(to_dict(reply))
         return
@@ -133,15 +133,6 @@ def get(
             "freshness": f"{reply.freshness.ToMilliseconds()} ms",
         }
     )
-
-
-def _token(text: str) -> pb.PositionToken | None:
-    if not text:
-        return None
-    try:
-        return pb.PositionToken.FromString(base64.urlsafe_b64decode(text))
-    except (binascii.Error, DecodeError, ValueError) as error:
-        raise Invalid("the token is not one that `publish` printed") from error
 
 
 def list_letters(

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tidemill import addresses
+from tidemill.cli.exposition import fetch
+from tidemill.cli.flow import (
+    BRIDGE_COLUMNS,
+    VIEW_COLUMNS,
+    Rows,
+    bridge_row,
+    by_view,
+    partition_row,
+    shown,
+    sources,
+    stream_row,
+)
 from tidemill.cli.output import Json, print_json, print_table, short, when
 from tidemill.client import Client, connect
 from tidemill.errors import FailedPrecondition, Misconfigured, NotFound, TidemillError, Unavailable
-from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.serving.v1 import serving_service_pb2 as serving_pb
 from tidemill.training.v1 import training_service_pb2 as training_pb
 
 AWAY = 3
-Rows = list[dict[str, Any]]
+APART_SECONDS = 1.0
+"""Between two looks at the metrics."""
 DONE = ("ready", "up")
 
 
@@ -32,7 +45,9 @@ def status(
 ) -> None:
     """Show what runs, what the features hold, what is served, and what is wrong.
 
-    Exit code 3 if a part is away.
+    A view's lag is in records, `behind` is the age of the oldest of them; fresh is how long ago its
+    log was written. Rates and flush times come from the processes' metrics: those of the stack
+    file, or TIDEMILL_METRICS=host:port,… Exit code 3 if a part is away.
     """
     path = addresses.stack_file()
     stack = _stack(path) if path else {}
@@ -44,8 +59,7 @@ def status(
     if not where.services:
         message = f"no stack runs here: no address of a service in {where.origin}"
         raise Unavailable(message, hint="start a stack: tidemill up")
-    with connect(where, author="cli") as client:
-        answers = {name: _asked(ask) for name, ask in _questions(client).items()}
+    answers = _answers(where)
     if as_json:
         print_json({"stack": stack, **answers})
     else:
@@ -55,6 +69,24 @@ def status(
     away = any(_away(rows) for rows in answers.values())
     if away or any(one["state"] not in DONE for one in stack.get("processes", ())):
         raise typer.Exit(AWAY)
+
+
+def _answers(where: addresses.Addresses) -> dict[str, Rows]:
+    """Ask every service; rates and durations take a second look at the processes' metrics."""
+    processes = addresses.metrics()
+    before = fetch(processes)
+    with connect(where, author="cli") as client:
+        answers = {name: _asked(ask) for name, ask in _questions(client).items()}
+    if processes:
+        time.sleep(max(0.0, before.at + APART_SECONDS - time.monotonic()))
+    after = fetch(processes)
+    views, bridges = answers["views"], answers["bridges"]
+    if not _away(views):
+        streams = dict.fromkeys(row["stream"] for row in views)
+        answers["streams"] = [stream_row(stream, before, after) for stream in streams]
+    if not _away(bridges):
+        answers["bridges"] = [bridge_row(row, before, after) for row in bridges]
+    return answers
 
 
 def _stack(path: Path) -> dict[str, Any]:
@@ -72,7 +104,10 @@ def _stack(path: Path) -> dict[str, Any]:
 def _questions(client: Client) -> dict[str, Callable[[], Rows]]:
     return {
         "project": lambda: _project(client),
-        "views": lambda: [_view(state) for state in client.describe_views().views],
+        "views": lambda: [
+            partition_row(state) for state in client.describe_views(lag_times=True).views
+        ],
+        "bridges": lambda: sources(client.project().project),
         "models": lambda: _models(client),
         "runs": lambda: [_run(run) for run in client.runs(limit=3)],
         "alerts": lambda: [_alert(alert) for alert in client.alerts(open_only=True)],
@@ -103,20 +138,6 @@ def _project(client: Client) -> Rows:
     except NotFound:
         return [{"project": "none yet (tidemill apply)", "generation": ""}]
     return [{"project": reply.project.name, "generation": reply.generation}]
-
-
-def _view(state: features_pb.ViewState) -> dict[str, Any]:
-    return {
-        "view": state.view,
-        "stream": state.stream,
-        "partition": state.partition,
-        "position": state.position,
-        "lag": max(0, state.source_end - state.position),
-        "entities": state.entities,
-        "rows": state.rows,
-        "ready": state.ready,
-        "newest": when(state.newest_available),
-    }
 
 
 def _models(client: Client) -> Rows:
@@ -188,7 +209,11 @@ def _print_answers(answers: dict[str, Rows]) -> None:
     for row in answers["project"]:
         said = row.get("error") or f"{row['project']}  {row['generation'][:12]}"
         typer.echo(f"project  {said}")
-    _section("views", answers["views"], ["view", "stream", "entities", "rows", "lag"], _by_view)
+    streams = answers.get("streams", [])
+    _section("views", answers["views"], VIEW_COLUMNS, lambda rows: by_view(rows, streams))
+    if answers["bridges"]:
+        bridges = answers["bridges"]
+        _section("bridges", bridges, BRIDGE_COLUMNS, lambda rows: [shown(row) for row in rows])
     columns = ["model", "version", "variant", "share", "requests", "errors", "state"]
     _section("models", answers["models"], columns)
     _section("newest runs", answers["runs"], ["run", "model", "state", "version", "error"])
@@ -213,20 +238,3 @@ def _section(
 
 def _cell(value: object) -> str:
     return "-" if value is None else str(value)
-
-
-def _by_view(rows: Iterable[dict[str, Any]]) -> Rows:
-    """Add the partitions of a view and stream up; one that is not ready says so in its name."""
-    summed: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        known = summed.setdefault(
-            (row["view"], row["stream"]),
-            {**row, "entities": 0, "rows": 0, "lag": 0, "ready": True},
-        )
-        for name in ("entities", "rows", "lag"):
-            known[name] += row[name]
-        known["ready"] = known["ready"] and row["ready"]
-    return [
-        {**row, "lag": row["lag"] if row["ready"] else f"{row['lag']}, not ready"}
-        for row in summed.values()
-    ]

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from tidemill.definitions.v1 import project_pb2 as _project_pb2
 from tidemill.ingestion.v1 import ingestion_service_pb2 as _ingestion_service_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -20,12 +21,23 @@ class ValueStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VALUE_STATUS_STALE: _ClassVar[ValueStatus]
     VALUE_STATUS_EXPIRED: _ClassVar[ValueStatus]
     VALUE_STATUS_NOT_FOUND: _ClassVar[ValueStatus]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_APPLIED: _ClassVar[Verdict]
+    VERDICT_DUPLICATE: _ClassVar[Verdict]
+    VERDICT_LATE: _ClassVar[Verdict]
 VALUE_STATUS_UNSPECIFIED: ValueStatus
 VALUE_STATUS_PRESENT: ValueStatus
 VALUE_STATUS_NULL: ValueStatus
 VALUE_STATUS_STALE: ValueStatus
 VALUE_STATUS_EXPIRED: ValueStatus
 VALUE_STATUS_NOT_FOUND: ValueStatus
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_APPLIED: Verdict
+VERDICT_DUPLICATE: Verdict
+VERDICT_LATE: Verdict
 
 class EntityKey(_message.Message):
     __slots__ = ("fields",)
@@ -214,8 +226,10 @@ class VerifyVectorsResponse(_message.Message):
     def __init__(self, vectors: _Optional[int] = ..., values: _Optional[int] = ..., mismatches: _Optional[int] = ..., by_feature: _Optional[_Mapping[str, int]] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DescribeViewsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("lag_times",)
+    LAG_TIMES_FIELD_NUMBER: _ClassVar[int]
+    lag_times: bool
+    def __init__(self, lag_times: _Optional[bool] = ...) -> None: ...
 
 class DescribeViewsResponse(_message.Message):
     __slots__ = ("views",)
@@ -224,7 +238,7 @@ class DescribeViewsResponse(_message.Message):
     def __init__(self, views: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ...) -> None: ...
 
 class ViewState(_message.Message):
-    __slots__ = ("view", "version", "stream", "partition", "position", "source_end", "rows", "entities", "ready", "watermark", "newest_available", "since_last_record")
+    __slots__ = ("view", "version", "stream", "partition", "position", "source_end", "rows", "entities", "ready", "watermark", "newest_available", "since_last_record", "state_bytes", "last_snapshot", "snapshot_took", "snapshot_open", "lag")
     VIEW_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -237,6 +251,11 @@ class ViewState(_message.Message):
     WATERMARK_FIELD_NUMBER: _ClassVar[int]
     NEWEST_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     SINCE_LAST_RECORD_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_TOOK_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_OPEN_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
     view: str
     version: str
     stream: str
@@ -249,4 +268,258 @@ class ViewState(_message.Message):
     watermark: _timestamp_pb2.Timestamp
     newest_available: _timestamp_pb2.Timestamp
     since_last_record: _duration_pb2.Duration
-    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., stream: _Optional[str] = ..., partition: _Optional[int] = ..., position: _Optional[int] = ..., source_end: _Optional[int] = ..., rows: _Optional[int] = ..., entities: _Optional[int] = ..., ready: _Optional[bool] = ..., watermark: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., newest_available: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since_last_record: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    state_bytes: int
+    last_snapshot: _timestamp_pb2.Timestamp
+    snapshot_took: _duration_pb2.Duration
+    snapshot_open: _duration_pb2.Duration
+    lag: _duration_pb2.Duration
+    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., stream: _Optional[str] = ..., partition: _Optional[int] = ..., position: _Optional[int] = ..., source_end: _Optional[int] = ..., rows: _Optional[int] = ..., entities: _Optional[int] = ..., ready: _Optional[bool] = ..., watermark: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., newest_available: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since_last_record: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., state_bytes: _Optional[int] = ..., last_snapshot: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., snapshot_took: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., snapshot_open: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class DescribeViewRequest(_message.Message):
+    __slots__ = ("view",)
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    def __init__(self, view: _Optional[str] = ...) -> None: ...
+
+class DescribeViewResponse(_message.Message):
+    __slots__ = ("view", "version", "generation", "description", "entity", "fields", "filter", "ttl", "streams", "features", "logs", "models", "rows_per_entity", "bytes_per_entity")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_ENTITY_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_ENTITY_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    version: str
+    generation: str
+    description: str
+    entity: _containers.RepeatedCompositeFieldContainer[ViewField]
+    fields: _containers.RepeatedCompositeFieldContainer[ViewField]
+    filter: str
+    ttl: _duration_pb2.Duration
+    streams: _containers.RepeatedCompositeFieldContainer[ViewStream]
+    features: _containers.RepeatedCompositeFieldContainer[ViewFeature]
+    logs: _containers.RepeatedCompositeFieldContainer[ViewState]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    rows_per_entity: int
+    bytes_per_entity: int
+    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., generation: _Optional[str] = ..., description: _Optional[str] = ..., entity: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., fields: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[ViewStream, _Mapping]]] = ..., features: _Optional[_Iterable[_Union[ViewFeature, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ..., models: _Optional[_Iterable[str]] = ..., rows_per_entity: _Optional[int] = ..., bytes_per_entity: _Optional[int] = ...) -> None: ...
+
+class ViewField(_message.Message):
+    __slots__ = ("name", "type", "resolution", "expression")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: _project_pb2.FieldType
+    resolution: float
+    expression: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[_project_pb2.FieldType, str]] = ..., resolution: _Optional[float] = ..., expression: _Optional[str] = ...) -> None: ...
+
+class ViewStream(_message.Message):
+    __slots__ = ("stream", "key", "partitions", "lateness", "dedupe", "retention", "topic", "log")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    LATENESS_FIELD_NUMBER: _ClassVar[int]
+    DEDUPE_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    LOG_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    key: _containers.RepeatedScalarFieldContainer[str]
+    partitions: int
+    lateness: _duration_pb2.Duration
+    dedupe: _duration_pb2.Duration
+    retention: _duration_pb2.Duration
+    topic: str
+    log: str
+    def __init__(self, stream: _Optional[str] = ..., key: _Optional[_Iterable[str]] = ..., partitions: _Optional[int] = ..., lateness: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dedupe: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., topic: _Optional[str] = ..., log: _Optional[str] = ...) -> None: ...
+
+class ViewFeature(_message.Message):
+    __slots__ = ("name", "function", "field", "window", "hop", "filter", "default", "error_bound", "operands", "part")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    HOP_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_BOUND_FIELD_NUMBER: _ClassVar[int]
+    OPERANDS_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    function: _project_pb2.Function
+    field: str
+    window: _duration_pb2.Duration
+    hop: _duration_pb2.Duration
+    filter: str
+    default: float
+    error_bound: str
+    operands: _containers.RepeatedScalarFieldContainer[str]
+    part: str
+    def __init__(self, name: _Optional[str] = ..., function: _Optional[_Union[_project_pb2.Function, str]] = ..., field: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., filter: _Optional[str] = ..., default: _Optional[float] = ..., error_bound: _Optional[str] = ..., operands: _Optional[_Iterable[str]] = ..., part: _Optional[str] = ...) -> None: ...
+
+class GetHistoryRequest(_message.Message):
+    __slots__ = ("view", "entity", "features", "since", "until", "every", "limit", "max_events", "token")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    entity: EntityKey
+    features: _containers.RepeatedScalarFieldContainer[str]
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    every: _duration_pb2.Duration
+    limit: int
+    max_events: int
+    token: _ingestion_service_pb2.PositionToken
+    def __init__(self, view: _Optional[str] = ..., entity: _Optional[_Union[EntityKey, _Mapping]] = ..., features: _Optional[_Iterable[str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., every: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., limit: _Optional[int] = ..., max_events: _Optional[int] = ..., token: _Optional[_Union[_ingestion_service_pb2.PositionToken, _Mapping]] = ...) -> None: ...
+
+class GetHistoryResponse(_message.Message):
+    __slots__ = ("features", "rows", "rows_cut", "events", "events_total", "view_version", "cut")
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_CUT_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    VIEW_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.RepeatedScalarFieldContainer[str]
+    rows: _containers.RepeatedCompositeFieldContainer[HistoryRow]
+    rows_cut: bool
+    events: _containers.RepeatedCompositeFieldContainer[FeatureEvent]
+    events_total: int
+    view_version: str
+    cut: Cut
+    def __init__(self, features: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[HistoryRow, _Mapping]]] = ..., rows_cut: _Optional[bool] = ..., events: _Optional[_Iterable[_Union[FeatureEvent, _Mapping]]] = ..., events_total: _Optional[int] = ..., view_version: _Optional[str] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ...) -> None: ...
+
+class HistoryRow(_message.Message):
+    __slots__ = ("at", "values", "statuses")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    values: _containers.RepeatedScalarFieldContainer[float]
+    statuses: _containers.RepeatedScalarFieldContainer[ValueStatus]
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., values: _Optional[_Iterable[float]] = ..., statuses: _Optional[_Iterable[_Union[ValueStatus, str]]] = ...) -> None: ...
+
+class ExplainFeaturesRequest(_message.Message):
+    __slots__ = ("view", "entity", "features", "at", "token", "max_events")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    entity: EntityKey
+    features: _containers.RepeatedScalarFieldContainer[str]
+    at: _timestamp_pb2.Timestamp
+    token: _ingestion_service_pb2.PositionToken
+    max_events: int
+    def __init__(self, view: _Optional[str] = ..., entity: _Optional[_Union[EntityKey, _Mapping]] = ..., features: _Optional[_Iterable[str]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., token: _Optional[_Union[_ingestion_service_pb2.PositionToken, _Mapping]] = ..., max_events: _Optional[int] = ...) -> None: ...
+
+class ExplainFeaturesResponse(_message.Message):
+    __slots__ = ("at", "view_version", "state_newer", "features", "cut", "agrees")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    VIEW_VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_NEWER_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    AGREES_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    view_version: str
+    state_newer: bool
+    features: _containers.RepeatedCompositeFieldContainer[Explanation]
+    cut: Cut
+    agrees: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., view_version: _Optional[str] = ..., state_newer: _Optional[bool] = ..., features: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ..., cut: _Optional[_Union[Cut, _Mapping]] = ..., agrees: _Optional[bool] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("feature", "served", "served_status", "recomputed", "recomputed_status", "agrees", "operands", "tiles", "events", "tiles_total", "events_total", "left_out")
+    class LeftOutEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    SERVED_STATUS_FIELD_NUMBER: _ClassVar[int]
+    RECOMPUTED_FIELD_NUMBER: _ClassVar[int]
+    RECOMPUTED_STATUS_FIELD_NUMBER: _ClassVar[int]
+    AGREES_FIELD_NUMBER: _ClassVar[int]
+    OPERANDS_FIELD_NUMBER: _ClassVar[int]
+    TILES_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    TILES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    served: float
+    served_status: ValueStatus
+    recomputed: float
+    recomputed_status: ValueStatus
+    agrees: bool
+    operands: _containers.RepeatedScalarFieldContainer[str]
+    tiles: _containers.RepeatedCompositeFieldContainer[ExplainedTile]
+    events: _containers.RepeatedCompositeFieldContainer[FeatureEvent]
+    tiles_total: int
+    events_total: int
+    left_out: _containers.ScalarMap[str, int]
+    def __init__(self, feature: _Optional[str] = ..., served: _Optional[float] = ..., served_status: _Optional[_Union[ValueStatus, str]] = ..., recomputed: _Optional[float] = ..., recomputed_status: _Optional[_Union[ValueStatus, str]] = ..., agrees: _Optional[bool] = ..., operands: _Optional[_Iterable[str]] = ..., tiles: _Optional[_Iterable[_Union[ExplainedTile, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[FeatureEvent, _Mapping]]] = ..., tiles_total: _Optional[int] = ..., events_total: _Optional[int] = ..., left_out: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class ExplainedTile(_message.Message):
+    __slots__ = ("start", "end", "value", "events")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    start: _timestamp_pb2.Timestamp
+    end: _timestamp_pb2.Timestamp
+    value: float
+    events: int
+    def __init__(self, start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ..., events: _Optional[int] = ...) -> None: ...
+
+class FeatureEvent(_message.Message):
+    __slots__ = ("stream", "partition", "offset", "row", "source", "id", "event_time", "available_time", "verdict", "value", "text")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_TIME_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    partition: int
+    offset: int
+    row: int
+    source: str
+    id: str
+    event_time: _timestamp_pb2.Timestamp
+    available_time: _timestamp_pb2.Timestamp
+    verdict: Verdict
+    value: float
+    text: str
+    def __init__(self, stream: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., row: _Optional[int] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., value: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...

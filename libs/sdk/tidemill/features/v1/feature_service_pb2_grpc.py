@@ -55,6 +55,21 @@ class FeatureServiceStub:
                 request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsRequest.SerializeToString,
                 response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsResponse.FromString,
                 _registered_method=True)
+        self.DescribeView = channel.unary_unary(
+                '/tidemill.features.v1.FeatureService/DescribeView',
+                request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.SerializeToString,
+                response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.FromString,
+                _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/tidemill.features.v1.FeatureService/GetHistory',
+                request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.ExplainFeatures = channel.unary_unary(
+                '/tidemill.features.v1.FeatureService/ExplainFeatures',
+                request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.SerializeToString,
+                response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.FromString,
+                _registered_method=True)
 
 
 class FeatureServiceServicer:
@@ -89,6 +104,27 @@ class FeatureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeView(self, request, context):
+        """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistory(self, request, context):
+        """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainFeatures(self, request, context):
+        """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeatureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +147,21 @@ def add_FeatureServiceServicer_to_server(servicer, server):
                     servicer.DescribeViews,
                     request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsRequest.FromString,
                     response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsResponse.SerializeToString,
+            ),
+            'DescribeView': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeView,
+                    request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.FromString,
+                    response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryRequest.FromString,
+                    response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'ExplainFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainFeatures,
+                    request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.FromString,
+                    response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +273,87 @@ class FeatureService:
             '/tidemill.features.v1.FeatureService/DescribeViews',
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsRequest.SerializeToString,
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeView(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.features.v1.FeatureService/DescribeView',
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.SerializeToString,
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.features.v1.FeatureService/GetHistory',
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryRequest.SerializeToString,
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.features.v1.FeatureService/ExplainFeatures',
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.SerializeToString,
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

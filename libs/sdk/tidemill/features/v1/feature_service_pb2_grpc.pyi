@@ -41,6 +41,12 @@ class FeatureServiceStub:
     """Recompute logged vectors offline and compare bit for bit."""
     DescribeViews: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewsRequest, _feature_service_pb2.DescribeViewsResponse]
     """State of the views: position, lag, rows, readiness."""
+    DescribeView: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]
+    """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    GetHistory: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]
+    """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
+    ExplainFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]
+    """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
 
 @_typing.type_check_only
 class FeatureServiceAsyncStub(FeatureServiceStub):
@@ -55,6 +61,12 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     """Recompute logged vectors offline and compare bit for bit."""
     DescribeViews: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewsRequest, _feature_service_pb2.DescribeViewsResponse]  # type: ignore[assignment]
     """State of the views: position, lag, rows, readiness."""
+    DescribeView: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]  # type: ignore[assignment]
+    """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    GetHistory: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
+    ExplainFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]  # type: ignore[assignment]
+    """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     """Feature values now, and as they were."""
@@ -90,5 +102,29 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.DescribeViewsResponse, _abc.Awaitable[_feature_service_pb2.DescribeViewsResponse]]:
         """State of the views: position, lag, rows, readiness."""
+
+    @_abc_1.abstractmethod
+    def DescribeView(
+        self,
+        request: _feature_service_pb2.DescribeViewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.DescribeViewResponse, _abc.Awaitable[_feature_service_pb2.DescribeViewResponse]]:
+        """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _feature_service_pb2.GetHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.GetHistoryResponse, _abc.Awaitable[_feature_service_pb2.GetHistoryResponse]]:
+        """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
+
+    @_abc_1.abstractmethod
+    def ExplainFeatures(
+        self,
+        request: _feature_service_pb2.ExplainFeaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.ExplainFeaturesResponse, _abc.Awaitable[_feature_service_pb2.ExplainFeaturesResponse]]:
+        """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
