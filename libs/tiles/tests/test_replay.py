@@ -18,7 +18,7 @@ from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.plan import plan_of
 from tidemill_tiles.reads import Reading, Status, read
-from tidemill_tiles.replay import History, Replay, history_order, no_reading, replay
+from tidemill_tiles.replay import History, Replay, no_reading, replay
 from tidemill_tiles.table import TileTable
 from tidemill_tiles.testing.builders import (
     SECOND,
@@ -171,15 +171,6 @@ def test_a_history_out_of_order_is_refused() -> None:
         replay(PLAN, [History(events, np.array([4, 5])), late], *as_arrays([(0, 9)]))
     with pytest.raises(Invalid, match="future"):
         replay(PLAN, [late], *as_arrays([(0, 9)]), delay_us=-1)
-
-
-def test_the_order_of_a_history_breaks_ties_by_stream_partition_offset_and_row() -> None:
-    columns = np.array(
-        [(5, 0, 0, 0, 1), (5, 0, 0, 0, 0), (5, 0, 0, 1, 0), (5, 0, 1, 0, 0), (5, 1, 0, 0, 0),
-         (4, 9, 9, 9, 9)]
-    )  # fmt: skip
-    order = history_order(*(columns[:, place] for place in range(5)))
-    assert order.tolist() == [5, 1, 0, 2, 3, 4]
 
 
 def test_memory_follows_the_longest_window_and_not_the_history() -> None:

@@ -31,21 +31,10 @@ STEP_ROWS: Final = 131_072
 
 @dataclass(slots=True, eq=False)
 class History:
-    """A piece of the applied events of a view, in the order of `history_order`."""
+    """A piece of the applied events of a view, in the order in which they became available."""
 
     batch: EventBatch
     available_us: npt.NDArray[np.int64]
-
-
-def history_order(
-    available_us: npt.NDArray[np.int64],
-    stream: npt.NDArray[np.int64],
-    partition: npt.NDArray[np.int64],
-    offset: npt.NDArray[np.int64],
-    row: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Return the order (available time, stream, partition, offset, row) of events."""
-    return np.lexsort((row, offset, partition, stream, available_us)).astype(np.int64, copy=False)
 
 
 def visible_from(
