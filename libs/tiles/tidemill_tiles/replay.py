@@ -13,7 +13,8 @@ from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.grouped import by_entity
 from tidemill_tiles.kernels import layout, past, sweep
 from tidemill_tiles.keys import key_column_of
-from tidemill_tiles.reads import Reading, Status, intermediate, plan_arrays, ttl_of
+from tidemill_tiles.reads import Reading, Status, intermediate, ttl_of
+from tidemill_tiles.sliding import Windows
 from tidemill_tiles.store import Store
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Replay:
         self._run = run
         self._stores = [Store(plan) for _ in range(shards)]
         self._limits = [STEP_ROWS] * shards
+        self._windows = [Windows(plan) for _ in range(shards)]
         self._found = [intermediate(plan, 1) for _ in range(shards)]
 
     @property
@@ -126,6 +128,7 @@ class Replay:
         into: Reading,
     ) -> None:
         plan, store, event, label = self.plan, self._stores[shard], 0, 0
+        windows = self._windows[shard]
         output = (plan.outputs, plan.numbers, into.values, into.status, into.event_time)
         why = sweep.NO_ROOM
         while why == sweep.NO_ROOM:
@@ -134,7 +137,7 @@ class Replay:
                 store.arrays,
                 plan.laid,
                 plan.set_columns,
-                plan_arrays(plan),
+                windows.arrays(len(store.entity)),
                 batch.arrays(),
                 seen,
                 labels,
@@ -147,7 +150,8 @@ class Replay:
         """Drop what entities without label rows have left, when half of the state may be that."""
         store, plan = self._stores[shard], self.plan
         if store.meta[layout.META_TILES] > self._limits[shard]:
-            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, now_us)
+            windows = self._windows[shard].arrays(len(store.entity))
+            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, windows, now_us)
             self._limits[shard] = 2 * int(left) + STEP_ROWS
 
 

@@ -24,10 +24,11 @@ from tidemill_tiles.kernels.compiling import (
     kernel,
     types,
 )
-from tidemill_tiles.kernels.merge import INTERMEDIATE, PLAN, clear, merge_entity
+from tidemill_tiles.kernels.merge import INTERMEDIATE, clear, merge_slot
 from tidemill_tiles.kernels.past import forget, remember
 from tidemill_tiles.kernels.places import find_entity
 from tidemill_tiles.kernels.rows import room_for
+from tidemill_tiles.kernels.sliding import WINDOWS, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
 LABELS = types.Tuple((RU2, RI1, RS1, RI1))
@@ -45,12 +46,27 @@ def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
     return event_group < label_group or (event_group == label_group and visible <= time)
 
 
+@helper
+def _answer(
+    state: Any, windows: Any, found: Any, output: Any, slot: Any, row: Any, time: Any, ttl: Any
+) -> None:
+    """Read an entity (-1: there is none) at a time, into a row of the output."""
+    outputs, numbers, values, status, event_times = output
+    clear(windows[1], found, 0)
+    if slot >= 0:
+        read_windows(state, windows, found, slot, time)
+        merge_slot(state, windows[1], found, 0, slot, time)
+    oldest = time - ttl if ttl >= 0 else at.NOTHING
+    finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
+    event_times[row] = found[3][0]
+
+
 @kernel(
     types.UniTuple(INT, 3),
     TABLE,
     LAYOUT,
     I1,
-    PLAN,
+    WINDOWS,
     EVENTS,
     SEEN,
     LABELS,
@@ -62,7 +78,7 @@ def sweep(
     state: Any,
     laid: Any,
     set_columns: Any,
-    plan: Any,
+    windows: Any,
     events: Any,
     seen: Any,
     labels: Any,
@@ -79,7 +95,6 @@ def sweep(
     event, label, ttl = progress
     levels = laid[0]
     hashes, times, label_groups, label_order = labels
-    outputs, numbers, values, status, event_times = output
     visible, keep, event_groups, event_order = seen
     while True:
         row, time, group = np.int64(-1), np.int64(0), np.int64(len(hashes) + len(keep))
@@ -93,18 +108,13 @@ def sweep(
             if keep[one]:
                 if not room_for(state, len(levels)):
                     return NO_ROOM, event, label
-                remember(state, laid, events, one)
+                remember(state, laid, windows, events, one, visible[one])
             event += 1
         if row < 0:
             return DONE, event, label
-        first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
-        clear(plan, found, 0)
-        merge_entity(state, plan, found, 0, first, second, time)
-        oldest = time - ttl if ttl >= 0 else at.NOTHING
-        finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
-        event_times[row] = found[3][0]
+        slot = find_entity(state[2], state[1], np.int64(hashes[row, 0]), np.int64(hashes[row, 1]))
+        _answer(state, windows, found, output, slot, row, time, ttl)
         label += 1
-        if label == len(label_order) or label_groups[label_order[label]] != group:
-            slot = find_entity(state[2], state[1], first, second)
-            if slot >= 0:
-                forget(state, levels, set_columns, slot, time)
+        ends = label == len(label_order) or label_groups[label_order[label]] != group
+        if ends and slot >= 0:
+            forget(state, levels, set_columns, windows, slot, time)
