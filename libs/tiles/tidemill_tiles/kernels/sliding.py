@@ -235,16 +235,16 @@ def bring_to(state: Any, plan: Any, kept: Any, slot: Any, time: Any) -> None:
 
 
 @helper
-def newest_time(state: Any, plan: Any, slot: Any, level: Any, time: Any) -> Any:
+def _newest_time(state: Any, plan: Any, kept: Any, slot: Any, level: Any) -> Any:
     """Return the newest time of a level's longest window; a newer tile has only newer ones."""
     entity, rows, links, levels, groups = state[1], state[4], state[5], plan[0], plan[1]
-    head = tile_of(time, levels[level, at.LEVEL_HOP])
-    row = entity[slot, at.ENTITY_HEAD + level]
-    while row >= 0 and rows[row, at.ROW_TILE] > head:
-        row = np.int64(links[row, at.LINK_NEXT])
-    longest = groups[levels[level, at.LEVEL_GROUPS_END] - 1, at.GROUP_TILES]
-    if row < 0 or rows[row, at.ROW_TILE] <= head - longest:
+    longest = levels[level, at.LEVEL_GROUPS_END] - 1
+    if kept[_group(longest) + at.KEPT_OLDEST] < 0:
         return np.int64(at.NOTHING)
+    head = kept[_group(longest) + at.KEPT_TAIL] + groups[longest, at.GROUP_TILES]
+    row = entity[slot, at.ENTITY_HEAD + level]
+    while rows[row, at.ROW_TILE] > head:
+        row = np.int64(links[row, at.LINK_NEXT])
     return rows[row, at.ROW_NEWEST]
 
 
@@ -264,4 +264,4 @@ def read_windows(state: Any, windows: Any, found: Any, slot: Any, time: Any) -> 
     for place in range(len(plan[3])):
         accumulators[0, place] = kept[merged + place]
     for level in range(len(plan[0])):
-        newest[0] = max(newest[0], newest_time(state, plan, slot, level, time))
+        newest[0] = max(newest[0], _newest_time(state, plan, kept, slot, level))

@@ -17,7 +17,6 @@ from tidemill_tiles.kernels.compiling import (
     LAYOUT,
     RI1,
     RS1,
-    RT1,
     RU2,
     TABLE,
     helper,
@@ -31,10 +30,11 @@ from tidemill_tiles.kernels.rows import room_for
 from tidemill_tiles.kernels.sliding import WINDOWS, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
-LABELS = types.Tuple((RU2, RI1, RS1, RI1))
-"""hashes, times, groups, order in which to answer"""
-SEEN = types.Tuple((RI1, RT1, RS1, RI1))
-"""when each event becomes visible, whether it is kept, groups, order in which to apply"""
+LABELS = types.Tuple((RU2, RI1, RS1))
+"""hashes, times, groups"""
+SEEN = types.Tuple((RI1, RS1))
+"""when each event becomes visible, groups"""
+NO_GROUP = 2**31
 OUTPUT = types.Tuple((I2, F2, F2, B2, I1))
 """outputs, numbers, values, statuses, event times"""
 NO_ROOM, DONE = range(2)
@@ -55,7 +55,8 @@ def _answer(
     clear(windows[1], found, 0)
     if slot >= 0:
         read_windows(state, windows, found, slot, time)
-        merge_slot(state, windows[1], found, 0, slot, time)
+        if len(windows[1][2]):
+            merge_slot(state, windows[1], found, 0, slot, time)
     oldest = time - ttl if ttl >= 0 else at.NOTHING
     finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
     event_times[row] = found[3][0]
@@ -88,33 +89,31 @@ def sweep(
 ) -> Any:
     """Answer labels group by group, each after the events of its group that were visible by then.
 
-    A group is an entity: both orders have its rows together, in the order of time. progress: next
+    A group is an entity: both lists have its rows together, in the order of time. progress: next
     event, next label, time to live. Ends when all events are applied too, or when one does not fit.
     Returns why, the next event, the next label.
     """
     event, label, ttl = progress
     levels = laid[0]
-    hashes, times, label_groups, label_order = labels
-    visible, keep, event_groups, event_order = seen
+    hashes, times, label_groups = labels
+    visible, event_groups = seen
     while True:
-        row, time, group = np.int64(-1), np.int64(0), np.int64(len(hashes) + len(keep))
-        if label < len(label_order):
-            row = label_order[label]
-            time, group = times[row], np.int64(label_groups[row])
-        while event < len(event_order):
-            one = event_order[event]
-            if not _is_due(event_groups[one], visible[one], group, time):
+        time, group = np.int64(0), np.int64(NO_GROUP)
+        if label < len(times):
+            time, group = times[label], np.int64(label_groups[label])
+        while event < len(visible):
+            if not _is_due(event_groups[event], visible[event], group, time):
                 break
-            if keep[one]:
-                if not room_for(state, len(levels)):
-                    return NO_ROOM, event, label
-                remember(state, laid, windows, events, one, visible[one])
+            if not room_for(state, len(levels)):
+                return NO_ROOM, event, label
+            remember(state, laid, windows, events, event, visible[event])
             event += 1
-        if row < 0:
+        if label == len(times):
             return DONE, event, label
-        slot = find_entity(state[2], state[1], np.int64(hashes[row, 0]), np.int64(hashes[row, 1]))
-        _answer(state, windows, found, output, slot, row, time, ttl)
+        first, second = np.int64(hashes[label, 0]), np.int64(hashes[label, 1])
+        slot = find_entity(state[2], state[1], first, second)
+        _answer(state, windows, found, output, slot, label, time, ttl)
         label += 1
-        ends = label == len(label_order) or label_groups[label_order[label]] != group
+        ends = label == len(times) or label_groups[label] != group
         if ends and slot >= 0:
             forget(state, levels, set_columns, windows, slot, time)
