@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -99,6 +101,51 @@ def test_a_replay_equals_a_read_at_every_row_bit_for_bit(
     assert got.values.tobytes() == wanted.values.tobytes()
     assert got.status.tobytes() == wanted.status.tobytes()
     assert got.event_time.tobytes() == wanted.event_time.tobytes()
+
+
+def a_crowd(seed: int, *, ahead: bool) -> tuple[list[Event], list[int], list[tuple[int, int]]]:
+    """Many events and label rows of two entities, whose windows often move by little.
+
+    Some events come late; with `ahead` some are of a later time than the one they are known at.
+    """
+    chance = random.Random(seed)
+    events, delays = [], []
+    for number in range(300):
+        late = chance.choice([0, 0, 0, 1, 7, 40])
+        key = chance.choice([0, 0, 1])
+        delay = chance.choice([None, 0.0, *(chance.randrange(-40, 40) / 4 for _ in range(9))])
+        events.append(
+            Event("JFK", key, chance.randrange(1, 240 * SECOND), number, delay,
+                  chance.choice([None, 0, 1, 3, 9]), chance.choice([None, True, False]),
+                  chance.choice([None, "A", "B"]), chance.choice([None, 5 * SECOND]))
+        )  # fmt: skip
+        delays.append(late * SECOND)
+    known, available = in_order(events, delays)
+    if ahead:
+        pairs = zip(known, available, strict=True)
+        known = [replace(one, time=max(one.time, at + chance.choice([0, 0, 9])  * SECOND))
+                 if number % 9 == 0 else one for number, (one, at) in enumerate(pairs)]  # fmt: skip
+    labels = [(chance.choice([0, 1, 1, 6]), chance.randrange(260 * SECOND)) for _ in range(120)]
+    return known, available, labels
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_that_move_by_little_are_what_a_read_merges(
+    seed: int, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, available, labels = a_crowd(seed, ahead=ahead)
+    wanted = row_by_row(known, available, labels, 0)
+    for step, sizes in ((16, [5, 90, 91]), (1_000, [])):
+        monkeypatch.setattr(replay_module, "STEP_ROWS", step)
+        got = replay(PLAN, pieces(known, available, sizes), *as_arrays(labels))
+        differ = [
+            PLAN.features[feature]
+            for feature in np.flatnonzero(np.any(got.status != wanted.status, axis=0))
+        ]
+        assert not differ
+        assert got.values.tobytes() == wanted.values.tobytes()
+        assert got.event_time.tobytes() == wanted.event_time.tobytes()
 
 
 @given(some_events(limit=200), DELAYS, LABELS, st.data())

@@ -9,6 +9,7 @@ ROW_KEY: Final = 0  # entity slot << 8 | level
 ROW_TILE: Final = 1
 ROW_NEWEST: Final = 2
 ROW_HEAD: Final = 3
+ROW_NEWER: Final = ROW_KEY  # of a replay, which needs no key: row of the next newer tile, -1: none
 LEVEL_BITS: Final = 8
 LEVEL_MASK: Final = 255
 

@@ -38,13 +38,12 @@ def _row_of(state: Any, template: Any, slot: Any, level: Any, tile: Any) -> Any:
     row = np.int64(free[meta[at.META_FREE]])
     for word in range(at.ROW_HEAD, len(template)):
         rows[row, word] = template[word]
-    rows[row, at.ROW_KEY] = (slot << at.LEVEL_BITS) | level
+    rows[row, at.ROW_NEWER] = newer
     rows[row, at.ROW_TILE] = tile
     rows[row, at.ROW_NEWEST] = at.NOTHING
     links[row, at.LINK_NEXT] = older
-    links[row, at.LINK_PREVIOUS] = newer
     if older >= 0:
-        links[older, at.LINK_PREVIOUS] = row
+        rows[older, at.ROW_NEWER] = row
     if newer >= 0:
         links[newer, at.LINK_NEXT] = row
     else:
@@ -104,7 +103,6 @@ def _cut(state: Any, set_columns: Any, slot: Any, level: Any, newer: Any) -> Non
         older = np.int64(links[row, at.LINK_NEXT])
         for column in set_columns:
             give_block(meta, pool, rows[row, column], rows[row, column + 1])
-        rows[row, at.ROW_KEY] = -1
         free[meta[at.META_FREE]] = row
         meta[at.META_FREE] += 1
         entity[slot, at.ENTITY_TILES] -= 1

@@ -159,7 +159,7 @@ def after_change(plan: Any, kept: Any, level: Any, rows: Any, row: Any) -> None:
 
 
 @helper
-def _find_extremes(plan: Any, kept: Any, group: Any, rows: Any, links: Any) -> None:
+def _find_extremes(plan: Any, kept: Any, group: Any, rows: Any) -> None:
     """Look for the extremes whose tiles have left, from the oldest tile of the window on."""
     _, groups, operations, template = plan
     merged, holders = _merged(plan), _holders(plan)
@@ -175,23 +175,23 @@ def _find_extremes(plan: Any, kept: Any, group: Any, rows: Any, links: Any) -> N
         row = kept[_group(group) + at.KEPT_OLDEST]
         while row >= 0:
             _extreme_in(kept, merged + place, holders + number, rows, row, operation)
-            row = np.int64(links[row, at.LINK_PREVIOUS])
+            row = rows[row, at.ROW_NEWER]
 
 
 @helper
 def _move(state: Any, plan: Any, kept: Any, level: Any, time: Any) -> None:
     """Move the windows of a level on to a time."""
-    rows, links, levels, groups = state[4], state[5], plan[0], plan[1]
+    rows, levels, groups = state[4], plan[0], plan[1]
     head = tile_of(time, levels[level, at.LEVEL_HOP])
     for group in range(levels[level, at.LEVEL_GROUPS], levels[level, at.LEVEL_GROUPS_END]):
         words, tail = _group(group), head - groups[group, at.GROUP_TILES]
         row = kept[words + at.KEPT_OLDEST]
         while row >= 0 and rows[row, at.ROW_TILE] <= tail:
             _take_out(plan, kept, group, rows, row, True)  # noqa: FBT003 (numba: by place)
-            row = np.int64(links[row, at.LINK_PREVIOUS])
+            row = rows[row, at.ROW_NEWER]
         kept[words + at.KEPT_TAIL] = tail
         kept[words + at.KEPT_OLDEST] = row
-        _find_extremes(plan, kept, group, rows, links)
+        _find_extremes(plan, kept, group, rows)
 
 
 @helper
