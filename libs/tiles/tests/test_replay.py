@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +20,7 @@ from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.plan import plan_of
 from tidemill_tiles.reads import Reading, Status, read
-from tidemill_tiles.replay import History, Replay, history_order, no_reading, replay
+from tidemill_tiles.replay import History, Replay, no_reading, replay
 from tidemill_tiles.table import TileTable
 from tidemill_tiles.testing.builders import (
     SECOND,
@@ -101,6 +103,51 @@ def test_a_replay_equals_a_read_at_every_row_bit_for_bit(
     assert got.event_time.tobytes() == wanted.event_time.tobytes()
 
 
+def a_crowd(seed: int, *, ahead: bool) -> tuple[list[Event], list[int], list[tuple[int, int]]]:
+    """Many events and label rows of two entities, whose windows often move by little.
+
+    Some events come late; with `ahead` some are of a later time than the one they are known at.
+    """
+    chance = random.Random(seed)
+    events, delays = [], []
+    for number in range(300):
+        late = chance.choice([0, 0, 0, 1, 7, 40])
+        key = chance.choice([0, 0, 1])
+        delay = chance.choice([None, 0.0, *(chance.randrange(-40, 40) / 4 for _ in range(9))])
+        events.append(
+            Event("JFK", key, chance.randrange(1, 240 * SECOND), number, delay,
+                  chance.choice([None, 0, 1, 3, 9]), chance.choice([None, True, False]),
+                  chance.choice([None, "A", "B"]), chance.choice([None, 5 * SECOND]))
+        )  # fmt: skip
+        delays.append(late * SECOND)
+    known, available = in_order(events, delays)
+    if ahead:
+        pairs = zip(known, available, strict=True)
+        known = [replace(one, time=max(one.time, at + chance.choice([0, 0, 9])  * SECOND))
+                 if number % 9 == 0 else one for number, (one, at) in enumerate(pairs)]  # fmt: skip
+    labels = [(chance.choice([0, 1, 1, 6]), chance.randrange(260 * SECOND)) for _ in range(120)]
+    return known, available, labels
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_windows_that_move_by_little_are_what_a_read_merges(
+    seed: int, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, available, labels = a_crowd(seed, ahead=ahead)
+    wanted = row_by_row(known, available, labels, 0)
+    for step, sizes in ((16, [5, 90, 91]), (1_000, [])):
+        monkeypatch.setattr(replay_module, "STEP_ROWS", step)
+        got = replay(PLAN, pieces(known, available, sizes), *as_arrays(labels))
+        differ = [
+            PLAN.features[feature]
+            for feature in np.flatnonzero(np.any(got.status != wanted.status, axis=0))
+        ]
+        assert not differ
+        assert got.values.tobytes() == wanted.values.tobytes()
+        assert got.event_time.tobytes() == wanted.event_time.tobytes()
+
+
 @given(some_events(limit=200), DELAYS, LABELS, st.data())
 @settings(max_examples=20)
 def test_rows_come_in_input_order_and_late_data_changes_no_older_row(
@@ -171,15 +218,6 @@ def test_a_history_out_of_order_is_refused() -> None:
         replay(PLAN, [History(events, np.array([4, 5])), late], *as_arrays([(0, 9)]))
     with pytest.raises(Invalid, match="future"):
         replay(PLAN, [late], *as_arrays([(0, 9)]), delay_us=-1)
-
-
-def test_the_order_of_a_history_breaks_ties_by_stream_partition_offset_and_row() -> None:
-    columns = np.array(
-        [(5, 0, 0, 0, 1), (5, 0, 0, 0, 0), (5, 0, 0, 1, 0), (5, 0, 1, 0, 0), (5, 1, 0, 0, 0),
-         (4, 9, 9, 9, 9)]
-    )  # fmt: skip
-    order = history_order(*(columns[:, place] for place in range(5)))
-    assert order.tolist() == [5, 1, 0, 2, 3, 4]
 
 
 def test_memory_follows_the_longest_window_and_not_the_history() -> None:

@@ -39,20 +39,6 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.time_us)
 
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """Return the arrays in the order in which kernels take them."""
-        return (
-            self.keys.hashes,
-            self.keys.data,
-            self.keys.offsets,
-            np.arange(len(self), dtype=np.int64),
-            self.time_us,
-            self.tie,
-            self.values,
-            self.valid,
-            self.filters,
-        )
-
     def rows(self, first: int, last: int) -> EventBatch:
         """Return some consecutive rows."""
         keys, some = self.keys, slice(first, last)
@@ -77,6 +63,10 @@ class EventBatch:
         order = np.argsort(self.keys.hashes[:, 0]).astype(np.int64, copy=False)
         if not keep.all():
             order = order[keep[order]]
+        return self.taken(order)
+
+    def taken(self, order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
+        """Return some rows in an order of their own, as kernels take them: one after the other."""
         return (
             np.take(self.keys.hashes, order, axis=0),
             self.keys.data,

@@ -13,7 +13,8 @@ from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.grouped import by_entity
 from tidemill_tiles.kernels import layout, past, sweep
 from tidemill_tiles.keys import key_column_of
-from tidemill_tiles.reads import Reading, Status, intermediate, plan_arrays, ttl_of
+from tidemill_tiles.reads import Reading, Status, intermediate, ttl_of
+from tidemill_tiles.sliding import Windows
 from tidemill_tiles.store import Store
 
 if TYPE_CHECKING:
@@ -31,21 +32,10 @@ STEP_ROWS: Final = 131_072
 
 @dataclass(slots=True, eq=False)
 class History:
-    """A piece of the applied events of a view, in the order of `history_order`."""
+    """A piece of the applied events of a view, in the order in which they became available."""
 
     batch: EventBatch
     available_us: npt.NDArray[np.int64]
-
-
-def history_order(
-    available_us: npt.NDArray[np.int64],
-    stream: npt.NDArray[np.int64],
-    partition: npt.NDArray[np.int64],
-    offset: npt.NDArray[np.int64],
-    row: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:
-    """Return the order (available time, stream, partition, offset, row) of events."""
-    return np.lexsort((row, offset, partition, stream, available_us)).astype(np.int64, copy=False)
 
 
 def visible_from(
@@ -93,6 +83,7 @@ class Replay:
         self._run = run
         self._stores = [Store(plan) for _ in range(shards)]
         self._limits = [STEP_ROWS] * shards
+        self._windows = [Windows(plan) for _ in range(shards)]
         self._found = [intermediate(plan, 1) for _ in range(shards)]
 
     @property
@@ -112,6 +103,7 @@ class Replay:
 
         Both come in the order of time, as `next_step` matched them. Entity by entity, so that
         its tiles are fetched once; entities know nothing of one another, so values are the same.
+        Rows are put next to one another first: fetching them one by one takes as long as the rest.
         """
         events, labels = by_entity(batch.keys.hashes, entities)
         shards = len(self._stores)
@@ -120,9 +112,15 @@ class Replay:
 
         def of_shard(shard: int) -> None:
             due = _part(events.order, batch.keys.hashes, shard, shards)
+            due = due[batch.keep[due]]
             asked = _part(labels.order, entities, shard, shards)
-            seen = (visible, batch.keep, events.groups, due)
-            self._sweep(shard, batch, seen, (entities, at_us, labels.groups, asked), into)
+            seen = (visible[due], events.groups[due])
+            rows = (entities[asked], at_us[asked], labels.groups[asked])
+            found = no_reading(self.plan, len(asked))
+            self._sweep(shard, batch.taken(due), seen, rows, found)
+            into.values[asked] = found.values
+            into.status[asked] = found.status
+            into.event_time[asked] = found.event_time
             self._forget(shard, now_us)
 
         for _ in self._run(of_shard, range(shards)):
@@ -131,12 +129,13 @@ class Replay:
     def _sweep(
         self,
         shard: int,
-        batch: EventBatch,
+        events: tuple[npt.NDArray[np.generic], ...],
         seen: tuple[npt.NDArray[np.generic], ...],
         labels: tuple[npt.NDArray[np.generic], ...],
         into: Reading,
     ) -> None:
         plan, store, event, label = self.plan, self._stores[shard], 0, 0
+        windows = self._windows[shard]
         output = (plan.outputs, plan.numbers, into.values, into.status, into.event_time)
         why = sweep.NO_ROOM
         while why == sweep.NO_ROOM:
@@ -145,8 +144,8 @@ class Replay:
                 store.arrays,
                 plan.laid,
                 plan.set_columns,
-                plan_arrays(plan),
-                batch.arrays(),
+                windows.arrays(len(store.entity)),
+                events,
                 seen,
                 labels,
                 self._found[shard],
@@ -158,7 +157,8 @@ class Replay:
         """Drop what entities without label rows have left, when half of the state may be that."""
         store, plan = self._stores[shard], self.plan
         if store.meta[layout.META_TILES] > self._limits[shard]:
-            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, now_us)
+            windows = self._windows[shard].arrays(len(store.entity))
+            left = past.forget_all(store.arrays, plan.levels, plan.set_columns, windows, now_us)
             self._limits[shard] = 2 * int(left) + STEP_ROWS
 
 

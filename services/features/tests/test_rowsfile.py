@@ -10,33 +10,44 @@ import pyarrow.parquet as pq
 import pytest
 
 from tidemill_features.rowhash import row_hash
-from tidemill_features.rowsfile import ROW_GROUP, RowsFile
+from tidemill_features.rowsfile import ROW_GROUP, RowsFile, parquet_writer
 
 ROWS = ROW_GROUP + 1_000
 
 
-def a_table() -> pa.Table:
+def a_table(rows: int = ROWS) -> pa.Table:
     chance = np.random.default_rng(3)
     names = pa.array([f"n{number}" for number in range(50)])
+    time = pa.array(np.arange(rows) * 1_000, pa.timestamp("us", "UTC"))
     return pa.table(
-        {"name": names.take(pa.array(chance.integers(0, 50, ROWS))), "x": chance.normal(size=ROWS)}
+        {
+            "name": names.take(pa.array(chance.integers(0, 50, rows))),
+            "time": time,
+            "x": chance.normal(size=rows),
+        }
     )
 
 
-def written(path: Path, sizes: int) -> str:
+def written(path: Path, table: pa.Table, sizes: int) -> str:
     with RowsFile(path) as file:
-        for start in range(0, ROWS, sizes):
-            file.write(a_table().slice(start, sizes))
+        for start in range(0, len(table), sizes):
+            file.write(table.slice(start, sizes))
         return file.finish()
 
 
 @pytest.mark.parametrize("sizes", [ROWS, 50_000, 999_999, 131_072])
-def test_the_pieces_do_not_show_and_the_hash_is_that_of_the_rows(
-    sizes: int, tmp_path: Path
-) -> None:
-    pq.write_table(a_table(), tmp_path / "whole", row_group_size=ROW_GROUP, compression="lz4")
-    assert written(tmp_path / "pieces", sizes) == row_hash(a_table())
+def test_the_pieces_do_not_show(sizes: int, tmp_path: Path) -> None:
+    with parquet_writer(tmp_path / "whole", a_table().schema) as whole:
+        whole.write_table(a_table(), row_group_size=ROW_GROUP)
+    written(tmp_path / "pieces", a_table(), sizes)
     assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("rows", [1, 1_000, ROW_GROUP, ROWS, 2 * ROW_GROUP])
+def test_the_file_holds_the_rows_and_the_hash_is_theirs(rows: int, tmp_path: Path) -> None:
+    table = a_table(rows)
+    assert written(tmp_path / "rows", table, 70_000) == row_hash(table)
+    assert pq.read_table(tmp_path / "rows").equals(table)
 
 
 def test_an_error_while_rows_are_made_is_not_hidden(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tidemill_features.definitions import Work
 from tidemill_features.rowhash import row_hash
 from tidemill_features.scan import ArchiveScan
 from tidemill_features.spine import Exclusion
-from tidemill_features.trainingset import Built, Means, Wanted, build, streams_of
+from tidemill_features.trainingset import Built, Means, Wanted, build, profile_of, streams_of
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.verdict import PartitionVerdict
 
@@ -84,7 +84,8 @@ class Past:
         means = Means(self.folder, chunk_rows=chunk_rows)
         wanted = Wanted(project, "buys", **more)
         built = build(wanted, scan, means, written.append, lambda *_: None)
-        return TrainingSet(pa.concat_tables(written), built)
+        profile, _ = profile_of(wanted, scan, self.folder, built)
+        return TrainingSet(pa.concat_tables(written), built, profile)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class TrainingSet:
 
     table: pa.Table
     built: Built
+    profile: dict[str, Any]
 
     @property
     def row_hash(self) -> str:
@@ -287,7 +289,7 @@ def test_the_profile_leaves_out_what_is_excluded(
     past.add("visits", [rows], encode)
     past.add("orders", [[an_order(1, 2_000.0)]], encode)
     span = Exclusion(1_050 * SECOND, 1_100 * SECOND)
-    profile = past.build(project, exclusions=[span]).built.profile
+    profile = past.build(project, exclusions=[span]).profile
     fields = {one["name"]: one for one in profile["fields"]}
     assert sum(fields["visits.amount"]["counts"]) == 50
     assert fields["visits.amount"]["high"] < 50

@@ -31,7 +31,7 @@ from tidemill_features.jobs import Job, error_line, progress_line, result_line
 from tidemill_features.rowsfile import RowsFile
 from tidemill_features.scan import ArchiveScan
 from tidemill_features.spine import Exclusion
-from tidemill_features.trainingset import Built, Means, Wanted, build
+from tidemill_features.trainingset import Means, Wanted, build, profile_of
 from tidemill_features.verify import verify
 from tidemill_tiles.kernels import warm_up
 
@@ -99,13 +99,16 @@ def _training_set(job: Job) -> pb.TrainingSet:
     )
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(SHARDS) as pool:
         folder = Path(name)
-        means = Means(folder, shards=SHARDS, run=pool.map)
+        means, scan = Means(folder, shards=SHARDS, run=pool.map), partial(_scan, job, folder)
         with RowsFile(folder / "rows.parquet") as rows:
-            built = build(wanted, partial(_scan, job, folder), means, rows.write, _say)
+            built = build(wanted, scan, means, rows.write, _say)
+            _say("profile", built.rows, 0)
+            profiling = pool.submit(profile_of, wanted, scan, folder, built)
             row_hash = rows.finish()
         artifacts = Artifacts(job.artifacts)
         digest = artifacts.put_file(folder / "rows.parquet")
-        profile = artifacts.put(orjson.dumps(built.profile, option=orjson.OPT_SORT_KEYS))
+        profile, events = profiling.result()
+        profile_digest = artifacts.put(orjson.dumps(profile, option=orjson.OPT_SORT_KEYS))
     pa.default_memory_pool().release_unused()
     seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MIB_KB
@@ -114,13 +117,16 @@ def _training_set(job: Job) -> pb.TrainingSet:
         extra={
             "model": job.model,
             "rows": built.rows,
-            "events": built.events,
+            "events": events,
             "seconds": round(seconds, 3),
             "cpu_seconds": round(time.process_time() - busy, 3),
             "peak_memory_mib": peak,
         },
     )
-    return _answer(job, built, (row_hash, str(digest), str(profile)), seconds)
+    answer = _answer(job, (row_hash, str(digest), str(profile_digest)), seconds)
+    answer.rows, answer.events = built.rows, events
+    answer.newest_time.FromMicroseconds(built.newest_us)
+    return answer
 
 
 def _scan(job: Job, folder: Path, stream: str) -> ArchiveScan:
@@ -128,21 +134,16 @@ def _scan(job: Job, folder: Path, stream: str) -> ArchiveScan:
     return ArchiveScan(job.archive, stream, job.versions[stream], job.cut[stream], folder)
 
 
-def _answer(
-    job: Job, built: Built, digests: tuple[str, str, str], seconds: float
-) -> pb.TrainingSet:
+def _answer(job: Job, digests: tuple[str, str, str], seconds: float) -> pb.TrainingSet:
     answer = pb.TrainingSet(
         row_hash=digests[0],
         digest=digests[1],
-        rows=built.rows,
         generation=job.generation,
         profile_digest=digests[2],
         delay=job.request.delay,
-        events=built.events,
         seconds=seconds,
         delta_versions=job.versions,
     )
-    answer.newest_time.FromMicroseconds(built.newest_us)
     for stream, offsets in sorted(job.cut.items()):
         for partition, offset in sorted(offsets.items()):
             answer.cut.positions.add(stream=stream, partition=partition, next_offset=offset)

@@ -43,27 +43,37 @@ class Part:
     tables: Iterable[pa.Table]
 
 
+def times_of(table: pa.Table, time: str) -> npt.NDArray[np.int64]:
+    """Return what rows are ordered by first."""
+    return np.asarray(table[time].combine_chunks().cast(pa.int64()), dtype=np.int64)
+
+
 def keys_of(table: pa.Table, time: str) -> Keys:
-    """Return what rows are ordered by."""
-    times = (table[name].combine_chunks().cast(pa.int64()) for name in (time, "_available"))
+    """Return all that rows are ordered by."""
     ids = event_id_hashes(*(table[name] for name in IDENTITY)).view(np.int64)
-    places = (table[name] for name in PLACE)
-    return tuple(np.asarray(one, dtype=np.int64) for one in (*times, ids, *places))
+    places = (np.asarray(table[name], dtype=np.int64) for name in PLACE)
+    return times_of(table, time), times_of(table, "_available"), ids, *places
 
 
-def order_of(keys: Keys) -> npt.NDArray[np.int64]:
+def order_of(table: pa.Table, time: str) -> npt.NDArray[np.int64]:
     """Return the rows in their order: by time, and only where times are equal by the rest."""
-    time = keys[0]
-    order = np.argsort(time, kind="stable")
-    same = np.diff(time[order]) == 0
+    times = times_of(table, time)
+    order = np.argsort(times, kind="stable")
+    same = np.diff(times[order]) == 0
     if not same.any():
         return order
     tied = np.zeros(len(order), dtype=np.bool_)
     tied[1:] |= same
     tied[:-1] |= same
     some = order[tied]
-    order[tied] = some[np.lexsort(tuple(key[some] for key in reversed(keys)))]
+    keys = keys_of(table.select(_ordering(time)).take(pa.array(some)), time)
+    order[tied] = some[np.lexsort(tuple(reversed(keys)))]
     return order
+
+
+def _ordering(time: str) -> list[str]:
+    """Return the columns that say where a row stands."""
+    return list(dict.fromkeys((time, "_available", *IDENTITY, *PLACE)))
 
 
 def in_order(
@@ -90,7 +100,8 @@ class _Run:
     ) -> None:
         self._blocks, self._time, self._next = blocks, time, 0
         self._table: pa.Table | None = None
-        self.keys: Keys = ()
+        self._keys: Keys | None = None
+        self.times: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def load(self) -> bool:
         """Have a row at hand; False when there is none left."""
@@ -102,7 +113,7 @@ class _Run:
             else:
                 self._table = self._blocks[self._next]
             self._next += 1
-            self.keys = keys_of(self._table, self._time)
+            self.times, self._keys = times_of(self._table, self._time), None
         return True
 
     @property
@@ -114,20 +125,28 @@ class _Run:
         return self._next < len(blocks)
 
     @property
+    def keys(self) -> Keys:
+        """Return what the rows at hand are ordered by: only runs that are merged need it."""
+        if self._keys is None:
+            self._keys = keys_of(self.rest(), self._time)
+        return self._keys
+
+    @property
     def last(self) -> tuple[int, ...]:
         """Return the key of the last row at hand."""
         return tuple(int(key[-1]) for key in self.keys)
 
     def take(self, below_us: int | None, upto: tuple[int, ...] | None) -> pa.Table:
         """Take the rows at hand with a time below one bound and a key not above the other."""
-        count = len(self.keys[0])
+        count = len(self.times)
         if below_us is not None:
-            count = int(np.searchsorted(self.keys[0], below_us, side="left"))
+            count = int(np.searchsorted(self.times, below_us, side="left"))
         if upto is not None:
             count = min(count, self._not_above(upto))
         taken = self.rest().slice(0, count)
         self._table = self.rest().slice(count)
-        self.keys = tuple(key[count:] for key in self.keys)
+        self.times = self.times[count:]
+        self._keys = self._keys and tuple(key[count:] for key in self._keys)
         return taken
 
     def rest(self) -> pa.Table:
@@ -138,7 +157,7 @@ class _Run:
         return self._table
 
     def _not_above(self, upto: tuple[int, ...]) -> int:
-        first, end = 0, len(self.keys[0])
+        first, end = 0, len(self.times)
         for key, value in zip(self.keys, upto, strict=True):
             # Rows before `first` are below, rows from `end` on above; between them all are equal.
             span = key[first:end]
@@ -163,7 +182,7 @@ class _Runs:
         if not table.num_rows:
             return
         self._hold(table)
-        earliest = int(keys_of(table, self._time)[0].min())
+        earliest = int(times_of(table, self._time).min())
         if self._earliest_us is None or earliest < self._earliest_us:
             self._earliest_us = earliest
         if self._held_bytes >= self._hold_bytes:
@@ -184,7 +203,7 @@ class _Runs:
             self._hold(held.rest().combine_chunks())
         self._spilled = [run for run in self._spilled if run.load()]
         waiting = [run for run in (*self._spilled, held) if run is not None and run.load()]
-        self._earliest_us = min((int(run.keys[0][0]) for run in waiting), default=None)
+        self._earliest_us = min((int(run.times[0]) for run in waiting), default=None)
 
     def _hold(self, table: pa.Table) -> None:
         self._held.append(table)
@@ -207,7 +226,7 @@ class _Runs:
 
 def sorted_rows(table: pa.Table, time: str) -> pa.Table:
     """Return a table in the order; the same table if it is in order already."""
-    order = order_of(keys_of(table, time))
+    order = order_of(table, time)
     if len(order) and np.all(np.diff(order) == 1):
         return table
     return table.take(pa.array(order))

@@ -30,6 +30,19 @@ MAX_DISTINCT: Final = 1_000
 NUMERIC: Final = frozenset({FieldType.FLOAT64, FieldType.INT64, FieldType.BOOL})
 
 
+def profiled(spec: StreamSpec) -> list[str]:
+    """Return the fields of a stream that a profile reads: keys and times say nothing."""
+    return [one.name for one in _profiled(spec)]
+
+
+def _profiled(spec: StreamSpec) -> list[Field]:
+    return [
+        one
+        for one in spec.fields
+        if one.type in NUMERIC or (one.type is FieldType.STRING and one.name not in spec.key)
+    ]
+
+
 class Profile:
     """Takes events with from <= event time <= to; numbers wait in files of `folder`."""
 
@@ -43,16 +56,16 @@ class Profile:
 
     def add(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> None:
         """Add the events of one stream, in any order and in any pieces."""
-        fields = [(one, self._column(spec, one)) for one in spec.fields]
-        known = [(one, column) for one, column in fields if column is not None]
+        columns = {one.name: self._column(spec, one) for one in _profiled(spec)}
         for table in tables:
-            events = self._span(table)
-            for one, column in known:
+            events = self._span(table.select(["_time", *columns]))
+            for name, column in list(columns.items()):
+                values = events[name].combine_chunks()
                 if isinstance(column, NumericColumn):
-                    column.add(_numbers(events[one.name].combine_chunks()))
-                else:
-                    column.add(events[one.name])
-        self._columns += [column for _, column in known]
+                    column.add(_numbers(values))
+                elif not column.add(values):
+                    del columns[name]
+        self._columns += columns.values()
 
     def to_dict(self) -> dict[str, Any]:
         """Return {"format", "from_us", "to_us", "fields"}.
@@ -60,19 +73,15 @@ class Profile:
         Each field has 64 quantile cells with their counts, missing, mean, std and tails (numbers),
         or the most frequent values (text).
         """
-        found = [column.bins() for column in self._columns]
-        fields = [bins_to_dict(bins) for bins in found if bins is not None]
+        fields = [bins_to_dict(column.bins()) for column in self._columns]
         span = {"from_us": self._from_us, "to_us": self._to_us}
         return {"format": FORMAT, **span, "fields": fields}
 
-    def _column(self, spec: StreamSpec, field: Field) -> NumericColumn | _TextColumn | None:
-        """Return what gathers a field; None if it says nothing: a key, a time."""
+    def _column(self, spec: StreamSpec, field: Field) -> NumericColumn | _TextColumn:
         name = f"{spec.name}.{field.name}"
         if field.type in NUMERIC:
             return NumericColumn(name, self._folder / f"{name}.values")
-        if field.type is FieldType.STRING and field.name not in spec.key:
-            return _TextColumn(name)
-        return None
+        return _TextColumn(name)
 
     def _span(self, table: pa.Table) -> pa.Table:
         time = micros(table, "_time")
@@ -93,23 +102,19 @@ class _TextColumn:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._counts: dict[str | None, int] | None = {}
+        self._counts: dict[str | None, int] = {}
 
-    def add(self, column: pa.ChunkedArray) -> None:
-        if self._counts is None:
-            return
-        found = pc.value_counts(column.combine_chunks())
-        if len(found) <= MAX_DISTINCT:  # an identifier shows in its first piece
+    def add(self, column: pa.Array) -> bool:
+        """Count; False if it is an identifier, which shows in its first piece."""
+        found = pc.value_counts(column)
+        if len(found) <= MAX_DISTINCT:
             pairs = zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)
             for value, count in pairs:
                 self._counts[value] = self._counts.get(value, 0) + count
-        if len(found) > MAX_DISTINCT or len(self._counts) > MAX_DISTINCT:
-            self._counts = None
+        return len(found) <= MAX_DISTINCT and len(self._counts) <= MAX_DISTINCT
 
-    def bins(self) -> Bins | None:
-        """Return the most frequent texts, ties by text; None for identifiers."""
-        if self._counts is None:
-            return None
+    def bins(self) -> Bins:
+        """Return the most frequent texts, ties by text."""
         missing = self._counts.get(None, 0)
         known = sorted(
             ((value, count) for value, count in self._counts.items() if value is not None),

@@ -21,7 +21,7 @@ from tidemill_common.feature_views import stream_spec, view_specs
 from tidemill_common.on_demand import OnDemand, feature_array, numbers
 from tidemill_features.ahead import ahead
 from tidemill_features.pointintime import Features, Past, columns_of, past_of
-from tidemill_features.profile import Profile
+from tidemill_features.profile import Profile, profiled
 from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
 from tidemill_features.unions import merged, view_past
 from tidemill_tiles.verdict import Verdict
@@ -77,14 +77,22 @@ class Wanted:
     unlabelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Built:
-    """What there is to say of a training set, apart from its rows."""
+    """How many rows were written, from when to when, and the newest label."""
 
-    rows: int
-    profile: dict[str, Any]
-    events: int
-    newest_us: int
+    rows: int = 0
+    oldest_us: int = 0
+    newest_us: int = 0
+    label_us: int = 0
+
+    def add(self, spine: Spine) -> None:
+        """Count rows that are no earlier than those before."""
+        if not self.rows:
+            self.oldest_us = int(spine.time_us[0])
+        self.rows += len(spine)
+        self.newest_us = int(spine.time_us[-1])
+        self.label_us = max(self.label_us, int(spine.label_us.max()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,39 +121,38 @@ def build(
     if wanted.max_rows:
         count = sum(map(len, _spine(wanted, model, inputs, archive, means)))
         skipped = max(0, count - wanted.max_rows)
-    span = _Span()
+    built = Built()
     with contextlib.ExitStack() as stack:
         features = _features(wanted, model, inputs, archive, means, stack)
         spines = _spine(wanted, model, inputs, archive, means)
         for spine in _without(stack.enter_context(ahead(spines)), skipped):
             write(_table(inputs, spine, features.at(spine)))
-            span.add(spine)
-            say("features", span.rows, 0)
-    if not span.rows:
+            built.add(spine)
+            say("features", built.rows, 0)
+    if not built.rows:
         raise FailedPrecondition(
             f"no row of {model.spine.stream} with a label lies below the cut",
             hint="wait until labels have arrived, or widen the span",
         )
-    say("profile", span.rows, 0)
-    profile, events = _profile(wanted, model, inputs, archive, means.folder, span)
-    return Built(span.rows, profile, events, span.newest_us)
+    return built
 
 
-@dataclass(slots=True)
-class _Span:
-    """How many rows there were, from when to when, and the newest label."""
-
-    rows: int = 0
-    oldest_us: int = 0
-    newest_us: int = 0
-    label_us: int = 0
-
-    def add(self, spine: Spine) -> None:
-        if not self.rows:
-            self.oldest_us = int(spine.time_us[0])
-        self.rows += len(spine)
-        self.newest_us = int(spine.time_us[-1])
-        self.label_us = max(self.label_us, int(spine.label_us.max()))
+def profile_of(
+    wanted: Wanted, archive: Callable[[str], Stream], folder: Path, built: Built
+) -> tuple[dict[str, Any], int]:
+    """Return the profile, and how many events below the cut the views were computed from."""
+    model = model_of(wanted.project, wanted.model)
+    inputs = model_inputs(wanted.project, model)
+    newest = max(built.newest_us, built.label_us)
+    profile = Profile(built.oldest_us, newest, wanted.exclusions, folder)
+    views, events = view_specs(wanted.project), 0
+    used = {stream for name, _ in inputs.entities for stream in views[name].streams}
+    for name in streams_of(wanted.project, model.name):
+        spec = stream_spec(wanted.project, name)
+        counted = _Counted(archive(name).batches(["_time", *profiled(spec)], APPLIED))
+        profile.add(spec, counted)
+        events += counted.rows if name in used else 0
+    return profile.to_dict(), events
 
 
 def streams_of(project: pb.Project, model_name: str) -> tuple[str, ...]:
@@ -283,33 +290,6 @@ def _input(kind: str, column: pa.Array, *, categorical: bool) -> pa.Array:
     if kind == "field" or categorical:
         return column
     return pa.array(numbers(column))
-
-
-def _profile(
-    wanted: Wanted,
-    model: pb.Model,
-    inputs: ModelInputs,
-    archive: Callable[[str], Stream],
-    folder: Path,
-    span: _Span,
-) -> tuple[dict[str, Any], int]:
-    """Return the profile, and how many events below the cut the views were computed from."""
-    newest = max(span.newest_us, span.label_us)
-    profile = Profile(span.oldest_us, newest, wanted.exclusions, folder)
-    views, events = view_specs(wanted.project), 0
-    used = {stream for name, _ in inputs.entities for stream in views[name].streams}
-    for name in streams_of(wanted.project, model.name):
-        counted = _Counted(_applied(wanted.project, name, archive))
-        profile.add(stream_spec(wanted.project, name), counted)
-        events += counted.rows if name in used else 0
-    return profile.to_dict(), events
-
-
-def _applied(
-    project: pb.Project, stream: str, archive: Callable[[str], Stream]
-) -> Iterator[pa.Table]:
-    columns = ["_time", *(one.name for one in stream_spec(project, stream).columns)]
-    return archive(stream).batches(columns, APPLIED)
 
 
 @dataclass(slots=True)

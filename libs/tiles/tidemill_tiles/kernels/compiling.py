@@ -107,5 +107,5 @@ def kernel(result: Any, *arguments: Any) -> Callable[[Any], Any]:
     return compile_now
 
 
-helper: Final = _numba.njit(**_FLAGS)
+helper: Final = _numba.njit(**_FLAGS, forceinline=True)
 """A function that only kernels call; it becomes part of theirs."""

@@ -9,6 +9,7 @@ ROW_KEY: Final = 0  # entity slot << 8 | level
 ROW_TILE: Final = 1
 ROW_NEWEST: Final = 2
 ROW_HEAD: Final = 3
+ROW_NEWER: Final = ROW_KEY  # of a replay, which needs no key: row of the next newer tile, -1: none
 LEVEL_BITS: Final = 8
 LEVEL_MASK: Final = 255
 
@@ -119,3 +120,13 @@ NUM_DEFAULT: Final = 2  # NaN: none
 NUM_WORDS: Final = 3
 
 NOTHING: Final = -(2**63)
+
+# What a replay keeps of an entity's windows, in words: whether that is up to date; for every group
+# of a read the two below; the merged integers; for every operation the tile of its extreme.
+KEPT_LIVE: Final = 0
+KEPT_GROUPS: Final = 1
+KEPT_TAIL: Final = 0  # the newest tile that is older than the window
+KEPT_OLDEST: Final = 1  # row of the oldest tile in the window, -1: none
+KEPT_WORDS: Final = 2
+NOBODY: Final = NOTHING  # no tile has a value
+UNKNOWN: Final = NOTHING + 1  # the tile that had the extreme has left

@@ -158,10 +158,15 @@ def merge_entity(
     state: Any, plan: Any, found: Any, number: Any, first: Any, second: Any, time: Any
 ) -> None:
     """Merge one entity of one table."""
-    accumulators, sets, _, newest, chosen = found
     slot = find_entity(state[2], state[1], first, second)
-    if slot < 0:
-        return
+    if slot >= 0:
+        merge_slot(state, plan, found, number, slot, time)
+
+
+@helper
+def merge_slot(state: Any, plan: Any, found: Any, number: Any, slot: Any, time: Any) -> None:
+    """Merge the entity in a slot."""
+    accumulators, sets, _, newest, chosen = found
     for level in range(len(plan[0])):
         seen = _merge_level(
             state, plan, level, slot, time, accumulators[number], sets[number], chosen

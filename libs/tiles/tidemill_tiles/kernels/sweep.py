@@ -17,23 +17,24 @@ from tidemill_tiles.kernels.compiling import (
     LAYOUT,
     RI1,
     RS1,
-    RT1,
     RU2,
     TABLE,
     helper,
     kernel,
     types,
 )
-from tidemill_tiles.kernels.merge import INTERMEDIATE, PLAN, clear, merge_entity
+from tidemill_tiles.kernels.merge import INTERMEDIATE, clear, merge_slot
 from tidemill_tiles.kernels.past import forget, remember
 from tidemill_tiles.kernels.places import find_entity
 from tidemill_tiles.kernels.rows import room_for
+from tidemill_tiles.kernels.sliding import WINDOWS, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
-LABELS = types.Tuple((RU2, RI1, RS1, RI1))
-"""hashes, times, groups, order in which to answer"""
-SEEN = types.Tuple((RI1, RT1, RS1, RI1))
-"""when each event becomes visible, whether it is kept, groups, order in which to apply"""
+LABELS = types.Tuple((RU2, RI1, RS1))
+"""hashes, times, groups"""
+SEEN = types.Tuple((RI1, RS1))
+"""when each event becomes visible, groups"""
+NO_GROUP = 2**31
 OUTPUT = types.Tuple((I2, F2, F2, B2, I1))
 """outputs, numbers, values, statuses, event times"""
 NO_ROOM, DONE = range(2)
@@ -45,12 +46,28 @@ def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
     return event_group < label_group or (event_group == label_group and visible <= time)
 
 
+@helper
+def _answer(
+    state: Any, windows: Any, found: Any, output: Any, slot: Any, row: Any, time: Any, ttl: Any
+) -> None:
+    """Read an entity (-1: there is none) at a time, into a row of the output."""
+    outputs, numbers, values, status, event_times = output
+    clear(windows[1], found, 0)
+    if slot >= 0:
+        read_windows(state, windows, found, slot, time)
+        if len(windows[1][2]):
+            merge_slot(state, windows[1], found, 0, slot, time)
+    oldest = time - ttl if ttl >= 0 else at.NOTHING
+    finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
+    event_times[row] = found[3][0]
+
+
 @kernel(
     types.UniTuple(INT, 3),
     TABLE,
     LAYOUT,
     I1,
-    PLAN,
+    WINDOWS,
     EVENTS,
     SEEN,
     LABELS,
@@ -62,7 +79,7 @@ def sweep(
     state: Any,
     laid: Any,
     set_columns: Any,
-    plan: Any,
+    windows: Any,
     events: Any,
     seen: Any,
     labels: Any,
@@ -72,39 +89,31 @@ def sweep(
 ) -> Any:
     """Answer labels group by group, each after the events of its group that were visible by then.
 
-    A group is an entity: both orders have its rows together, in the order of time. progress: next
+    A group is an entity: both lists have its rows together, in the order of time. progress: next
     event, next label, time to live. Ends when all events are applied too, or when one does not fit.
     Returns why, the next event, the next label.
     """
     event, label, ttl = progress
     levels = laid[0]
-    hashes, times, label_groups, label_order = labels
-    outputs, numbers, values, status, event_times = output
-    visible, keep, event_groups, event_order = seen
+    hashes, times, label_groups = labels
+    visible, event_groups = seen
     while True:
-        row, time, group = np.int64(-1), np.int64(0), np.int64(len(hashes) + len(keep))
-        if label < len(label_order):
-            row = label_order[label]
-            time, group = times[row], np.int64(label_groups[row])
-        while event < len(event_order):
-            one = event_order[event]
-            if not _is_due(event_groups[one], visible[one], group, time):
+        time, group = np.int64(0), np.int64(NO_GROUP)
+        if label < len(times):
+            time, group = times[label], np.int64(label_groups[label])
+        while event < len(visible):
+            if not _is_due(event_groups[event], visible[event], group, time):
                 break
-            if keep[one]:
-                if not room_for(state, len(levels)):
-                    return NO_ROOM, event, label
-                remember(state, laid, events, one)
+            if not room_for(state, len(levels)):
+                return NO_ROOM, event, label
+            remember(state, laid, windows, events, event, visible[event])
             event += 1
-        if row < 0:
+        if label == len(times):
             return DONE, event, label
-        first, second = np.int64(hashes[row, 0]), np.int64(hashes[row, 1])
-        clear(plan, found, 0)
-        merge_entity(state, plan, found, 0, first, second, time)
-        oldest = time - ttl if ttl >= 0 else at.NOTHING
-        finish_entity(outputs, numbers, found, 0, time, oldest, values, status, row)
-        event_times[row] = found[3][0]
+        first, second = np.int64(hashes[label, 0]), np.int64(hashes[label, 1])
+        slot = find_entity(state[2], state[1], first, second)
+        _answer(state, windows, found, output, slot, label, time, ttl)
         label += 1
-        if label == len(label_order) or label_groups[label_order[label]] != group:
-            slot = find_entity(state[2], state[1], first, second)
-            if slot >= 0:
-                forget(state, levels, set_columns, slot, time)
+        ends = label == len(times) or label_groups[label] != group
+        if ends and slot >= 0:
+            forget(state, levels, set_columns, windows, slot, time)
