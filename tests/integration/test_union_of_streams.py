@@ -148,6 +148,19 @@ def training_rows(stack: LocalStack, client: Client) -> pa.Table:
     return pq.read_table(io.BytesIO(blob))
 
 
+def assert_accounted_for(client: Client, user: str, at: datetime, values: list[float]) -> None:
+    """The entity's events of both streams, by the names that each has, make what is served."""
+    entity = {"user": user}
+    explained = client.explain_features("spending", entity, at=at)
+    assert explained.agrees
+    for one in explained.features:
+        assert {event.stream for event in one.events} <= {"web_orders", "till_orders"}
+    count = next(one for one in explained.features if one.feature.startswith("count"))
+    assert {event.stream for event in count.events} == {"web_orders", "till_orders"}
+    history = client.feature_history("spending", entity, until=at)
+    np.testing.assert_equal(list(history.rows[-1].values), values)
+
+
 def test_both_streams_count_after_publish_after_a_crash_and_in_a_training_set(
     start_stack: StartStack,
 ) -> None:
@@ -183,6 +196,7 @@ def test_both_streams_count_after_publish_after_a_crash_and_in_a_training_set(
         reply = values_at(client, at, platform.publish(orders[-1:]))
         assert_as_defined(reply, an_oracle(orders), at)  # a token of one stream is enough
         served[USERS[0], at] = list(reply.entities[0].values)
+        assert_accounted_for(client, USERS[0], at, served[USERS[0], at])
         platform.publish(
             [
                 Event("asks", {"user": user, "at": at}, source="shop", available=at)

@@ -41,6 +41,7 @@ def an_entity(
     return EntityEvents(
         "departures",
         to_table(rows),
+        to_table(rows),
         a_batch(PLAN, rows),
         times,
         times,
@@ -160,7 +161,14 @@ def test_the_tile_of_a_feature_that_expired_or_has_a_default_shows_what_it_holds
     times = np.array([one.time for one in rows], dtype=np.int64)
     zeros = np.zeros(2, dtype=np.int64)
     events = EntityEvents(
-        "departures", to_table(rows), a_batch(plan, rows), times, times, zeros, zeros
+        "departures",
+        to_table(rows),
+        to_table(rows),
+        a_batch(plan, rows),
+        times,
+        times,
+        zeros,
+        zeros,
     )
     served = as_served(plan, events, 30 * SECOND, [0, 1])
     entity = hash_key(b"JFK\x1f1")

@@ -34,6 +34,7 @@ def an_entity(plan: Plan, rows: Sequence[Event], delays: Sequence[int]) -> Entit
     return EntityEvents(
         "departures",
         to_table(known),
+        to_table(known),
         a_batch(plan, known),
         times,
         times + np.array(delays, dtype=np.int64),

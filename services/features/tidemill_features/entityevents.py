@@ -15,7 +15,8 @@ from tidemill.errors import FailedPrecondition
 from tidemill.project.problems import did_you_mean
 from tidemill_features.pointintime import columns_of
 from tidemill_features.spine import micros
-from tidemill_tiles.columns import EventBatch, event_batch, window_time
+from tidemill_tiles.columns import EventBatch, event_batch, view_rows, window_time
+from tidemill_tiles.definitions import source_types
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.keys import canonical_key, event_id_hashes, hash_key, key_column
 
@@ -38,10 +39,14 @@ BATCH_ROWS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class EntityEvents:
-    """Events of one entity in one stream, in log order; every array has one value per event."""
+    """Events of one entity in one stream, in log order; every array has one value per event.
+
+    `table` is as archived, `columns` are those of the view.
+    """
 
     stream: str
     table: pa.Table
+    columns: pa.RecordBatch | pa.Table
     batch: EventBatch
     event_us: npt.NDArray[np.int64]
     available_us: npt.NDArray[np.int64]
@@ -61,7 +66,8 @@ def entity_events(view: ViewSpec, stream: str, table: pa.Table) -> EntityEvents:
     return EntityEvents(
         stream,
         table,
-        event_batch(view.plan, table, time_us=times, tie=ids),
+        view_rows(view.definition, table, ids, stream).columns,
+        event_batch(view.plan, table, time_us=times, tie=ids, stream=stream),
         event,
         available,
         np.asarray(table["_partition"], dtype=np.int64),
@@ -83,7 +89,8 @@ class EntityArchive:
         found: list[pa.Table] = []
         count = 0
         wanted = hash_key(canonical_key(key))
-        for rows in self._batches([*PLACE, *columns_of([view])], _among(view, key)):
+        columns = [*PLACE, *columns_of([view], self.stream)]
+        for rows in self._batches(columns, _among(view, self.stream, key)):
             table = rows.filter(pa.array(self._is_of(view, rows, wanted)))
             count += table.num_rows
             if count > MAX_EVENTS:
@@ -100,7 +107,7 @@ class EntityArchive:
     def _is_of(
         self, view: ViewSpec, rows: pa.Table, wanted: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.bool_]:
-        keys = key_column([rows[field.name] for field in view.definition.entity])
+        keys = key_column(self._parts(view, rows))
         partition = np.asarray(rows["_partition"])
         limit = np.zeros(int(partition.max(initial=-1)) + 1, dtype=np.int64)
         for number, offset in self.cut.items():
@@ -114,13 +121,20 @@ class EntityArchive:
         """Return some thousand entities of the stream, as users write them."""
         names = [field.name for field in view.definition.entity]
         found: set[str] = set()
-        for rows in self._batches(names, None):
-            distinct = rows.group_by(names).aggregate([]).slice(0, MAX_NEAR)
+        for rows in self._batches(columns_of([view], self.stream), None):
+            table = pa.table(self._parts(view, rows), names=names)
+            distinct = table.group_by(names).aggregate([]).slice(0, MAX_NEAR)
             parts = zip(*(distinct[name].to_pylist() for name in names), strict=True)
             found.update(told(view, part) for part in parts if None not in part)
             if len(found) >= MAX_NEAR:
                 break
         return found
+
+    def _parts(self, view: ViewSpec, rows: pa.Table) -> list[Any]:
+        """Return the columns of the entity's key, as the view's source maps them."""
+        ties = np.zeros(rows.num_rows, dtype=np.uint64)
+        columns = view_rows(view.definition, rows, ties, self.stream).columns
+        return [columns.column(field.name) for field in view.definition.entity]
 
     def _batches(self, columns: Sequence[str], among: ds.Expression | None) -> Iterator[pa.Table]:
         """Give the rows for which a condition holds; one empty table at least."""
@@ -134,12 +148,20 @@ class EntityArchive:
             yield pa.Table.from_batches([batch])
 
 
-def _among(view: ViewSpec, key: Key) -> ds.Expression | None:
-    """Return a condition that every event of an entity meets, by which files are passed over."""
+def _among(view: ViewSpec, stream: str, key: Key) -> ds.Expression | None:
+    """Return a condition that every event of an entity meets, by which files are passed over.
+
+    It is over fields of the stream: a part of the key that a source computes is left out.
+    """
+    source = view.definition.source(stream)
+    named = {} if source is None else dict(source.columns)
+    fields = None if source is None else source_types(source)
     condition: Any = None
     for field, value in zip(view.definition.entity, key, strict=True):
-        if field.type is not FieldType.TIMESTAMP:  # its value is the canonical text
-            one = pc.field(field.name) == value
+        name = named.get(field.name, field.name)
+        known = fields is None or name in fields
+        if known and field.type is not FieldType.TIMESTAMP:  # its value is the canonical text
+            one = pc.field(name) == value
             condition = one if condition is None else condition & one
     return condition
 

@@ -212,9 +212,9 @@ def value_of(plan: Plan, one: Aggregation, events: EntityEvents, row: int) -> fl
     declared = plan.value_fields[place]
     if declared.type != "string":
         return float(events.batch.values[place, row] * declared.step)
-    if one.field not in events.table.column_names:
+    if one.field not in events.columns.column_names:
         return None  # a text that the view computes is known by its hash only
-    text: str | None = events.table[one.field][row].as_py()
+    text: str | None = events.columns.column(one.field)[row].as_py()
     return text
 
 
