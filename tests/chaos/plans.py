@@ -254,9 +254,9 @@ def _poison_burst(dice: random.Random) -> Scenario:
 def _schema_changed(dice: random.Random) -> Scenario:
     faults = (
         Fault(5.0 + dice.random(), Do.APPLY),
-        Fault(20.0, Do.REPLAY, "ingestion"),
+        Fault(14.0, Do.REPLAY, "ingestion"),
     )
-    return Scenario("schema-changed", "P11 P12", 60.0, 300, faults, ahead=True)
+    return Scenario("schema-changed", "P11 P12", 65.0, 300, faults, ahead=True)
 
 
 def _at(fault: Fault) -> float:
