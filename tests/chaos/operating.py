@@ -65,18 +65,17 @@ class Operator:
 
     async def _plant(self) -> tuple[list[str], list[int]]:
         """Set good rows aside, as an older release might have; return ids and positions."""
-        topic, ids, positions = self.spec.topic.name, [], []
-        for number in range(LETTERS):
-            row = self.traffic.good(0)
-            partition = topics.partition_of(topics.key_bytes([row.user]), PARTITIONS)
-            value = encoded(self.spec, [row])
-            record = Record(topic, partition, number, 0, None, value, ())
-            error = Invalid("set aside by an older release")
-            sent = await dead_letters.write(self.producer, record, error, ORIGIN, row=0)
-            self.ledger.note(row.id, Outcome.UNKNOWN)
-            ids.append(row.id)
-            positions.append(sent.offset)
-        return ids, positions
+        sent = await asyncio.gather(*(self._plant_one(number) for number in range(LETTERS)))
+        return [name for name, _ in sent], [position for _, position in sent]
+
+    async def _plant_one(self, number: int) -> tuple[str, int]:
+        row, topic = self.traffic.good(0), self.spec.topic.name
+        partition = topics.partition_of(topics.key_bytes([row.user]), PARTITIONS)
+        record = Record(topic, partition, number, 0, None, encoded(self.spec, [row]), ())
+        error = Invalid("set aside by an older release")
+        self.ledger.note(row.id, Outcome.UNKNOWN)
+        sent = await dead_letters.write(self.producer, record, error, ORIGIN, row=0)
+        return row.id, sent.offset
 
     async def _all(self, positions: list[int]) -> int:
         """Ask until a call gets to its end; return how many were refused."""

@@ -59,3 +59,8 @@ def test_the_partition_of_a_key_never_changes() -> None:
     assert found == found | {b"EWR": topics.partition_of(b"EWR", 4)}
     spread = Counter(topics.partition_of(str(number).encode(), 4) for number in range(4000))
     assert all(900 < count < 1100 for count in spread.values())
+
+
+def test_the_broker_stamps_the_records_of_every_topic() -> None:
+    for topic in topics.CATALOGUE:
+        assert topic.config["message.timestamp.type"] == "LogAppendTime"
