@@ -72,10 +72,9 @@ def assert_features(shell: Shell, token: str) -> None:
     made = shell.run("features", "explain", *entity[:2], "count_1d", "--at", AT).out
     assert "count_1d = 2" in made
     assert "adds up  yes" in made
+    # What is published today was not known in January: no read could have answered it then.
     went = shell.run("features", "history", *entity[:2], "--feature", "count_1d", "--until", AT).out
-    assert went.splitlines()[-1].endswith("  2")
-    shell.run("features", "plot", *entity[:2], "count_7d", "-o", "ada.png")
-    assert (shell.folder / "ada.png").stat().st_size > 1_000
+    assert went.splitlines()[-1].endswith("  not_found")
     reply = shell.run("features", "get", *entity, "--json").json()
     named = dict(zip(reply["features"], reply["entities"][0]["values"], strict=True))
     assert (named["count_7d"], named["max_amount_7d"]) == (2.0, 240.0)

@@ -234,7 +234,7 @@ def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
     went = shell.run("features", "history", VIEW, "user=u0", *words).out
     assert "the newest 4; --limit or --since shows others" in went
     assert "duplicate" in went
-    shown = "\n".join((described, whole, one, went)).splitlines()
+    shown = f"{described}\n{whole}\n{one}\n{went}".splitlines()
     assert max(map(len, shown)) <= 80
     drawn = ("-o", "sum.png", "--until", at, "--json")
     picture = shell.run("features", "plot", VIEW, "user=u0", "sum_amount_1d", *drawn).json()
