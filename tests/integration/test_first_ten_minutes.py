@@ -69,6 +69,12 @@ def assert_features(shell: Shell, token: str) -> None:
     table = shell.run("features", "get", *entity).out
     assert "count_1d        2       present" in table
     assert "mean_amount_1d  129.95  present" in table
+    made = shell.run("features", "explain", *entity[:2], "count_1d", "--at", AT).out
+    assert "count_1d = 2" in made
+    assert "adds up  yes" in made
+    # What is published today was not known in January: no read could have answered it then.
+    went = shell.run("features", "history", *entity[:2], "--feature", "count_1d", "--until", AT).out
+    assert went.splitlines()[-1].endswith("  not_found")
     reply = shell.run("features", "get", *entity, "--json").json()
     named = dict(zip(reply["features"], reply["entities"][0]["values"], strict=True))
     assert (named["count_7d"], named["max_amount_7d"]) == (2.0, 240.0)

@@ -234,6 +234,8 @@ def test_the_command_line_shows_it_all(seen: Seen, tmp_path: Path) -> None:
     went = shell.run("features", "history", VIEW, "user=u0", *words).out
     assert "the newest 4; --limit or --since shows others" in went
     assert "duplicate" in went
+    shown = f"{described}\n{whole}\n{one}\n{went}".splitlines()
+    assert max(map(len, shown)) <= 80
     drawn = ("-o", "sum.png", "--until", at, "--json")
     picture = shell.run("features", "plot", VIEW, "user=u0", "sum_amount_1d", *drawn).json()
     assert (tmp_path / "sum.png").read_bytes().startswith(b"\x89PNG")
@@ -275,6 +277,7 @@ def test_status_shows_the_figures_of_views_streams_and_bridges_and_how_old_what_
     assert (bridge["stream"], bridge["topic"], bridge["state"]) == ("ride", "rides.raw", "running")
     assert (bridge["appended"], bridge["dead"], bridge["lag"]) == (2, 1, 0)
     table = shell.run("status", code=3).out
+    assert max(map(len, table.splitlines())) <= 80
     assert "took" in table
     assert "running" in table
     assert_lag_is_told_in_seconds_while_no_worker_lives(seen)

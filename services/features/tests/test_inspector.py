@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 
 from tidemill.definitions.v1 import project_pb2
-from tidemill.errors import Invalid, NotFound
+from tidemill.errors import FailedPrecondition, Invalid, NotFound
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_features.building import INSPECTOR, building
 from tidemill_features.definitions import StreamWork
+from tidemill_features.entityevents import EntityArchive
 from tidemill_features.inquiries import Inquiry
 from tidemill_features.inspecting import not_negative
 from tidemill_features.inspector import answered
@@ -108,6 +109,16 @@ def test_events_beyond_the_cut_do_not_count(
     assert isinstance(reply, pb.ExplainFeaturesResponse)
     assert not reply.agrees
     assert (reply.features[0].served, reply.features[0].recomputed) == (37.0, 1.0)
+
+
+def test_an_entity_with_more_events_than_one_answer_reads_is_refused(
+    visits: StreamWork, archive: WrittenArchive, tmp_path: Path
+) -> None:
+    users = next(view for view in visits.views if view.name == "users")
+    whole = EntityArchive(str(tmp_path), "visits", archive.version, archive.cut)
+    assert len(replace(whole, most=4).events(users, ("ada",))) == 4
+    with pytest.raises(FailedPrecondition, match="user=ada has more than 3 events in visits"):
+        replace(whole, most=3).events(users, ("ada",))
 
 
 def a_history(inquiry: Inquiry, **asked: Any) -> pb.GetHistoryResponse:

@@ -83,6 +83,7 @@ class EntityArchive:
     stream: str
     version: int
     cut: Mapping[int, int]
+    most: int = MAX_EVENTS
 
     def events(self, view: ViewSpec, key: Key) -> EntityEvents:
         """Read all events of an entity; FailedPrecondition if they are too many."""
@@ -93,9 +94,9 @@ class EntityArchive:
         for rows in self._batches(columns, _among(view, self.stream, key)):
             table = rows.filter(pa.array(self._is_of(view, rows, wanted)))
             count += table.num_rows
-            if count > MAX_EVENTS:
+            if count > self.most:
                 raise FailedPrecondition(
-                    f"{told(view, key)} has more than {MAX_EVENTS:,} events in {self.stream}",
+                    f"{told(view, key)} has more than {self.most:,} events in {self.stream}",
                     hint="ask a view whose entities have fewer, or build a training set",
                 )
             found.append(table)

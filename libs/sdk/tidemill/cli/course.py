@@ -43,8 +43,9 @@ def history(
     """Show how features of an entity went: what a read would have answered at each time.
 
     A row for the start, for the end, and for each moment at which a value changed: an event became
-    known, or a window moved past one. From the archive, exact. With --events also the events, and
-    whether each was applied, or came late or twice. Times are UTC.
+    known, or a window moved past one. From the archive, exact. An event counts from when it became
+    known, while `features get --at` of an earlier time has all that is known now. With --events
+    also the events, and whether each was applied, or came late or twice. Times are UTC.
     """
     with connect(author="cli") as client:
         reply = client.feature_history(
