@@ -1,4 +1,4 @@
-"""What is read online: entities with 50 features each, from a seed, as every store is given them."""
+"""What is read online: entities with 50 features each, from a seed, as each store takes them."""
 
 from __future__ import annotations
 
