@@ -52,6 +52,7 @@ async def over_http(host: str, port: int, path: str) -> AsyncIterator[Ask]:
         yield ask
     finally:
         writer.close()
+        await writer.wait_closed()
 
 
 async def measure(

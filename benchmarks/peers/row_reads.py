@@ -107,7 +107,8 @@ def _measured(
                 f"{name}_{kind}": value
                 for name, value in _asked(server, entities, clients, seconds).items()
             }
-        return found | {"exact": _exact(server, data)}
+        compared = data.entities * len(FEATURES)
+        return found | {"compared": compared, "exact": _exact(server, data)}
 
 
 def _asked(server: Server, entities: int, clients: int, seconds: float) -> dict[str, float]:

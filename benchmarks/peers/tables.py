@@ -157,6 +157,8 @@ def _difference(run: Result) -> str:
             f"{found['missing']} missing, {found['different']} different of {found['compared']}"
         )
         return f"{counts}, such as {found['examples'][0]}"
+    if "compared" in run:
+        return f"not every value of {run['compared']:,} is right"
     if "wrong" in run:
         return f"{run['wrong']} probes answered twice or with another count"
     return (

@@ -42,6 +42,7 @@ WINDOW_NAMES = ("1h", "6h", "1d")
 ENTITIES = 1_000
 POLL_S = 0.02
 SETTLE_S = 2.0
+SESSION_S = 9.0
 STREAM = """
 project: peers
 streams:
@@ -172,7 +173,7 @@ class Tidemill:
                 )
                 outcome = self._outcome(client, name, load, usage)
             finally:
-                self._stack.stop_process(worker)
+                self._stop(worker)
         return Outcome(round(load.events * (1 - done)), outcome.usage, outcome.verdict)
 
     @contextmanager
@@ -186,7 +187,13 @@ class Tidemill:
             yield
         finally:
             for name in reversed(begun):
-                self._stack.stop_process(name)
+                self._stop(name)
+
+    def _stop(self, name: str) -> None:
+        """Stop a process; a worker that came back in its session would get its old partitions."""
+        self._stack.stop_process(name)
+        if name == "features-worker":
+            time.sleep(SESSION_S)
 
     def _measured(
         self, names: Iterable[str], work: Callable[[], None], done: Callable[[], bool]

@@ -34,6 +34,7 @@ from tidemill_common.kafka.broker import (
     Broker,
     Record,
     TopicPartition,
+    in_parts,
     to_error,
     to_records,
 )
@@ -156,7 +157,7 @@ class _Loop:
             raise to_error(error) from error
         for partition, found in batches.items():
             if partition in self._partitions:
-                self._partitions[partition].parts.append(to_records(found))
+                self._partitions[partition].parts.extend(in_parts(to_records(found)))
 
     def _poll_ms(self) -> int:
         """Poll no longer than until the next waiting partition is due."""
