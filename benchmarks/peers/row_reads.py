@@ -34,6 +34,7 @@ SECONDS = 10.0
 READY_S = 90.0
 WORKERS = os.cpu_count() or 1
 VIEW = "readings"
+ENGINE = "TIDEMILL_FEATURES_ENGINE"
 METHOD = "/tidemill.features.v1.FeatureService/GetFeatures"
 PATH = "/get-online-features"
 SERVICES = ("registry", "features-worker", "features-server")
@@ -47,6 +48,7 @@ JUDGED = tuple(
 )
 HOW = {
     "tidemill-reads": "GetFeatures over gRPC, one features server; the worker beside it counts too",
+    "tidemill-reads-native": "the same with TIDEMILL_FEATURES_ENGINE=native (HTTP/2 in Rust)",
     "feast-redis": (
         f"feast serve over HTTP, {WORKERS} workers that never restart, hiredis; Redis without"
         " snapshots counts too"
@@ -75,7 +77,11 @@ class Server:
 def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, keep: Keep) -> None:
     """Run the named participants; `limit_s` is not needed, since a run takes as long as it asks."""
     del limit_s
-    serving = {"tidemill-reads": tidemill, "feast-redis": feast}
+    serving = {
+        "tidemill-reads": partial(tidemill, "aio"),
+        "tidemill-reads-native": partial(tidemill, "native"),
+        "feast-redis": feast,
+    }
     versions = {"feast-redis": environments.versions("feast")}
     people = [
         Participant(
@@ -141,7 +147,7 @@ def _exact(server: Server, data: ReadData) -> bool:
 
 
 @contextmanager
-def tidemill(data: ReadData) -> Iterator[Server]:
+def tidemill(engine: str, data: ReadData) -> Iterator[Server]:
     """Start Tidemill, fill the stream, and wait until the replica has every row."""
     text = project(VIEW)
     spec = stream_spec(normalise(loads(text).project), VIEW)
@@ -164,6 +170,7 @@ def tidemill(data: ReadData) -> Iterator[Server]:
     def values(reply: bytes) -> list[list[float]]:
         return [list(one.values) for one in pb.GetFeaturesResponse.FromString(reply).entities]
 
+    os.environ[ENGINE] = engine
     with running(SERVICES) as stack:
         asyncio.run(fill(stack.address("kafka")))
         with applied(stack, text) as client:

@@ -48,7 +48,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         servicer = FeatureServicer(replica, sets, admin)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
-            rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
+            rpc.serve(
+                [service], METHODS, settings.listen, stop, health=health, engine=settings.engine
+            ),
+            name="rpc",
         )
         if settings.archiver:
             tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
