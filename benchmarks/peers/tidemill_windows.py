@@ -1,9 +1,10 @@
 """Tidemill on the windowed row, as a user runs it: publish over gRPC, read features over gRPC.
 
 `publish` takes the events' JSON through ingestion's Publish in batches while the features worker
-runs; ingestion, the worker and the replica that answers reads are all counted. `backlog` publishes
-everything first and then starts the worker, as the peers read a topic that is full. `columns`
-starts the worker on columnar records: the engine alone. A run is done when the replica has it all.
+runs; ingestion, the worker and the replica that answers reads are all counted. `json_topic` bridges
+the very topic that the peers read. `backlog` publishes everything first and then starts the worker,
+as the peers read a topic that is full. `columns` starts the worker on columnar records: the engine
+alone. A run is done when the replica has it all.
 """
 
 from __future__ import annotations
@@ -16,35 +17,32 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import grpc
-import numpy as np
 import psutil
-import pyarrow as pa
 
 from benchmarks.harness import applied, where
 from benchmarks.peers.expected import AGGREGATIONS, Row, compare, values_of
 from benchmarks.peers.outcome import Outcome
 from benchmarks.peers.processes import Meter, PeerFailed, Usage
+from benchmarks.peers.tidemill_feeding import READY_S, fill, publish_all, requests, take_up
+from benchmarks.peers.topics import Topics
 from benchmarks.peers.workload import PARTITIONS, WINDOWS_MINUTES, Workload
 from tidemill.client import Client
 from tidemill.errors import TidemillError
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
-from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
 from tidemill.project import loads, normalise
-from tidemill_common import events
-from tidemill_common.feature_views import StreamSpec, stream_spec
-from tidemill_common.kafka import Broker, administering, producing
+from tidemill_common.feature_views import stream_spec
+from tidemill_common.kafka import Broker, administering
 from tidemill_local.library import LocalStack
 
-SERVICES = ("registry", "ingestion", "features-worker", "features-server")
-MEASURED = ("ingestion", "features-worker", "features-server")
+SERVICES = ("registry", "ingestion", "ingestion-bridge", "features-worker", "features-server")
+ENGINE = ("features-worker", "features-server")
+BRIDGE = "ingestion-bridge"
+MEASURED = ("ingestion", *ENGINE)
 WINDOW_NAMES = ("1h", "6h", "1d")
-BATCH = 500
-CALLERS = 8
 ENTITIES = 1_000
 POLL_S = 0.02
-READY_S = 90.0
 SETTLE_S = 2.0
+SESSION_S = 9.0
 STREAM = """
 project: peers
 streams:
@@ -59,30 +57,43 @@ streams:
       key: {{type: string, required: true}}
       at: {{type: int64, required: true}}
       value: {{type: float64, required: true, resolution: 0.01}}
-views:
+{source}views:
   {name}:
     stream: {name}
     entity: [key]
     aggregations:
 """
+SOURCE = """
+    source:
+      topic: {topic}
+      format: json
+      columns: {{id: string, key: string, at: int64, value: float64}}
+      time: CAST(at * 1000 AS TIMESTAMP)
+      available: CAST(at * 1000 AS TIMESTAMP)
+"""
 
 
-def project(name: str) -> str:
-    """Return the project file: six aggregations, three windows each, sliding by five minutes."""
+def project(name: str, topic: str = "") -> str:
+    """Return the project file: six aggregations, three windows each, sliding by five minutes.
+
+    `topic` is the topic of others that the stream is read from, if there is one.
+    """
+    source = SOURCE.format(topic=topic).lstrip("\n") if topic else ""
     windows = ", ".join(f"{{length: {one}, hop: 5m}}" for one in WINDOW_NAMES)
     lines = [
         f"      - {{function: {one}, {'' if one == 'count' else 'field: value, '}"
         f"name: {one}, windows: [{windows}]}}\n"
         for one in AGGREGATIONS
     ]
-    return STREAM.format(name=name) + "".join(lines)
+    return STREAM.format(name=name, source=source) + "".join(lines)
 
 
 class Tidemill:
     """Runs Tidemill on a stack that is there; its processes run only while it is measured."""
 
-    def __init__(self, stack: LocalStack, limit_s: float) -> None:
-        self._stack, self._limit_s, self._runs = stack, limit_s, itertools.count(1)
+    def __init__(self, stack: LocalStack, filled: Topics, limit_s: float) -> None:
+        self._stack, self._filled, self._limit_s = stack, filled, limit_s
+        self._runs = itertools.count(1)
 
     def publish(self, load: Workload) -> Outcome:
         """Publish the events' JSON over gRPC and wait until the replica has them all."""
@@ -99,6 +110,26 @@ class Tidemill:
                 lambda: self._has(client, name),
             )
             return self._outcome(client, name, load, usage)
+
+    def json_topic(self, load: Workload) -> Outcome:
+        """Bridge the topic that the peers read; begun when the bridge has committed first."""
+        name = f"bridged{next(self._runs)}"
+        topic = self._filled.of(load)
+        with applied(self._stack, project(name, topic)) as client, self._started(ENGINE):
+            self._await_view(client, name)
+            self._stack.start_process(BRIDGE)
+            try:
+                self._await(lambda: self._bridged(name) > 0, "the first batch of the bridge")
+                before = self._bridged(name)
+                usage = self._measured(
+                    (BRIDGE, *ENGINE),
+                    lambda: self._await(lambda: self._bridged(name) == load.records, "the bridge"),
+                    lambda: self._has(client, name),
+                )
+                outcome = self._outcome(client, name, load, usage)
+            finally:
+                self._stack.stop_process(BRIDGE)
+        return Outcome(load.records - before, usage, outcome.verdict)
 
     def backlog(self, load: Workload) -> Outcome:
         """Publish everything with the engine stopped, then let it drain: two costs, added up."""
@@ -142,7 +173,7 @@ class Tidemill:
                 )
                 outcome = self._outcome(client, name, load, usage)
             finally:
-                self._stack.stop_process(worker)
+                self._stop(worker)
         return Outcome(round(load.events * (1 - done)), outcome.usage, outcome.verdict)
 
     @contextmanager
@@ -156,7 +187,13 @@ class Tidemill:
             yield
         finally:
             for name in reversed(begun):
-                self._stack.stop_process(name)
+                self._stop(name)
+
+    def _stop(self, name: str) -> None:
+        """Stop a process; a worker that came back in its session would get its old partitions."""
+        self._stack.stop_process(name)
+        if name == "features-worker":
+            time.sleep(SESSION_S)
 
     def _measured(
         self, names: Iterable[str], work: Callable[[], None], done: Callable[[], bool]
@@ -188,6 +225,15 @@ class Tidemill:
             return []  # the service is taking the project up
         return [(one.position, one.source_end) for one in views if one.view == name and one.ready]
 
+    def _bridged(self, name: str) -> int:
+        """Return how many records of the source the bridge has committed."""
+
+        async def ask() -> int:
+            async with administering(Broker(self._stack.address("kafka"))) as admin:
+                return sum((await admin.committed(f"tidemill-bridge.{name}")).values())
+
+        return asyncio.run(ask())
+
     def _position(self, client: Client, name: str) -> int:
         return sum(position for position, _ in self._states(client, name))
 
@@ -198,90 +244,6 @@ class Tidemill:
     def _outcome(self, client: Client, name: str, load: Workload, usage: Usage) -> Outcome:
         rows = list(values(client, name, load))
         return Outcome(load.events, usage, compare(values_of(load), rows))
-
-
-def requests(name: str, load: Workload) -> list[bytes]:
-    """Return serialised requests: the events' JSON as the peers read it, and their times."""
-    made: list[bytes] = []
-    data, times = load.json(), load.at_ms.tolist()
-    for start in range(0, load.events, BATCH):
-        request = pb.PublishRequest()
-        for body, at in zip(data[start : start + BATCH], times[start:], strict=False):
-            event = request.events.add(source="bench", stream=name, data=body)
-            event.time.FromMilliseconds(at)
-            event.available_time.CopyFrom(event.time)
-        made.append(request.SerializeToString())
-    return made
-
-
-def take_up(address: str, event: pb.Event) -> None:
-    """Publish the first event until it is accepted; published again it counts once."""
-    with grpc.insecure_channel(address) as channel:
-        stub = IngestionServiceStub(channel)
-        end = time.monotonic() + READY_S
-        while time.monotonic() < end:
-            request = pb.PublishRequest(events=[event])
-            reply = stub.Publish(request, timeout=10, wait_for_ready=True)
-            if reply.results[0].outcome == pb.OUTCOME_ACCEPTED:
-                return
-            time.sleep(0.2)
-    raise PeerFailed(f"the stream was not taken up: {reply.results[0].reason}")
-
-
-async def publish_all(address: str, bodies: list[bytes]) -> None:
-    """Publish in order per caller; every event must be accepted."""
-    waiting = iter(bodies)
-    async with grpc.aio.insecure_channel(address) as channel:
-        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            "/tidemill.ingestion.v1.IngestionService/Publish",
-            request_serializer=None,
-            response_deserializer=None,
-        )
-
-        async def caller() -> None:
-            for body in waiting:
-                reply = pb.PublishResponse.FromString(await method(body, timeout=60))
-                for one in reply.results:
-                    if one.outcome != pb.OUTCOME_ACCEPTED:
-                        raise PeerFailed(f"an event was not accepted: {one.reason}")
-
-        async with asyncio.TaskGroup() as callers:
-            for _ in range(CALLERS):
-                callers.create_task(caller())
-
-
-async def fill(kafka: str, spec: StreamSpec, load: Workload) -> None:
-    """Append the workload as columnar records of 500 events."""
-    async with administering(Broker(kafka)) as admin, producing(Broker(kafka)) as producer:
-        await admin.ensure([spec.topic])
-        partitions = load.partition()
-        for partition in range(PARTITIONS):
-            mine = np.flatnonzero(partitions == partition)
-            for start in range(0, len(mine), BATCH):
-                value = events.encode(columns(spec, load, mine[start : start + BATCH]))
-                producer.enqueue(spec.topic.name, value, partition=partition)
-                if producer.waiting > BATCH:
-                    await producer.flush(READY_S)
-        await producer.flush(READY_S)
-
-
-def columns(spec: StreamSpec, load: Workload, rows: np.ndarray) -> pa.RecordBatch:
-    """Return some of the workload's events as the record that ingestion would append."""
-    schema = events.event_schema(spec.columns)
-    ids = pa.array([f"e{one}" for one in rows.tolist()])
-    at = pa.array(load.at_ms[rows] * 1_000).cast(events.TIMESTAMP)
-    found = {
-        "_id": ids,
-        "_source": pa.array(["bench"] * len(rows)),
-        "_time": at,
-        "_available": at,
-        "_replay_of": pa.nulls(len(rows), pa.string()),
-        "id": ids,
-        "key": pa.array([f"k{one}" for one in load.key[rows].tolist()]),
-        "at": pa.array(load.at_ms[rows]),
-        "value": pa.array(load.cents[rows] / 100),
-    }
-    return pa.RecordBatch.from_arrays([found[name] for name in schema.names], schema=schema)
 
 
 def values(client: Client, name: str, load: Workload) -> Iterator[Row]:

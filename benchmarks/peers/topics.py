@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 from benchmarks.peers.workload import PARTITIONS, SENTINEL, Workload
 from tidemill_common.kafka import Broker, TopicPartition, administering, producing
@@ -48,6 +49,22 @@ async def fill(kafka: str, topic: str, load: Workload) -> None:
         for partition in range(PARTITIONS):
             key = f"{SENTINEL}{partition}".encode()
             await producer.send(topic, load.sentinel(partition), key=key, partition=partition)
+
+
+@dataclass(slots=True)
+class Topics:
+    """The topics that everybody reads; each workload's is filled once."""
+
+    kafka: str
+    names: dict[Workload, str] = field(default_factory=dict)
+
+    def of(self, load: Workload) -> str:
+        """Return the topic of a workload."""
+        if load not in self.names:
+            name = f"readings-{len(self.names)}"
+            asyncio.run(fill(self.kafka, name, load))
+            self.names[load] = name
+        return self.names[load]
 
 
 async def read(kafka: str, topic: str) -> list[bytes]:

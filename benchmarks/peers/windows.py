@@ -15,11 +15,10 @@ from benchmarks.peers.workload import Workload
 
 
 class Peers:
-    """Runs peers of the windowed row on one broker; each workload's topic is filled once."""
+    """Runs peers of the windowed row on one broker."""
 
-    def __init__(self, kafka: str, folder: Path, limit_s: float) -> None:
-        self._kafka, self._folder, self._limit_s = kafka, folder, limit_s
-        self._filled: dict[Workload, str] = {}
+    def __init__(self, kafka: str, filled: topics.Topics, folder: Path, limit_s: float) -> None:
+        self._kafka, self._filled, self._folder, self._limit_s = kafka, filled, folder, limit_s
         self._runs = 0
 
     def run(self, contender: Contender, load: Workload) -> Outcome:
@@ -28,7 +27,7 @@ class Peers:
         name = f"{contender.name}-{self._runs}"
         given = Run(
             kafka=self._kafka,
-            topic=self._topic(load),
+            topic=self._filled.of(load),
             output=f"out-{name}",
             group=name,
             folder=self._folder / name,
@@ -42,10 +41,3 @@ class Peers:
         verdict = compare(values_of(load), contender.rows(load, output, given.results))
         shutil.rmtree(given.folder)
         return Outcome(load.events, usage, verdict)
-
-    def _topic(self, load: Workload) -> str:
-        if load not in self._filled:
-            name = f"readings-{len(self._filled)}"
-            asyncio.run(topics.fill(self._kafka, name, load))
-            self._filled[load] = name
-        return self._filled[load]

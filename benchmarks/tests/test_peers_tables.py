@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.peers.tables import put, table, write_all
+from benchmarks.peers.tables import READS, put, table, write_all
 
 VERDICT = {
     "compared": 30,
@@ -118,3 +118,23 @@ def test_each_rate_of_the_freshness_row_has_its_line() -> None:
     made = table("freshness", a_result(flink=peer))
     assert "| flink | 1,000 | 999 | 3.2 ms | 14.0 ms | 40 | exact |" in made
     assert "| flink | 20,000 | 19,999 | 3.2 ms | 14.0 ms | 40 | exact |" in made
+
+
+def test_each_kind_of_read_has_its_line() -> None:
+    figures = {
+        f"{name}_{kind}": value
+        for kind in READS
+        for name, value in (("requests_per_second", 1_234), ("p50_ms", 0.5), ("p99_ms", 2.25))
+    }
+    figures |= {f"cpu_ms_{kind}": 0.3 for kind in READS}
+    made = table("reads", a_result(tidemill={"how": "x", "rounds": [{}], "exact": True, **figures}))
+    assert (
+        "| tidemill | 1 entity, 10 clients | 1,234 | 0.50 ms | 2.25 ms | 0.30 ms | exact |" in made
+    )
+
+
+def test_participants_that_were_measured_apart_say_so() -> None:
+    older = a_peer(1, measured="2025-12-31T00:00:00+00:00", scale=0.1)
+    made = table("windows", a_result(tidemill=a_peer(2), flink=older))
+    assert "Measured 2025-12-31 and 2026-01-05 on 2 cores" in made
+    assert "0.1 and 0.5 of the full size" in made

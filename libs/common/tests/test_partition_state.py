@@ -37,3 +37,12 @@ def test_before_a_thousand_records_only_the_row_counts(outcomes: list[bool]) -> 
     for bad in outcomes:
         row = row + 1 if bad else 0
     assert after(*outcomes).is_too_bad() == (row >= IN_A_ROW)
+
+
+def test_records_noted_together_count_like_records_noted_one_by_one() -> None:
+    together, alone = PartitionState(), PartitionState()
+    for records, bad in ((3, True), (2 * WINDOW, False), (4, True), (1, False), (2, True)):
+        together.note(records, bad=bad)
+        for _ in range(records):
+            alone.note(bad=bad)
+    assert (together.row, together.outcomes) == (alone.row, alone.outcomes)

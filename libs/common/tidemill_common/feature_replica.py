@@ -309,7 +309,7 @@ class FeatureReplica:
         self, at_us: int | npt.NDArray[np.int64] | None, newest: int, rows: int
     ) -> npt.NDArray[np.int64]:
         at = max(self._clock.now_us(), newest) if at_us is None else at_us
-        return np.broadcast_to(np.asarray(at, dtype=np.int64), (rows,)).copy()
+        return at.astype(np.int64) if isinstance(at, np.ndarray) else np.full(rows, at, np.int64)
 
     def _silence(self, logs: Sequence[_Log]) -> int:
         now = self._clock.now_us()

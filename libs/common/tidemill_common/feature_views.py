@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
@@ -78,7 +79,7 @@ GIVES: Final[Mapping[int, Gives]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what every read needs is derived once
 class ViewSpec:
     """One version of a view: what the engine computes, and the logs that hold it.
 
@@ -93,14 +94,19 @@ class ViewSpec:
     features: tuple[str, ...]
     definition: ViewDefinition
 
-    @property
+    @cached_property
     def plan(self) -> Plan:
-        """Return the engine's plan, cached by the definition's value."""
+        """The engine's plan."""
         return plan_of(self.definition)
 
     def partitions_of(self, stream: str) -> int:
         """Return how many partitions a stream of the view has, and so its log."""
         return self.partitions[self.streams.index(stream)]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each feature stands."""
+        return {name: place for place, name in enumerate(self.features)}
 
     def log(self, stream: str) -> topics.Topic:
         """Return the topic with the state that comes from `stream`."""

@@ -103,7 +103,7 @@ def key_column(columns: Sequence[Any]) -> KeyColumn:
 def _hashed(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]
 ) -> KeyColumn:
-    sizes = np.diff(offsets)
+    sizes = offsets[1:] - offsets[:-1]
     if len(sizes) and sizes.max() > MAX_KEY_BYTES:
         valid = valid & (sizes <= MAX_KEY_BYTES)
     hashes = np.empty((len(valid), 2), dtype=np.uint64)
@@ -113,27 +113,28 @@ def _hashed(
 
 def key_column_of(keys: Sequence[bytes | None]) -> KeyColumn:
     """Return the column of canonical keys that are known as bytes."""
-    valid = np.array([key is not None for key in keys], dtype=np.bool_)
-    sizes = [0 if key is None else len(key) for key in keys]
+    known = [b"" if key is None else key for key in keys]
+    valid = np.ones(len(keys), dtype=np.bool_)
+    if None in keys:
+        valid = np.array([key is not None for key in keys], dtype=np.bool_)
     offsets = np.zeros(len(keys) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    data = np.frombuffer(b"".join(key for key in keys if key is not None), dtype=np.uint8)
-    return _hashed(data, offsets, valid)
+    np.fromiter(map(len, known), np.int64, len(known)).cumsum(out=offsets[1:])
+    return _hashed(np.frombuffer(b"".join(known), dtype=np.uint8), offsets, valid)
 
 
 def canonical_key(values: Sequence[str | int | bool]) -> bytes:
     """Return the canonical bytes of one key; Invalid if a string holds the separator."""
-    return SEPARATOR.join(_word(value) for value in values).encode()
+    return SEPARATOR.join(map(_word, values)).encode()
 
 
 def _word(value: str | int | bool) -> str:  # noqa: FBT001
+    if isinstance(value, str):
+        if SEPARATOR in value:
+            raise Invalid(f"a key must not hold the character U+001F: {value!r}")
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if SEPARATOR in value:
-        raise Invalid(f"a key must not hold the character U+001F: {value!r}")
-    return value
+    return str(value)
 
 
 def hash_keys(keys: Sequence[bytes]) -> npt.NDArray[np.uint64]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common.feature_replica import ReadResult
 from tidemill_common.feature_views import ViewSpec, view_spec
-from tidemill_features.convert import from_reading, to_columns, to_entities
+from tidemill_features.convert import from_reading, set_time, to_columns, to_entities
 from tidemill_tiles.fieldtypes import NO_TIME
 
 
@@ -71,3 +74,11 @@ def test_a_reading_keeps_value_status_and_times() -> None:
     assert reply.entities[0].event_time.seconds == 5
     assert not reply.HasField("newest_available")
     assert reply.freshness.ToMilliseconds() == 1_500
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_a_time_is_written_to_the_microsecond(us: int) -> None:
+    written = Timestamp()
+    set_time(written, us)
+    assert written.ToMicroseconds() == us
+    assert 0 <= written.nanos < 10**9

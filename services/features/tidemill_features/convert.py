@@ -28,7 +28,10 @@ STATUS: Final = {
     Status.EXPIRED: pb.VALUE_STATUS_EXPIRED,
     Status.NOT_FOUND: pb.VALUE_STATUS_NOT_FOUND,
 }
-_STATUS_CODES: Final = [STATUS[Status(code)] for code in sorted(STATUS)]
+_STATUS_CODES: Final = np.array([STATUS[Status(code)] for code in sorted(STATUS)])
+_SECOND_US: Final = 1_000_000
+_NANOS: Final = 1_000
+"""Nanoseconds of a microsecond."""
 _TRUTH: Final = {"true": True, "false": False}
 
 
@@ -37,15 +40,18 @@ def to_entities(view: ViewSpec, keys: Sequence[pb.EntityKey]) -> list[tuple[str 
     if len(keys) > MAX_ENTITIES:
         raise Invalid(f"{len(keys)} entities: a read has at most {MAX_ENTITIES}")
     types = {field.name: field.type for field in view.definition.entity}
+    kinds = [types[name] for name in view.entity]
     mistakes = []
     entities = []
     for index, key in enumerate(keys):
-        if set(key.fields) != set(view.entity):
+        fields = key.fields
+        texts = [fields[name] for name in view.entity if name in fields]
+        if not len(texts) == len(fields) == len(kinds):
             wanted = ", ".join(view.entity)
             mistakes.append(Violation(f"entities[{index}]", f"must have the fields {wanted}"))
             continue
         try:
-            entities.append(tuple(_key(types[name], key.fields[name]) for name in view.entity))
+            entities.append(tuple(map(_key, kinds, texts)))
         except ValueError as error:
             mistakes.append(Violation(f"entities[{index}]", str(error)))
     if mistakes:
@@ -54,29 +60,27 @@ def to_entities(view: ViewSpec, keys: Sequence[pb.EntityKey]) -> list[tuple[str 
 
 
 def _key(kind: FieldType, text: str) -> str | int | bool:
-    match kind:
-        case FieldType.BOOL:
-            if text not in _TRUTH:
-                raise ValueError(f"{text!r} is neither true nor false")
-            return _TRUTH[text]
-        case FieldType.INT64:
-            return int(text)
-        case _:
-            return text
+    if kind is FieldType.INT64:
+        return int(text)
+    if kind is not FieldType.BOOL:
+        return text
+    if text not in _TRUTH:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return _TRUTH[text]
 
 
 def to_columns(view: ViewSpec, names: Sequence[str]) -> list[int]:
     """Return the places of the wanted features (none named: all); Invalid names unknown ones."""
     if not names:
         return list(range(len(view.features)))
-    places = {name: place for place, name in enumerate(view.features)}
-    unknown = [name for name in names if name not in places]
-    if unknown:
+    try:
+        return [view.places[name] for name in names]
+    except KeyError as error:
+        unknown = [name for name in names if name not in view.places]
         raise Invalid(
             violations=[Violation("features", f"{view.name} has no {name!r}") for name in unknown],
             hint=did_you_mean(unknown[0], view.features),
-        )
-    return [places[name] for name in names]
+        ) from error
 
 
 def from_reading(result: ReadResult, columns: Sequence[int]) -> pb.GetFeaturesResponse:
@@ -91,10 +95,10 @@ def from_reading(result: ReadResult, columns: Sequence[int]) -> pb.GetFeaturesRe
     set_time(response.newest_available, result.newest_available_us)
     response.freshness.FromMicroseconds(result.freshness_us)
     values = result.values[:, columns].tolist()
-    status = np.take(_STATUS_CODES, result.status[:, columns]).tolist()
+    status = _STATUS_CODES[result.status[:, columns]].tolist()
+    add = response.entities.add
     for row, codes, event_us in zip(values, status, result.event_time.tolist(), strict=True):
-        entity = response.entities.add(values=row, statuses=codes)
-        set_time(entity.event_time, event_us)
+        set_time(add(values=row, statuses=codes).event_time, event_us)
     return response
 
 
@@ -127,4 +131,5 @@ def from_log(state: LogState, source_end: int) -> pb.ViewState:
 def set_time(target: Timestamp, us: int) -> None:
     """Set a timestamp, or leave it unset when there is no time."""
     if us != NO_TIME:
-        target.FromMicroseconds(us)
+        target.seconds, rest = divmod(us, _SECOND_US)
+        target.nanos = rest * _NANOS

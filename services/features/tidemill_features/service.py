@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
+from tidemill_common.collector import collect_seldom
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
@@ -33,6 +34,7 @@ SECOND_US: Final = 1_000_000
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve reads as soon as every view is complete; archive and build beside."""
     warm_up()
+    collect_seldom()
     broker = Broker(settings.kafka, client="features-server")
     health = rpc.Health(ready=False)
     if not await reachable(broker, stop):
@@ -50,7 +52,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         servicer = FeatureServicer(replica, sets, inspector, broker, admin)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
-            rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
+            rpc.serve(
+                [service], METHODS, settings.listen, stop, health=health, engine=settings.engine
+            ),
+            name="rpc",
         )
         if settings.archiver:
             tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")

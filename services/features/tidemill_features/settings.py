@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from tidemill_common import settings
 from tidemill_common.settings import setting
@@ -22,6 +22,7 @@ class Settings(settings.Common):
     registry: str
     artifacts: str = ".tidemill/artifacts"
     archive: str = ".tidemill/archive"
+    engine: Literal["aio", "native"] = setting("aio", choices=("aio", "native"))
     instance: str = ""
     session_seconds: float = setting(8.0, at_least=6.0, at_most=60.0)
     flush_bytes: int = setting(8 << 20, at_least=1 << 16)

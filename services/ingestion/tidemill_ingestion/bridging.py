@@ -12,6 +12,7 @@ from tidemill.errors import Misconfigured
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
 from tidemill_common.clock import Clock, SystemClock
+from tidemill_common.collector import collect_seldom
 from tidemill_common.kafka import (
     Admin,
     Broker,
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 async def bridge(settings: Settings, stop: asyncio.Event) -> None:
     """Bridge until `stop`; what is under way is committed before the producer closes."""
     await asyncio.to_thread(warm_up)
+    collect_seldom()
     broker = Broker(settings.kafka, client="ingestion-bridge")
     health = rpc.Health(ready=False)
     async with (
@@ -132,7 +134,7 @@ class _Bridges:
             self.clock,
             self.lapses,
             group=group,
-            batch_events=self.settings.batch_events,
+            batch_events=self.settings.bridge_events,
             timeout=self.settings.append_timeout_s,
         )
         session_ms = int(self.settings.session_seconds * 1_000)

@@ -8,6 +8,7 @@ import logging
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import add_IngestionServiceServicer_to_server
 from tidemill_common import rpc, topics
 from tidemill_common.clock import SystemClock
+from tidemill_common.collector import collect_seldom
 from tidemill_common.kafka import Admin, Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
 from tidemill_common.project_source import projects
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop`; what was accepted is acknowledged before the producer closes."""
     await asyncio.to_thread(warm_up)
+    collect_seldom()
     broker = Broker(settings.kafka, client="ingestion")
     await migrate(settings.postgres, schema="ingestion", package="tidemill_ingestion.sql")
     async with (

@@ -30,8 +30,10 @@ class Settings(settings.Common):
     """Static member id of a bridge; default: host and name of the data folder."""
     session_seconds: float = setting(10.0, at_least=6.0, at_most=60.0)
     """A bridge that is silent for so long loses its partitions."""
-    bridge_records: int = setting(2_000, at_least=1, at_most=20_000)
-    """Records of a foreign topic that are taken at once."""
+    bridge_records: int = setting(20_000, at_least=1, at_most=50_000)
+    """Records of a foreign topic that are taken at once, if so many wait."""
+    bridge_events: int = setting(10_000, at_least=1, at_most=10_000)
+    """Events of one record of a bridge: as many as were taken at once, so that readers gain."""
     source_rate: float = setting(0.0, at_least=0.0)
     """Events per second that one source may publish; 0 is no limit."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiokafka import errors as kafka_errors
@@ -14,6 +17,8 @@ RETRY_BACKOFF_MS = 100
 FETCH_WAIT_MS = 200
 PARTITION_FETCH_BYTES = 4 * MAX_RECORD_BYTES
 TOTAL_FETCH_BYTES = 16 * MAX_RECORD_BYTES
+PART_BYTES = 16 << 20
+"""Of what a handler gets at once: a fetch is bounded as it travels, compressed."""
 
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
@@ -62,17 +67,21 @@ class Sent(NamedTuple):
     timestamp_ms: int
 
 
-def to_record(found: Any) -> Record:
-    """Return aiokafka's record as ours."""
-    return Record(
-        found.topic,
-        found.partition,
-        found.offset,
-        found.timestamp,
-        found.key,
-        found.value,
-        found.headers,
-    )
+_VALUE = attrgetter("value")
+_MEMBERS = attrgetter("topic", "partition", "offset", "timestamp", "key", "value", "headers")
+
+
+def to_records(found: Iterable[Any]) -> list[Record]:
+    """Return aiokafka's records as ours; runs in C, because a topic of others has many."""
+    return list(map(partial(tuple.__new__, Record), map(_MEMBERS, found)))
+
+
+def in_parts(records: list[Record], limit: int = PART_BYTES) -> list[list[Record]]:
+    """Halve records until no part has more than `limit` bytes of values, or it is one record."""
+    if len(records) <= 1 or sum(map(len, filter(None, map(_VALUE, records)))) <= limit:
+        return [records]
+    middle = len(records) // 2
+    return in_parts(records[:middle], limit) + in_parts(records[middle:], limit)
 
 
 def to_error(error: BaseException) -> errors.TidemillError:

@@ -34,8 +34,9 @@ from tidemill_common.kafka.broker import (
     Broker,
     Record,
     TopicPartition,
+    in_parts,
     to_error,
-    to_record,
+    to_records,
 )
 from tidemill_common.kafka.partition_state import PartitionState
 from tidemill_common.kafka.reading import settings, stop
@@ -157,7 +158,7 @@ class _Loop:
             raise to_error(error) from error
         for partition, found in batches.items():
             if partition in self._partitions:
-                self._partitions[partition].parts.append([to_record(each) for each in found])
+                self._partitions[partition].parts.extend(in_parts(to_records(found)))
 
     def _poll_ms(self) -> int:
         """Poll no longer than until the next waiting partition is due."""
@@ -208,7 +209,8 @@ class _Loop:
     async def _call(self, part: Sequence[Record]) -> str | None:
         """Call the handler inside a span that links to where the records come from."""
         topic = part[0].topic
-        links = [link for link in map(telemetry.link_to, (r.headers for r in part)) if link]
+        carried = [record.headers for record in part if record.headers]
+        links = [link for link in map(telemetry.link_to, carried) if link]
         spanning = (
             telemetry.span(
                 f"process {topic}",
@@ -281,8 +283,7 @@ class _Loop:
         if self._partitions.get(partition) is not state:
             return
         state.parts.popleft()
-        for _ in part:
-            state.note(bad=bad)
+        state.note(len(part), bad=bad)
         state.attempt = 0
         state.next_offset = part[-1].offset + 1
         state.kept = kept or ""

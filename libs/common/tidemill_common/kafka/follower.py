@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Misconfigured
 from tidemill_common.beside import beside
-from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_error, to_record
+from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_error, to_records
 from tidemill_common.kafka.reading import Isolation, ends, reading, starts
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Follower:
         """Give the records to the callback and move the positions, markers included."""
         for partition, found in batches.items():
             tp = TopicPartition(*partition)
-            self._on_records(tp, [to_record(each) for each in found])
+            self._on_records(tp, to_records(found))
         moved = False
         for tp, old in self._positions.items():
             position = await self._client.position(KafkaPartition(*tp))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class PartitionState:
     row: int = 0
     outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
-    def note(self, *, bad: bool) -> None:
-        """Remember how a record ended."""
-        self.row = self.row + 1 if bad else 0
-        self.outcomes.append(bad)
+    def note(self, records: int = 1, *, bad: bool) -> None:
+        """Remember how records ended."""
+        self.row = self.row + records if bad else 0
+        self.outcomes.extend(repeat(bad, min(records, WINDOW)))
 
     def is_too_bad(self) -> bool:
         """Say whether so many records were bad that going on would only empty the topic."""

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Misconfigured
-from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_error, to_record
+from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_error, to_records
 from tidemill_common.kafka.reading import reading, starts
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Ranges:
                 position = await self._client.position(partition)
             except KafkaError as error:
                 raise to_error(error) from error
-            records = [to_record(one) for one in found.get(partition, ()) if one.offset < end]
+            records = to_records(one for one in found.get(partition, ()) if one.offset < end)
             if records:
                 yield records
             if position >= end:

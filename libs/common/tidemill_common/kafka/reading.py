@@ -20,7 +20,7 @@ from tidemill_common.kafka.broker import (
     Record,
     TopicPartition,
     to_error,
-    to_record,
+    to_records,
 )
 
 if TYPE_CHECKING:
@@ -107,5 +107,5 @@ async def read_range(
         records: list[Record] = []
         while len(records) < limit and await client.position(partition) < end:
             found = await client.getmany(timeout_ms=_POLL_MS, max_records=limit - len(records))
-            records.extend(to_record(each) for each in found.get(partition, ()))
+            records.extend(to_records(found.get(partition, ())))
         return records

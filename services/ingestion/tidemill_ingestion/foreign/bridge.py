@@ -35,7 +35,7 @@ from tidemill_common.kafka import (
     TopicPartition,
     dead_letters,
 )
-from tidemill_common.kafka.partition_state import WINDOW, PartitionState
+from tidemill_common.kafka.partition_state import PartitionState
 from tidemill_common.topics import MAX_RECORD_BYTES
 from tidemill_ingestion.batching import cut, encoded
 from tidemill_ingestion.foreign.lapses import Lapses
@@ -233,8 +233,7 @@ def _too_bad(
     What was set aside before, by an owner that then stopped, counts no second time.
     """
     if not refused:
-        for _ in range(min(records, WINDOW)):
-            outcomes.note(bad=False)
+        outcomes.note(records, bad=False)
         return None
     fresh = set(dead)
     for at in range(records):

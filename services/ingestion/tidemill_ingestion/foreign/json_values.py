@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from tidemill.project.schemas.columns import Column, Stored
@@ -23,6 +24,9 @@ TYPES: Final[Mapping[Stored, Any]] = {
     Stored.STRING: str,
     Stored.TIMESTAMP: Annotated[datetime, msgspec.Meta(tz=True)],
 }
+_BRACE: Final = ord("{")
+_TO_BRACE: Final = ord("{") ^ ord("[")
+"""The one bit in which the two opening brackets differ."""
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 
@@ -58,16 +62,19 @@ class JsonDecoder:
         self._decoder = msgspec.json.Decoder(self._object.struct)
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
-        """Return the columns of the values that are objects of the expected types."""
-        rows, index, bad = parsed(values, self._parse, ERRORS, _said)
+        """Return the columns of the values that are objects of the expected types.
+
+        Each value is parsed alone: a line of several could be told apart only by parsing it.
+        """
+        parse = self._parse if _may_be_deep(values) else self._decoder.decode
+        rows, index, bad = parsed(values, parse, ERRORS, _said)
         if not rows:
             empty = {name: pa.nulls(0, kind) for name, kind in self._types.items()}
             return Decoded(empty, index, bad)
         return decoded(rows, index, bad, self._types, self._object.columns)
 
     def _parse(self, value: bytes) -> Any:
-        if value.count(b"[") + value.count(b"{") > MAX_DEPTH:
-            _check_depth(value)
+        _check_depth(value)
         return self._decoder.decode(value)
 
 
@@ -89,6 +96,14 @@ def _object(columns: Sequence[Column], depth: int) -> _Object:
     names = {f"m{number}": name for number, name in enumerate(members)}
     struct = msgspec.defstruct("Object", fields, rename=names, gc=False)
     return _Object(struct, tuple(leaves), tuple(objects))
+
+
+def _may_be_deep(values: Sequence[bytes]) -> bool:
+    """Tell whether any value has more opening brackets than may be open at once."""
+    raw = np.frombuffer(b"".join(values), np.uint8)
+    opened = np.flatnonzero((raw | _TO_BRACE) == _BRACE)
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+    return bool((np.diff(np.searchsorted(opened, ends), prepend=0) > MAX_DEPTH).any())
 
 
 def _check_depth(value: bytes) -> None:

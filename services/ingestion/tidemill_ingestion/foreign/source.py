@@ -58,9 +58,11 @@ class ForeignSource:
 
         A record without a value is no event: it deletes a key in a compacted topic.
         """
-        full = np.fromiter((record.value is not None for record in records), bool, len(records))
-        places = np.flatnonzero(full)
-        found = self.decoder.decode([records[at].value or b"" for at in places.tolist()])
+        values = [record.value for record in records]
+        places = np.arange(len(values), dtype=np.int64)
+        if None in values:
+            places = np.array([at for at in places.tolist() if values[at] is not None], np.int64)
+        found = self.decoder.decode([value for value in values if value is not None])
         refusals = {int(places[at]): Refusal(reason) for at, reason in found.bad.items()}
         index = places[found.index]
         columns = found.columns | _of_records(self.mapper.columns, records, index)
