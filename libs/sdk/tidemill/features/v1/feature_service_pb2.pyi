@@ -250,3 +250,29 @@ class ViewState(_message.Message):
     newest_available: _timestamp_pb2.Timestamp
     since_last_record: _duration_pb2.Duration
     def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., stream: _Optional[str] = ..., partition: _Optional[int] = ..., position: _Optional[int] = ..., source_end: _Optional[int] = ..., rows: _Optional[int] = ..., entities: _Optional[int] = ..., ready: _Optional[bool] = ..., watermark: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., newest_available: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., since_last_record: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PlanErasureRequest(_message.Message):
+    __slots__ = ("entity",)
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    entity: EntityKey
+    def __init__(self, entity: _Optional[_Union[EntityKey, _Mapping]] = ...) -> None: ...
+
+class PlanErasureResponse(_message.Message):
+    __slots__ = ("places", "kept_views", "training_sets")
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_SETS_FIELD_NUMBER: _ClassVar[int]
+    places: _containers.RepeatedCompositeFieldContainer[PlannedPlace]
+    kept_views: _containers.RepeatedScalarFieldContainer[str]
+    training_sets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, places: _Optional[_Iterable[_Union[PlannedPlace, _Mapping]]] = ..., kept_views: _Optional[_Iterable[str]] = ..., training_sets: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlannedPlace(_message.Message):
+    __slots__ = ("kind", "name", "found")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    found: int
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., found: _Optional[int] = ...) -> None: ...

@@ -41,6 +41,8 @@ class FeatureServiceStub:
     """Recompute logged vectors offline and compare bit for bit."""
     DescribeViews: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewsRequest, _feature_service_pb2.DescribeViewsResponse]
     """State of the views: position, lag, rows, readiness."""
+    PlanErasure: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.PlanErasureRequest, _feature_service_pb2.PlanErasureResponse]
+    """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 @_typing.type_check_only
 class FeatureServiceAsyncStub(FeatureServiceStub):
@@ -55,6 +57,8 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     """Recompute logged vectors offline and compare bit for bit."""
     DescribeViews: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewsRequest, _feature_service_pb2.DescribeViewsResponse]  # type: ignore[assignment]
     """State of the views: position, lag, rows, readiness."""
+    PlanErasure: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.PlanErasureRequest, _feature_service_pb2.PlanErasureResponse]  # type: ignore[assignment]
+    """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     """Feature values now, and as they were."""
@@ -90,5 +94,13 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.DescribeViewsResponse, _abc.Awaitable[_feature_service_pb2.DescribeViewsResponse]]:
         """State of the views: position, lag, rows, readiness."""
+
+    @_abc_1.abstractmethod
+    def PlanErasure(
+        self,
+        request: _feature_service_pb2.PlanErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.PlanErasureResponse, _abc.Awaitable[_feature_service_pb2.PlanErasureResponse]]:
+        """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
