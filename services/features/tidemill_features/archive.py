@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from tidemill.errors import Fenced
 from tidemill_common.events import TIMESTAMP
 from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +111,13 @@ class Archive:
 
 
 def rows_of(piece: Piece) -> pa.Table:
-    """Return a piece as the archive's columns."""
+    """Return a piece as the archive's columns, without the rows of erased entities."""
+    table = _placed(piece)
+    kept = piece.verdicts != Verdict.ERASED
+    return table if kept.all() else table.filter(pa.array(kept))
+
+
+def _placed(piece: Piece) -> pa.Table:
     events = piece.events
     append = pa.array(events.append_us).cast(TIMESTAMP)
     partition = np.full(len(events), piece.partition, dtype=np.int32)

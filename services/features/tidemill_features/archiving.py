@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 from tidemill.errors import Transient
 from tidemill_common import metrics
 from tidemill_common.app import until
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
+from tidemill_features import erasing
 from tidemill_features.archive import Archive, Piece
 from tidemill_features.decoding import decode
 from tidemill_features.ids import ids_before
@@ -30,11 +32,19 @@ PIECE_RECORDS: Final = 2_000
 class StreamArchiver:
     """Archives one stream; `reach` may be called by anybody, commits come one after the other."""
 
-    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        admin: Admin,
+        root: str,
+        limit_bytes: int,
+        refusing: Refusing | None = None,
+    ) -> None:
         self._broker = broker
         self._admin = admin
         self._root = root
         self._limit = limit_bytes
+        self._refusing = refusing or Refusing()
         self._lock = asyncio.Lock()
         self._archive: Archive | None = None
         self._work: StreamWork | None = None
@@ -111,7 +121,7 @@ class StreamArchiver:
             if records:
                 events = decode(work.spec, work.schema, records)
                 verdict = self._verdicts[partition]
-                found = verdict.decide(events.ids, events.time_us, events.append_us)
+                found = erasing.decide(verdict, events, self._refusing.now)
                 position = records[-1].offset + 1
                 pieces.append(Piece(partition, position, verdict.watermark_us, events, found))
         return pieces
@@ -132,11 +142,19 @@ class StreamArchiver:
 class Archivers:
     """The archivers of all streams of the current generation."""
 
-    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        admin: Admin,
+        root: str,
+        limit_bytes: int,
+        refusing: Refusing | None = None,
+    ) -> None:
         self._broker = broker
         self._admin = admin
         self._root = root
         self._limit = limit_bytes
+        self._refusing = refusing or Refusing()
         self._streams: dict[str, StreamArchiver] = {}
 
     async def adopt(self, work: Work) -> None:
@@ -149,7 +167,7 @@ class Archivers:
         for name, stream in work.streams.items():
             if name not in self._streams:
                 self._streams[name] = StreamArchiver(
-                    self._broker, self._admin, self._root, self._limit
+                    self._broker, self._admin, self._root, self._limit, self._refusing
                 )
             await self._streams[name].open(stream)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidemill_common.erasures import NOTHING_ERASED, Erased
+from tidemill_features import erasing
 from tidemill_features.decoding import Dead, Events, decode
 from tidemill_tiles.columns import event_batch
 from tidemill_tiles.fieldtypes import NO_TIME
@@ -51,6 +53,7 @@ class Counts:
     duplicate: int = 0
     late: int = 0
     dead: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,17 @@ class PartitionState:
         self.newest_available_us = max(
             (owner.newest_available_us for owner in owners.values()), default=NO_TIME
         )
+        self.erased: Erased = NOTHING_ERASED
         self._schema = work.schema
+
+    def erase(self, erased: Erased) -> dict[str, int]:
+        """Refuse these entities' rows from now on, and drop what the state holds of new ones.
+
+        Gives how many entities each view held that is by them: its log is to be written anew.
+        """
+        fresh = erasing.news(self.erased, erased)
+        self.erased = erased
+        return dict(erasing.erase(self.work.views, self.owners, erased.only(fresh)))
 
     def new_records(self, records: Sequence[Record]) -> list[Record]:
         """Drop what is decided already; Gap if an offset is missing."""
@@ -121,7 +134,7 @@ class PartitionState:
             position=self.position,
             log=log,
             late=tuple(_late_rows(events, verdicts, fresh)),
-            dead=events.dead,
+            dead=erasing.without_erased(events.dead, self.erased),
             counts=_counts(verdicts, events),
             bytes=sum(len(record) for _, record in log),
         )
@@ -131,7 +144,7 @@ class PartitionState:
             yield spec, self.owners[spec.name]
 
     def _decide(self, events: Events) -> npt.NDArray[np.uint8]:
-        verdicts = self.verdict.decide(events.ids, events.time_us, events.append_us)
+        verdicts = erasing.decide(self.verdict, events, self.erased)
         applied = verdicts == Verdict.APPLIED
         if applied.any():
             newest = int(events.available_us[applied].max())
@@ -166,10 +179,11 @@ def _late_rows(
 
 
 def _counts(verdicts: npt.NDArray[np.uint8], events: Events) -> Counts:
-    of = np.bincount(verdicts, minlength=3)
+    of = np.bincount(verdicts, minlength=len(Verdict))
     return Counts(
         applied=int(of[Verdict.APPLIED]),
         duplicate=int(of[Verdict.DUPLICATE]),
         late=int(of[Verdict.LATE]),
         dead=len(events.dead),
+        erased=int(of[Verdict.ERASED]),
     )

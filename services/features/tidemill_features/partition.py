@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Invalid
 from tidemill_common import metrics, telemetry, topics
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.kafka.dead_letters import Origin, to_headers
 from tidemill_features.flushing import Gap
@@ -54,8 +55,10 @@ class Partition:
         producer: TransactionalProducer,
         admin: Admin,
         settings: Settings,
+        refusing: Refusing | None = None,
     ) -> None:
         self.state = state
+        self._refusing = refusing or Refusing()
         self._producer = producer
         self._admin = admin
         self._settings = settings
@@ -145,6 +148,7 @@ class Partition:
     async def _flush(self, records: list[Record]) -> None:
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
+            await self._erase()
             self._begin_snapshots()
             flush = await self._decided(records)
             tx = await self._write(flush)
@@ -186,6 +190,17 @@ class Partition:
         for dead in flush.dead:
             headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
+
+    async def _erase(self) -> None:
+        """Take up a new list of erased entities; logs that named one of them are written anew."""
+        erased = self._refusing.now
+        if erased is self.state.erased:
+            return
+        found = await asyncio.to_thread(self.state.erase, erased)
+        for view, entities in found.items():
+            self._ledgers[view].renew()
+            facts = {"view": view, "partition": self.state.partition, "entities": entities}
+            logger.info("state.erased", extra=facts)
 
     def _begin_snapshots(self) -> None:
         now = time.monotonic()
@@ -240,6 +255,7 @@ class _Meters:
     def __init__(self, stream: str) -> None:
         self._applied = metrics.counter("tidemill_events_applied_total", stream=stream)
         self._late = metrics.counter("tidemill_events_late_total", stream=stream)
+        self._erased = metrics.counter("tidemill_events_erased_total", stream=stream)
         self._duplicates = metrics.counter("tidemill_duplicates_total", stream=stream)
         self._flushes = metrics.counter("tidemill_flushes_total", stream=stream, result="ok")
         self._seconds = metrics.histogram("tidemill_flush_duration_seconds", stream=stream)
@@ -252,6 +268,7 @@ class _Meters:
         """Record one committed flush."""
         self._applied.inc(flush.counts.applied)
         self._late.inc(flush.counts.late)
+        self._erased.inc(flush.counts.erased)
         self._duplicates.inc(flush.counts.duplicate)
         self._flushes.inc()
         self._seconds.observe(seconds)
