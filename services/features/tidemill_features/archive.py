@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
@@ -21,7 +22,8 @@ from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
 
     import numpy.typing as npt
 
@@ -38,6 +40,9 @@ PLACE: Final = (
     pa.field("_verdict", pa.int8(), nullable=False),
 )
 COMPACT_FILES: Final = 64
+STATISTICS: Final = "delta.dataSkippingStatsColumns"
+"""Columns whose least and greatest value are in the table's log: none that may say who it is."""
+_LOG_KEPT: Final = "delta.logRetentionDuration"
 _WATERMARK: Final = "watermark"
 
 
@@ -58,9 +63,16 @@ class Archive:
     def __init__(self, root: str, work: StreamWork) -> None:
         self._url = f"{root.rstrip('/')}/{work.name}"
         self._schema = pa.schema([*PLACE, *work.schema])
+        settings = {STATISTICS: ",".join(_measured(self._schema))}
         self._table = DeltaTable.create(
-            self._url, schema=self._schema, mode="ignore", partition_by=[DAY]
+            self._url,
+            schema=self._schema,
+            mode="ignore",
+            partition_by=[DAY],
+            configuration=settings,
         )
+        if STATISTICS not in self._table.metadata().configuration:
+            self._table.alter.set_table_properties(settings)
         self._commits = 0
 
     @property
@@ -103,11 +115,61 @@ class Archive:
         self._commits += 1
         return int(data.num_rows)
 
+    def rewrite(self, day: date, keep: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]) -> None:
+        """Write a day again without some of its rows, in one commit; positions stay."""
+        scanner = self._table.to_pyarrow_dataset().scanner(filter=pc.field(DAY) == day)
+
+        def kept() -> Iterator[pa.RecordBatch]:
+            for batch in scanner.to_batches():
+                rows = batch.filter(pa.array(keep(batch)))
+                if rows.num_rows:
+                    yield rows.cast(self._schema)
+
+        reader = pa.RecordBatchReader.from_batches(self._schema, kept())
+        try:
+            write_deltalake(
+                self._table,
+                reader,
+                mode="overwrite",
+                predicate=f"{DAY} = '{day.isoformat()}'",
+                partition_by=[DAY],
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except CommitFailedError as error:
+            raise Fenced(f"another archiver writes {self._url}") from error
+
+    def days(self, columns: Sequence[str]) -> Iterator[tuple[date, pa.RecordBatch]]:
+        """Give all rows with these columns, in pieces of one day."""
+        data = self._table.to_pyarrow_dataset()
+        for fragment in data.get_fragments():
+            names = [DAY, *columns]
+            for batch in fragment.scanner(schema=data.schema, columns=names).to_batches():
+                if batch.num_rows:
+                    yield batch.column(DAY)[0].as_py(), batch
+
+    def old_files(self) -> list[str]:
+        """Return files of the table that its newest version does not need."""
+        return self._table.vacuum(0, dry_run=True, enforce_retention_duration=False, full=True)
+
+    def forget_past(self) -> None:
+        """Remove old files and the log of old versions; what is pinned to one cannot be read."""
+        self._table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+        self._table.alter.set_table_properties({_LOG_KEPT: "interval 0 days"})
+        self._table.create_checkpoint()
+        self._table.cleanup_metadata()
+        self._table.alter.set_table_properties({_LOG_KEPT: "interval 30 days"})
+
     def tidy(self) -> None:
         """Join small files; the rows stay what they are."""
         if self._commits >= COMPACT_FILES:
             self._table.optimize.compact()
             self._commits = 0
+
+
+def _measured(schema: pa.Schema) -> list[str]:
+    """Return the columns with statistics: places and times."""
+    places = [one.name for one in PLACE if one.name != DAY]
+    return places + [one.name for one in schema if one.name in {"_time", "_available"}]
 
 
 def rows_of(piece: Piece) -> pa.Table:

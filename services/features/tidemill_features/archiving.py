@@ -15,14 +15,17 @@ from tidemill_common.kafka.ranges import stretch
 from tidemill_features import erasing
 from tidemill_features.archive import Archive, Piece
 from tidemill_features.decoding import decode
+from tidemill_features.erasure import archived as erasure
 from tidemill_features.ids import ids_before
 from tidemill_tiles.verdict import PartitionVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tidemill_common.erasures import Erased
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork, Work
+    from tidemill_features.erasure.archived import ArchiveLook
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +86,30 @@ class StreamArchiver:
             while any(self._positions[number] < offset for number, offset in cut.items()):
                 await self._advance(cut)
             return self._opened().version
+
+    async def look(self, erased: Erased, keep: Sequence[str] = ()) -> ArchiveLook:
+        """Say what the archive holds of erased entities; the columns `keep` are returned too."""
+        async with self._lock:
+            return await asyncio.to_thread(
+                erasure.look, self._opened(), self._known(), erased, keep
+            )
+
+    async def erase(self, erased: Erased) -> ArchiveLook:
+        """Remove erased entities; return what there was. Nothing of them is appended later."""
+        async with self._lock:
+            archive = self._opened()
+            found = await asyncio.to_thread(erasure.look, archive, self._known(), erased)
+            await asyncio.to_thread(erasure.remove, archive, found.days, erased)
+            return found
+
+    async def old_files(self) -> list[str]:
+        """Return files that no reader of the newest version needs."""
+        async with self._lock:
+            return await asyncio.to_thread(self._opened().old_files)
+
+    def positions(self) -> dict[int, int]:
+        """Return the next offset of every partition that is not archived yet."""
+        return dict(self._positions)
 
     async def _advance(self, cut: Mapping[int, int]) -> None:
         """Commit the next rows of every partition, about `limit_bytes` of them."""

@@ -66,6 +66,9 @@ def erase(
 
 
 def news(before: Erased, now: Erased) -> list[ErasedKey]:
-    """Return the entries whose entities may be in the state still."""
-    known = {one.digest for one in before.keys}
+    """Return the entries whose entities may be in the state still.
+
+    Those that were looked for are not; one that was called clean and is not any more is.
+    """
+    known = {one.digest for one in before.keys if not one.state_clean}
     return [one for one in now.keys if not one.state_clean and one.digest not in known]

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.errors import FailedPrecondition, Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
-from tidemill_common import metrics, topics
+from tidemill.registry.v1.erasure_service_pb2 import ListErasuresRequest
+from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
+from tidemill_common import metrics, rpc, topics
 from tidemill_common.events import TIMESTAMP
 from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
 from tidemill_common.prediction_rows import SCHEMA
 from tidemill_common.project_source import load_project
+from tidemill_features.erasure.audit import blind_spans, seen_again
 from tidemill_features.jobs import Job
 from tidemill_features.trainingset import streams_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tidemill.definitions.v1 import project_pb2
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
     from tidemill_features.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 READ_AHEAD_ROWS = 1_000_000
+MAX_ERASURES = 1_000
 
 
 @dataclass(slots=True)
@@ -77,7 +86,7 @@ class Sets:
         """Recompute the sampled vectors that a model's log holds."""
         applied = await load_project(self.settings.registry)
         streams = streams_of(applied.project, request.model)
-        sampled = await self._sampled(request)
+        sampled = await self._recomputable(applied.project, await self._sampled(request))
         if not sampled.num_rows:
             return pb.VerifyVectorsResponse()
         cut = await self._cut(streams, pb.Cut())
@@ -100,6 +109,18 @@ class Sets:
             async for step in self.builder.run(job):
                 last = step
         return pb.VerifyVectorsResponse.FromString(last if isinstance(last, bytes) else b"")
+
+    async def _recomputable(self, project: project_pb2.Project, sampled: pa.Table) -> pa.Table:
+        """Leave out vectors that saw events which have been erased since."""
+        async with rpc.connected(self.settings.registry) as channel:
+            asked = ListErasuresRequest(limit=MAX_ERASURES)
+            reply = await rpc.call(ErasureServiceStub(channel).ListErasures, asked)
+        times = np.asarray(sampled["_time"].cast(pa.int64()))
+        kept = seen_again(blind_spans(project, reply.erasures), times)
+        if not kept.all():
+            facts = {"vectors": int(np.count_nonzero(~kept))}
+            logger.info("vectors.erased_since", extra=facts)
+        return sampled.filter(pa.array(kept))
 
     async def _cut(self, streams: tuple[str, ...], asked: pb.Cut) -> dict[str, dict[int, int]]:
         """Return the next offset per partition of each stream: as asked, else the present ends."""

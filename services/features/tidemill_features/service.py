@@ -1,4 +1,4 @@
-"""The server process: FeatureService with its replica, the archivers and the builder."""
+"""The server process: FeatureService with its replica, archivers, eraser and builder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
+from tidemill_common.erasures import first_list, refuse
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
@@ -16,6 +17,8 @@ from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
 from tidemill_features.building import building
 from tidemill_features.definitions import work_of
+from tidemill_features.erasure.eraser import Eraser
+from tidemill_features.erasure.plan import Planner
 from tidemill_features.handlers import Sets
 from tidemill_features.servicer import METHODS, FeatureServicer
 from tidemill_features.waiting import reachable
@@ -41,9 +44,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         replicating(broker) as replica,
         asyncio.TaskGroup() as tasks,
     ):
-        archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes)
+        refusing = await first_list(settings.registry, stop)
+        archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes, refusing)
         sets = Sets(settings, broker, admin, archivers, builder)
-        servicer = FeatureServicer(replica, sets, admin)
+        eraser = Eraser(settings, broker, admin, archivers, builder, refusing)
+        planner = Planner(settings, broker, admin, archivers, replica)
+        servicer = FeatureServicer(replica, sets, admin, planner)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve([service], METHODS, settings.listen, stop, health=health), name="rpc"
@@ -51,8 +57,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if settings.archiver:
             tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
             tasks.create_task(auditing(sets, settings, stop), name="audit")
+            tasks.create_task(eraser.run(stop), name="eraser")
+        tasks.create_task(refuse(settings.registry, refusing, stop), name="erasures")
         following = tasks.create_task(
-            _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
+            _follow_projects(settings, broker, replica, archivers, eraser, health, stop),
+            name="projects",
         )
         tasks.create_task(_report(replica, stop), name="report")
         await builder.warm()
@@ -65,12 +74,15 @@ async def _follow_projects(
     broker: Broker,
     replica: FeatureReplica,
     archivers: Archivers,
+    eraser: Eraser,
     health: rpc.Health,
     stop: asyncio.Event,
 ) -> None:
     """Adopt each generation of the project; reads of the old one go on until it is ready."""
     async for applied in projects(settings.registry, broker, stop):
-        await archivers.adopt(work_of(applied.project, applied.generation))
+        work = work_of(applied.project, applied.generation)
+        await archivers.adopt(work)
+        eraser.work = work
         await _adopt(replica, applied)
         health.set(True)
 

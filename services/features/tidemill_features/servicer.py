@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tidemill_common.feature_replica import FeatureReplica, ReadResult
     from tidemill_common.kafka import Admin
+    from tidemill_features.erasure.plan import Planner
     from tidemill_features.handlers import Sets
 
 METHODS: Final = rpc.rules(
@@ -29,6 +30,7 @@ METHODS: Final = rpc.rules(
         "BuildTrainingSet": rpc.Rule("features.build", deadline=None, cap=None),
         "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
         "DescribeViews": rpc.Rule("features.read"),
+        "PlanErasure": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
     },
 )
 
@@ -36,10 +38,11 @@ METHODS: Final = rpc.rules(
 class FeatureServicer(FeatureServiceServicer):
     """Answers reads from the replica in this process."""
 
-    def __init__(self, replica: FeatureReplica, sets: Sets, admin: Admin) -> None:
+    def __init__(self, replica: FeatureReplica, sets: Sets, admin: Admin, planner: Planner) -> None:
         self._replica = replica
         self._sets = sets
         self._admin = admin
+        self._planner = planner
 
     async def GetFeatures(
         self, request: pb.GetFeaturesRequest, _: object
@@ -92,6 +95,12 @@ class FeatureServicer(FeatureServiceServicer):
                 for one in states
             ]
         )
+
+    async def PlanErasure(
+        self, request: pb.PlanErasureRequest, _: object
+    ) -> pb.PlanErasureResponse:
+        """Say where an entity is."""
+        return await self._planner.plan(request.entity.fields)
 
 
 def _count(view: str, result: ReadResult) -> None:

@@ -1,0 +1,318 @@
+"""Carry erasures out: pass after pass, until a look through every place finds nothing.
+
+    1 name the training sets that held the entity, and say so        4 raw topics: let go when safe
+    2 rewrite the archive without it, remove the sets' files         5 what else holds rows about it
+    3 logs of views: wait until their owners have renewed them       6 look again everywhere: done
+
+Every step may be repeated: a process that dies goes on with the first pass of its next life. What
+was said to the registry is taken up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tidemill.errors import Transient
+from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill.registry.v1 import registry_service_pb2 as registry_pb
+from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
+from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from tidemill_common import rpc
+from tidemill_common.app import until
+from tidemill_common.artifacts import Artifacts
+from tidemill_common.kafka import TopicPartition
+from tidemill_features.erasure import sightings, strays
+from tidemill_features.erasure.account import Account
+from tidemill_features.erasure.finding import SetFinder
+from tidemill_features.erasure.looking import Look, decide
+from tidemill_features.erasure.retired import Retired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceAsyncStub
+    from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+    from tidemill_common.erasures import Erased, ErasedKey, Refusing
+    from tidemill_common.kafka import Admin, Broker
+    from tidemill_features.archiving import Archivers
+    from tidemill_features.building import Builder
+    from tidemill_features.definitions import Work
+    from tidemill_features.erasure.sets import HeldSet
+    from tidemill_features.erasure.sightings import Sight
+    from tidemill_features.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS: Final = 5.0
+"""After so long every worker has the list: what a log does not hold then, it never will."""
+MARGIN_MS: Final = 60_000
+VERSIONS: Final = 1_000
+LOG, RAW, ARCHIVE, SIDE, SETS = "log", "stream", "archive", "topic", "training_sets"
+STRAY = "stray"
+
+
+@dataclass(slots=True)
+class Eraser:
+    """The one process that erases: the server that archives."""
+
+    settings: Settings
+    broker: Broker
+    admin: Admin
+    archivers: Archivers
+    builder: Builder
+    refusing: Refusing
+    work: Work | None = None
+    _accounts: dict[str, Account] = field(default_factory=dict)
+    _since: dict[str, float] = field(default_factory=dict)
+    _cleaned: set[str] = field(default_factory=set)
+    _looks: dict[tuple[str, str], Look] = field(default_factory=dict)
+    _looked_for: frozenset[bytes] = frozenset()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Make a pass now and then until told to stop."""
+        async with rpc.connected(self.settings.registry) as channel:
+            said = ErasureServiceStub(channel)
+            registry = RegistryServiceStub(channel)
+            while not await until(stop, self.settings.erase_seconds):
+                try:
+                    await self._pass(said, registry)
+                except Transient as error:
+                    logger.warning("erasure.waiting", extra={"error": error.message})
+
+    async def _pass(
+        self, said: ErasureServiceAsyncStub, registry: RegistryServiceAsyncStub
+    ) -> None:
+        """Do what can be done now for every erasure that is not done, and say how far it is."""
+        now = self.refusing.now
+        wanted = [one for one in now.open_keys() if not self._is_done(one)]
+        if not wanted or self.work is None:
+            return
+        erased, accounts = now.only(wanted), await self._take_up(wanted, said)
+        await self._clean(erased, accounts, said, registry)
+        await self._look_through(erased, accounts)
+        for account in accounts:
+            if account.is_gone() and self._is_settled(account):
+                await self._verify(erased, account)
+            await self._say(account, said)
+
+    def _is_done(self, key: ErasedKey) -> bool:
+        account = self._accounts.get(key.erasure_id)
+        return account is not None and account.done
+
+    async def _take_up(
+        self, wanted: Iterable[ErasedKey], said: ErasureServiceAsyncStub
+    ) -> list[Account]:
+        for name in (one.erasure_id for one in wanted):
+            if name not in self._accounts:
+                reply = await rpc.call(said.GetErasure, pb.GetErasureRequest(erasure_id=name))
+                self._accounts[name] = Account.resumed(reply.erasure)
+                self._since[name] = time.monotonic()
+                logger.info("erasure.taken_up", extra={"erasure": name})
+        return [self._accounts[one.erasure_id] for one in wanted]
+
+    def _is_settled(self, account: Account) -> bool:
+        return time.monotonic() - self._since[account.erasure_id] >= SETTLE_SECONDS
+
+    async def _say(self, account: Account, said: ErasureServiceAsyncStub) -> None:
+        request = pb.ReportErasureRequest(erasure_id=account.erasure_id, report=account.report())
+        await rpc.call(said.ReportErasure, request)
+        if account.done:
+            logger.info("erasure.done", extra={"erasure": account.erasure_id})
+
+    # --- archive and training sets ------------------------------------------------------------
+
+    async def _clean(
+        self,
+        erased: Erased,
+        accounts: Iterable[Account],
+        said: ErasureServiceAsyncStub,
+        registry: RegistryServiceAsyncStub,
+    ) -> None:
+        """Name and remove the sets, rewrite the archives: once for each erasure in this life.
+
+        No set is built meanwhile: one that was pinned to an older version fails, and is built anew.
+        """
+        fresh = [one for one in accounts if one.erasure_id not in self._cleaned]
+        if not fresh:
+            return
+        ids = {one.erasure_id for one in fresh}
+        mine = erased.only([one for one in erased.keys if one.erasure_id in ids])
+        async with self.builder.idle():
+            await self._name_sets(mine, fresh, registry)
+            for account in fresh:
+                await self._say(account, said)
+            await self._remove(mine, fresh)
+        self._cleaned |= ids
+
+    async def _name_sets(
+        self, erased: Erased, accounts: Iterable[Account], registry: RegistryServiceAsyncStub
+    ) -> None:
+        """Find the sets that hold each entity, and the versions that were trained on them."""
+        versions = await self._versions(registry)
+        for account in accounts:
+            only = _only(erased, account)
+            for held in await self._sets(only):
+                account.name_set(held.digest, held.rows, versions.get(held.digest, ()))
+            account.saw(SETS, "artifacts", len(account.sets))
+
+    async def _sets(self, erased: Erased) -> list[HeldSet]:
+        finder = SetFinder(self.settings.artifacts, self.archivers)
+        return await finder.find(self._known().project, erased)
+
+    async def _versions(
+        self, registry: RegistryServiceAsyncStub
+    ) -> Mapping[str, list[tuple[str, int]]]:
+        """Return the versions by the digest of the set that they were trained on."""
+        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for model in self._known().project.models:
+            request = registry_pb.ListVersionsRequest(model=model.name, limit=VERSIONS)
+            for one in (await rpc.call(registry.ListVersions, request)).versions:
+                found[one.lineage.training_set_digest].append((model.name, one.number))
+        return found
+
+    async def _remove(self, erased: Erased, accounts: Iterable[Account]) -> None:
+        """Rewrite every archive without the entities, and remove the named sets."""
+        for name in self._known().streams:
+            looked = await self.archivers.of(name).erase(erased)
+            for account in accounts:
+                rows = looked.rows[account.erasure_id]
+                place = account.saw(ARCHIVE, name, rows)
+                if rows:
+                    place.oldest_time.FromMicroseconds(looked.oldest_us[account.erasure_id])
+                    place.newest_time.FromMicroseconds(looked.newest_us[account.erasure_id])
+                account.saw(ARCHIVE, name, 0)
+        artifacts = Artifacts(self.settings.artifacts)
+        for account in accounts:
+            for digest in account.sets:
+                await asyncio.to_thread(artifacts.delete, digest)
+            account.saw(SETS, "artifacts", 0)
+
+    # --- topics ---------------------------------------------------------------------------------
+
+    async def _look_through(self, erased: Erased, accounts: list[Account]) -> None:
+        """Look through every topic; let go of what may go."""
+        work = self._known()
+        digests = frozenset(one.digest for one in erased.keys)
+        if not digests <= self._looked_for:
+            self._looks.clear()  # somebody new: everything is to be looked at from the start
+            self._looked_for = digests
+        for topic, sight in sightings.logs(work).items():
+            await self._look(LOG, topic, sight, erased, accounts)
+        await Retired(self.broker, self.admin).let_go(work, accounts)
+        for account in accounts:
+            account.state_clean = self._is_settled(account) and account.is_gone(LOG)
+        raw_ms = round(self.settings.erase_raw_seconds * 1_000)
+        for stream in work.streams.values():
+            keep_ms = max(raw_ms, stream.spec.dedupe_us // 1_000 + MARGIN_MS)
+            look = await self._look(RAW, stream.topic, sightings.in_events, erased, accounts)
+            archive = {"the archive": await self._archived(stream.name)}
+            await self._let_go(RAW, look, accounts, keep_ms, archive)
+        side_ms = round(self.settings.erase_log_seconds * 1_000)
+        for topic, sight in sightings.side_topics(work).items():
+            look = await self._look(SIDE, topic, sight, erased, accounts)
+            await self._let_go(SIDE, look, accounts, side_ms, {})
+        await self._note_strays(accounts)
+
+    async def _note_strays(self, accounts: Iterable[Account]) -> None:
+        """Note what is in the way of an end: topics and archives that the project has no more."""
+        work = self._known()
+        archives = await asyncio.to_thread(
+            lambda: list(strays.stray_archives(self.settings.archive, work))
+        )
+        found = {(STRAY, name) for name in await strays.stray_topics(self.admin, work)}
+        found |= {(STRAY, f"archive {name}") for name in archives}
+        for account in accounts:
+            before = {place for place in account.places if place[0] == STRAY}
+            for kind, name in sorted(found | before):
+                there = (kind, name) in found
+                account.saw(kind, name, int(there), waiting=strays.WAITING)
+
+    async def _look(
+        self, kind: str, topic: str, sight: Sight, erased: Erased, accounts: Iterable[Account]
+    ) -> Look:
+        look = self._looks.get((kind, topic))
+        if look is None:
+            look = Look(self.broker, self.admin, topic, sight, erased)
+            self._looks[kind, topic] = look
+        await look.go_on()
+        waiting = "its owner has not renewed it yet" if kind == LOG else ""
+        for account in accounts:
+            account.saw(kind, topic, look.found(account.erasure_id), waiting=waiting)
+        return look
+
+    async def _let_go(
+        self,
+        kind: str,
+        look: Look,
+        accounts: Iterable[Account],
+        keep_ms: int,
+        positions: Mapping[str, Mapping[TopicPartition, int]],
+    ) -> None:
+        """Trim a topic below the last record of each entity, if nobody needs it any more."""
+        held = [one for one in accounts if look.found(one.erasure_id)]
+        if not held:
+            return
+        readers = dict(positions) | {
+            group: await self.admin.committed(group) for group in await self.admin.groups()
+        }
+        for account in held:
+            last = look.last(account.erasure_id)
+            now_ms = time.time_ns() // 1_000_000
+            trim = decide(last, readers, now_ms=now_ms, keep_ms=keep_ms)
+            if trim.before:
+                await self.admin.delete_records(trim.before)
+                facts = {"topic": look.topic, "before": list(trim.before.values())}
+                logger.info("erasure.trimmed", extra=facts)
+                await look.go_on()
+            account.saw(
+                kind,
+                look.topic,
+                look.found(account.erasure_id),
+                waiting=trim.waiting,
+                due_ms=trim.due_ms,
+            )
+
+    async def _archived(self, stream: str) -> dict[TopicPartition, int]:
+        topic = self._known().streams[stream].topic
+        reached = self.archivers.of(stream).positions()
+        return {TopicPartition(topic, number): offset for number, offset in reached.items()}
+
+    # --- the last look --------------------------------------------------------------------------
+
+    async def _verify(self, erased: Erased, account: Account) -> None:
+        """Look through everything from its start once more; done if nothing is found."""
+        work, only = self._known(), _only(erased, account)
+        topics = {
+            LOG: sightings.logs(work),
+            RAW: sightings.raw_topics(work),
+            SIDE: sightings.side_topics(work),
+        }
+        for kind, named in topics.items():
+            for topic, sight in named.items():
+                look = Look(self.broker, self.admin, topic, sight, only)
+                await look.go_on()
+                account.saw(kind, topic, look.found(account.erasure_id))
+        for name in work.streams:
+            looked = await self.archivers.of(name).look(only)
+            old = await self.archivers.of(name).old_files()
+            account.saw(ARCHIVE, name, looked.rows[account.erasure_id] + len(old))
+        account.saw(SETS, "artifacts", len(await self._sets(only)))
+        account.done = account.is_gone()
+        if not account.done:
+            self._cleaned.discard(account.erasure_id)
+            account.state_clean = account.is_gone(LOG)
+
+    def _known(self) -> Work:
+        if self.work is None:
+            message = "the eraser has no project"
+            raise RuntimeError(message)
+        return self.work
+
+
+def _only(erased: Erased, account: Account) -> Erased:
+    return erased.only([one for one in erased.keys if one.erasure_id == account.erasure_id])
