@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from tidemill.definitions.v1 import project_pb2
@@ -195,6 +196,27 @@ def _value(name: str, kinds: set[int], text: str) -> str | int | bool:
         except ValueError as error:
             raise Invalid(violations=[Violation(f"entity.{name}", "is no integer")]) from error
     return text
+
+
+def request_table(requests: Sequence[str | None]) -> pa.Table:
+    """Return the fields of requests (a JSON object each) as columns of text, a row a request.
+
+    A key's text is canonical, whatever its type was.
+    """
+    rows = [orjson.loads(one) if one else {} for one in requests]
+    names = sorted({name for one in rows for name in one})
+    table = pa.table({name: pa.array([_text(one.get(name)) for one in rows]) for name in names})
+    return table if names else pa.table({"": pa.nulls(len(rows), pa.string())})
+
+
+def _text(value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(value)
 
 
 def _is_float(column: pa.Array | pa.ChunkedArray) -> bool:

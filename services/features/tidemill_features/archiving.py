@@ -181,7 +181,7 @@ class Archivers:
         self._admin = admin
         self._root = root
         self._limit = limit_bytes
-        self._refusing = refusing or Refusing()
+        self.refusing = refusing or Refusing()
         self._streams: dict[str, StreamArchiver] = {}
 
     async def adopt(self, work: Work) -> None:
@@ -194,7 +194,7 @@ class Archivers:
         for name, stream in work.streams.items():
             if name not in self._streams:
                 self._streams[name] = StreamArchiver(
-                    self._broker, self._admin, self._root, self._limit, self._refusing
+                    self._broker, self._admin, self._root, self._limit, self.refusing
                 )
             await self._streams[name].open(stream)
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from tidemill.errors import FailedPrecondition, Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
+from tidemill.project import model_inputs
 from tidemill.registry.v1.erasure_service_pb2 import ListErasuresRequest
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill_common import metrics, rpc, topics
@@ -24,7 +25,7 @@ from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
 from tidemill_common.prediction_rows import SCHEMA
 from tidemill_common.project_source import load_project
-from tidemill_features.erasure.audit import blind_spans, seen_again
+from tidemill_features.erasure.audit import blind_spans, of_erased, seen_again
 from tidemill_features.jobs import Job
 from tidemill_features.trainingset import streams_of
 
@@ -86,7 +87,7 @@ class Sets:
         """Recompute the sampled vectors that a model's log holds."""
         applied = await load_project(self.settings.registry)
         streams = streams_of(applied.project, request.model)
-        sampled = await self._recomputable(applied.project, await self._sampled(request))
+        sampled = await self._recomputable(applied.project, request)
         if not sampled.num_rows:
             return pb.VerifyVectorsResponse()
         cut = await self._cut(streams, pb.Cut())
@@ -110,15 +111,20 @@ class Sets:
                 last = step
         return pb.VerifyVectorsResponse.FromString(last if isinstance(last, bytes) else b"")
 
-    async def _recomputable(self, project: project_pb2.Project, sampled: pa.Table) -> pa.Table:
-        """Leave out vectors that saw events which have been erased since."""
+    async def _recomputable(
+        self, project: project_pb2.Project, request: pb.VerifyVectorsRequest
+    ) -> pa.Table:
+        """Return the sampled vectors without those that saw what has been erased since."""
+        sampled = await self._sampled(request)
         async with rpc.connected(self.settings.registry) as channel:
             asked = ListErasuresRequest(limit=MAX_ERASURES)
             reply = await rpc.call(ErasureServiceStub(channel).ListErasures, asked)
         times = np.asarray(sampled["_time"].cast(pa.int64()))
         kept = seen_again(blind_spans(project, reply.erasures), times)
+        inputs = model_inputs(project, request.model)
+        kept &= ~of_erased(inputs, sampled["_request"].to_pylist(), self.archivers.refusing.now)
         if not kept.all():
-            facts = {"vectors": int(np.count_nonzero(~kept))}
+            facts = {"model": request.model, "vectors": int(np.count_nonzero(~kept))}
             logger.info("vectors.erased_since", extra=facts)
         return sampled.filter(pa.array(kept))
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from tidemill.cli import events, models, operations, project, stack
+from tidemill.cli import erasures, events, models, operations, project, stack
 from tidemill.errors import Invalid, Misconfigured, TidemillError, Transient
 
 REFUSED, USAGE, RETRY = 1, 2, 3
@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Tidemill: events to features to a served model that retrains itself.\n\n"
     "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 a part is away (try again).",
 )
-for commands in (stack, project, events, models, operations):
+for commands in (stack, project, events, erasures, models, operations):
     commands.register(app)
 
 

@@ -1,7 +1,8 @@
 """Which logged vectors can be recomputed no more: they saw events that have been erased. Pure.
 
-A view that counts events of many entities keeps what it counted when one of them is erased, and
-the archive has those events no more. Until they have left its longest window, the two differ.
+Vectors of the erased entity itself. And those of others that read a view which counts events of
+many entities: it keeps what it counted when one of them is erased, and the archive has those events
+no more. Until they have left its longest window, the two differ.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
 from tidemill.project.naming import features, longest_window_us
 from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill_common.erasures import request_table
 from tidemill_common.feature_views import duration_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2
+    from tidemill.project import ModelInputs
+    from tidemill_common.erasures import Erased
 
 FOR_EVER_US: Final = 2**62
 SETTLED_US: Final = 60_000_000
@@ -32,8 +37,24 @@ def blind_spans(project: project_pb2.Project, erasures: Iterable[pb.Erasure]) ->
         span
         for erasure in erasures
         for view in project.views
+        if not set(erasure.fields) <= set(view.entity)
         if (span := _span(erasure, view, _place(erasure, view.stream))) is not None
     ]
+
+
+def of_erased(
+    inputs: ModelInputs, requests: Sequence[str], erased: Erased
+) -> npt.NDArray[np.bool_]:
+    """Say which vectors are of erased entities, by the request fields that name their entities."""
+    mine = np.zeros(len(requests), dtype=np.bool_)
+    if not (erased and requests):
+        return mine
+    table = request_table(requests)
+    mine |= erased.rows(table)
+    for _, entity in inputs.entities:
+        sources = {name: source for name, source in entity if source in table.schema.names}
+        mine |= erased.rows(pa.table({name: table[one] for name, one in sources.items()}))
+    return mine
 
 
 def seen_again(spans: Iterable[Span], time_us: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tidemill_common.kafka import Admin, Broker
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
-    from tidemill_features.definitions import Work
+    from tidemill_features.definitions import StreamWork, Work
     from tidemill_features.erasure.sets import HeldSet
     from tidemill_features.erasure.sightings import Sight
     from tidemill_features.settings import Settings
@@ -50,7 +50,8 @@ logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS: Final = 5.0
 """After so long every worker has the list: what a log does not hold then, it never will."""
-MARGIN_MS: Final = 60_000
+MARGIN_SECONDS: Final = 5.0
+SECOND_US: Final = 1_000_000
 VERSIONS: Final = 1_000
 LOG, RAW, ARCHIVE, SIDE, SETS = "log", "stream", "archive", "topic", "training_sets"
 STRAY = "stray"
@@ -206,9 +207,8 @@ class Eraser:
         await Retired(self.broker, self.admin).let_go(work, accounts)
         for account in accounts:
             account.state_clean = self._is_settled(account) and account.is_gone(LOG)
-        raw_ms = round(self.settings.erase_raw_seconds * 1_000)
         for stream in work.streams.values():
-            keep_ms = max(raw_ms, stream.spec.dedupe_us // 1_000 + MARGIN_MS)
+            keep_ms = round(1_000 * self._raw_seconds(stream))
             look = await self._look(RAW, stream.topic, sightings.in_events, erased, accounts)
             archive = {"the archive": await self._archived(stream.name)}
             await self._let_go(RAW, look, accounts, keep_ms, archive)
@@ -217,6 +217,12 @@ class Eraser:
             look = await self._look(SIDE, topic, sight, erased, accounts)
             await self._let_go(SIDE, look, accounts, side_ms, {})
         await self._note_strays(accounts)
+
+    def _raw_seconds(self, stream: StreamWork) -> float:
+        """Return how long raw records are kept: rows that are not archived yet need their ids."""
+        dedupe = stream.spec.dedupe_us / SECOND_US
+        needed = dedupe + self.settings.archive_seconds + MARGIN_SECONDS
+        return max(self.settings.erase_raw_seconds, needed)
 
     async def _note_strays(self, accounts: Iterable[Account]) -> None:
         """Note what is in the way of an end: topics and archives that the project has no more."""

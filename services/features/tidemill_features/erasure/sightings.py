@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
 import pyarrow as pa
 
 from tidemill.errors import Invalid
 from tidemill_common import events, topics
+from tidemill_common.erasures import request_table
 from tidemill_tiles import codec
 from tidemill_tiles.codec import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tidemill.definitions.v1 import project_pb2 as pb
     from tidemill_common.erasures import Erased, ErasedKey
@@ -52,9 +52,8 @@ def in_rows(key: Sequence[str], erased: Erased, value: bytes) -> Iterator[Erased
     table = pa.ipc.open_stream(value).read_all()
     yield from in_keys(key, erased, table["_spine_key"])
     if "_request" in table.schema.names:
-        requests = [orjson.loads(one) for one in table["_request"].drop_null().to_pylist()]
-        if requests:
-            yield from (one for one, _ in erased.found(_as_table(requests)))
+        requests = request_table(table["_request"].drop_null().to_pylist())
+        yield from (one for one, _ in erased.found(requests))
 
 
 def in_keys(
@@ -64,22 +63,6 @@ def in_keys(
     if erased.may_be_in(names):
         for key in keys.unique().drop_null().to_pylist():
             yield from erased.of_key(names, key.encode())
-
-
-def _as_table(requests: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Return request fields as text columns: a key's text is canonical whatever its type was."""
-    names = {name for one in requests for name in one}
-    return pa.table({name: [_text(one.get(name)) for one in requests] for name in sorted(names)})
-
-
-def _text(value: object) -> str | None:
-    match value:
-        case None:
-            return None
-        case bool():
-            return "true" if value else "false"
-        case _:
-            return str(value)
 
 
 def raw_topics(work: Work) -> dict[str, Sight]:
