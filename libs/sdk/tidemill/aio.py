@@ -14,6 +14,7 @@ import pyarrow as pa
 from tidemill import addresses
 from tidemill.addresses import Addresses
 from tidemill.definitions.v1 import project_pb2
+from tidemill.erasures import ErasureCalls
 from tidemill.errors import Unavailable
 from tidemill.events import Event, to_proto, to_timestamp
 from tidemill.features.v1 import feature_service_pb2 as features_pb
@@ -22,23 +23,18 @@ from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import MonitoringServiceStub
-from tidemill.registry.v1 import erasure_service_pb2 as erasure_pb
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
-from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill.serving.v1 import serving_service_pb2 as serving_pb
 from tidemill.serving.v1.serving_service_pb2_grpc import ServingServiceStub
 from tidemill.training.v1 import training_service_pb2 as training_pb
 from tidemill.training.v1.training_service_pb2_grpc import TrainingServiceStub
-from tidemill.transport import call, channel, stream
-
-TIMEOUT = 10.0
-LONG_TIMEOUT = 600.0
+from tidemill.transport import LONG_TIMEOUT, TIMEOUT, call, channel, stream
 
 Value = str | int | float | bool | datetime | None
 
 
-class AsyncClient:
+class AsyncClient(ErasureCalls):
     """Every service of one stack. Methods raise `tidemill.errors` and nothing else of ours."""
 
     def __init__(self, where: Addresses, *, author: str = "sdk") -> None:
@@ -246,38 +242,6 @@ class AsyncClient:
         """Walk the audit's hash chain."""
         stub = RegistryServiceStub(self._channel("registry"))
         return await call(stub.VerifyAudit, registry_pb.VerifyAuditRequest(), 60.0, "registry")
-
-    # --- erasures ---------------------------------------------------------------------------
-
-    async def plan_erasure(self, entity: Mapping[str, str]) -> features_pb.PlanErasureResponse:
-        """Say where an entity is and what erasing it would touch; changes nothing."""
-        request = features_pb.PlanErasureRequest(entity=features_pb.EntityKey(fields=dict(entity)))
-        stub = FeatureServiceStub(self._channel("features"))
-        return await call(stub.PlanErasure, request, LONG_TIMEOUT, "features")
-
-    async def erase(self, entity: Mapping[str, str], *, reason: str = "") -> erasure_pb.Erasure:
-        """Ask for an entity to be erased, once and for ever; a repeat gives the same erasure."""
-        request = erasure_pb.RequestErasureRequest(
-            entity=dict(entity), author=self._author, reason=reason
-        )
-        stub = ErasureServiceStub(self._channel("registry"))
-        return (await call(stub.RequestErasure, request, TIMEOUT, "registry")).erasure
-
-    async def erasure(
-        self, erasure_id: str = "", *, entity: Mapping[str, str] | None = None
-    ) -> erasure_pb.Erasure:
-        """Return how far an erasure is, by its id or by its entity."""
-        request = erasure_pb.GetErasureRequest(erasure_id=erasure_id, entity=dict(entity or {}))
-        stub = ErasureServiceStub(self._channel("registry"))
-        return (await call(stub.GetErasure, request, TIMEOUT, "registry")).erasure
-
-    async def erasures(
-        self, *, open_only: bool = False, limit: int = 100
-    ) -> list[erasure_pb.Erasure]:
-        """List erasures, newest first."""
-        request = erasure_pb.ListErasuresRequest(limit=limit, open_only=open_only)
-        stub = ErasureServiceStub(self._channel("registry"))
-        return list((await call(stub.ListErasures, request, TIMEOUT, "registry")).erasures)
 
     # --- runs -------------------------------------------------------------------------------
 

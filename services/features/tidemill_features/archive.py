@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,6 +44,8 @@ COMPACT_FILES: Final = 64
 STATISTICS: Final = "delta.dataSkippingStatsColumns"
 """Columns whose least and greatest value are in the table's log: none that may say who it is."""
 _LOG_KEPT: Final = "delta.logRetentionDuration"
+_ROWS: Final = ".parquet"
+_LOG: Final = "/_delta_log/"
 _WATERMARK: Final = "watermark"
 
 
@@ -148,8 +151,15 @@ class Archive:
                     yield batch.column(DAY)[0].as_py(), batch
 
     def old_files(self) -> list[str]:
-        """Return files of the table that its newest version does not need."""
-        return self._table.vacuum(0, dry_run=True, enforce_retention_duration=False, full=True)
+        """Return the files of rows in the table's folder that its newest version does not have."""
+        filesystem, folder = fsspec.core.url_to_fs(self._url)
+        live = {uri.rpartition("/")[2] for uri in self._table.file_uris()}
+        names = (str(path) for path in filesystem.find(folder))
+        return sorted(
+            name
+            for name in names
+            if name.endswith(_ROWS) and _LOG not in name and name.rpartition("/")[2] not in live
+        )
 
     def forget_past(self) -> None:
         """Remove old files and the log of old versions; what is pinned to one cannot be read."""

@@ -52,8 +52,9 @@ def of_erased(
     table = request_table(requests)
     mine |= erased.rows(table)
     for _, entity in inputs.entities:
-        sources = {name: source for name, source in entity if source in table.schema.names}
-        mine |= erased.rows(pa.table({name: table[one] for name, one in sources.items()}))
+        known = {name: table[source] for name, source in entity if source in table.schema.names}
+        if known:
+            mine |= erased.rows(pa.table(known))
     return mine
 
 

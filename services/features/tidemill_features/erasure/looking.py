@@ -69,7 +69,9 @@ class Look:
             self._at[tp] = max(begin, end)
 
     def _note(self, tp: TopicPartition, record: Record) -> None:
-        for one in self._sight(self._erased, record.value or b""):
+        if not record.value:  # an owner's fence, or a deleted key
+            return
+        for one in self._sight(self._erased, record.value):
             self._seen[one.erasure_id, tp].note(record)
 
     def found(self, erasure_id: str) -> int:
