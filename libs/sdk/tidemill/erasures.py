@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import grpc
@@ -13,13 +14,14 @@ from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill.transport import LONG_TIMEOUT, TIMEOUT, call
 
 
-class ErasureCalls:
-    """The part of the client that asks for erasures; the client gives channels and author."""
+class ErasureCalls(ABC):
+    """The part of the client that asks for erasures."""
 
     _author: str
 
+    @abstractmethod
     def _channel(self, service: str) -> grpc.aio.Channel:
-        raise NotImplementedError
+        """Return the channel to a service."""
 
     async def plan_erasure(self, entity: Mapping[str, str]) -> features_pb.PlanErasureResponse:
         """Say where an entity is and what erasing it would touch; changes nothing."""
