@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.integration.conftest import StartStack
-from tests.integration.driver import MODEL, PROJECT, Platform, addresses, eventually
+from tests.integration.driver import MODEL, PROJECT, Platform, Visitors, addresses, eventually
 from tests.integration.erased_places import files_with, records_with
 from tidemill import Event
 from tidemill.client import connect
@@ -20,6 +20,7 @@ from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.project import load
 from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill_local.services import NAMES
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,6 +34,7 @@ QUICK = {
 }
 GONE = "ada-lovelace-1815"
 OTHERS = [f"user-{number}" for number in range(20)]
+REFUSED_SECONDS = 5.0
 VIEWS = ("user_visits", "user_habits")
 START = datetime.now(UTC) - timedelta(hours=3)
 
@@ -100,6 +102,73 @@ def refused(platform: Platform, event: Event) -> str:
     return str(result.reason) if rejected else ""
 
 
+def fill(platform: Platform) -> features_pb.TrainingSet:
+    """Publish hers and theirs, one of hers too late for every window; build a set of them."""
+    hers, theirs = visits(0, [GONE], rounds=5), visits(1_000, OTHERS)
+    platform.publish([*hers, *theirs])
+    at = START - timedelta(days=400)
+    late = Event("visit", {**hers[0].data, "visit_id": "late", "at": at}, source="shop")
+    token = platform.publish([late, *outcomes([*hers, *theirs])])
+    platform.client.get_features("user_visits", [{"user": GONE}], token=token, timeout=30.0)
+    held = platform.client.build_training_set(request())
+    assert held.rows == 65
+    return held
+
+
+def request() -> features_pb.BuildTrainingSetRequest:
+    """Ask for a set of everything."""
+    return features_pb.BuildTrainingSetRequest(model=MODEL)
+
+
+def assert_held(platform: Platform, digest: str) -> None:
+    """The plan finds her, and so does whoever looks for himself."""
+    plan = platform.client.plan_erasure({"user": GONE})
+    counts = found(plan)
+    assert (counts["user_visits"], counts["visit"], counts["events.visit.late"]) == (1, 6, 1)
+    assert counts["events.visit"] >= 1
+    assert list(plan.training_sets) == [digest]
+    assert files_with(platform.stack.data / "archive", GONE)
+    assert files_with(platform.stack.data / "artifacts", GONE) == []  # by her visits only
+    topics = asyncio.run(records_with(platform.stack.address("kafka"), GONE.encode()))
+    assert {"events.visit", "events.visit.late"} < set(topics)
+    assert any(name.startswith("features.user_visits.") for name in topics)
+
+
+def completed(platform: Platform, erasure_id: str) -> pb.Erasure:
+    """Wait for the end of an erasure; what was said last if it does not come."""
+
+    def complete() -> pb.Erasure | None:
+        now = platform.client.erasure(erasure_id)
+        return now if now.state == pb.ERASURE_STATE_COMPLETE else None
+
+    try:
+        return eventually(complete, "complete", 120.0)
+    except AssertionError as error:
+        raise AssertionError(str(platform.client.erasure(erasure_id))) from error
+
+
+def assert_gone(platform: Platform) -> None:
+    """No eye finds her."""
+    assert asyncio.run(records_with(platform.stack.address("kafka"), GONE.encode())) == {}
+    for folder in ("archive", "artifacts", "run"):
+        assert files_with(platform.stack.data / folder, GONE) == []
+    assert statuses(platform, GONE) == {features_pb.VALUE_STATUS_NOT_FOUND}
+    assert found(platform.client.plan_erasure({"user": GONE})) == {}
+
+
+def assert_told(platform: Platform, done: pb.Erasure, digest: str) -> None:
+    """What was removed is counted, the set is named, and the audit says it without her key."""
+    (report,) = [one for one in done.reports if one.service == "features"]
+    assert [one.digest for one in report.training_sets] == [digest]
+    removed = {one.name: one.removed for one in report.places if one.removed}
+    assert removed["visit"] == 6
+    assert removed["events.visit.late"] == 1
+    entries = platform.client.audit(limit=1_000)
+    assert GONE not in str(entries)
+    assert {"erasure.requested", "erasure.completed"} <= {one.action for one in entries}
+    assert platform.client.verify_audit().intact
+
+
 def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
     start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,78 +179,63 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
         platform = Platform(stack, client)
         eventually(lambda: client.apply(shop()), "apply")
         platform.wait_for_views()
-        kafka, folder = stack.address("kafka"), stack.data
+        held = fill(platform)
+        others = read(platform, OTHERS)
+        assert_held(platform, held.digest)
 
-        # 1 published, too late for every window, archived, and in two training sets
-        hers = visits(0, [GONE], rounds=5)
-        theirs = visits(1_000, OTHERS)
-        platform.publish([*hers, *theirs])
-        late = Event(
-            "visit",
-            {**hers[0].data, "visit_id": "late", "at": START - timedelta(days=400)},
-            source="shop",
-        )
-        token = platform.publish([late, *outcomes([*hers, *theirs])])
-        client.get_features("user_visits", [{"user": GONE}], token=token, timeout=30.0)
-        before = read(platform, OTHERS)
-        request = features_pb.BuildTrainingSetRequest(model=MODEL)
-        held = client.build_training_set(request)
-        assert held.rows == 65
-        request.to.FromDatetime(START + timedelta(minutes=1))
-        plan = client.plan_erasure({"user": GONE})
-        counts = found(plan)
-        assert counts["user_visits"] == 1
-        assert counts["visit"] == 6
-        assert counts["events.visit.late"] == 1
-        assert counts["events.visit"] >= 1
-        assert list(plan.training_sets) == [held.digest]
-        assert files_with(folder / "archive", GONE)
-        topics = asyncio.run(records_with(kafka, GONE.encode()))
-        assert {"events.visit", "events.visit.late"} < set(topics)
-        assert any(name.startswith("features.user_visits.") for name in topics)
-
-        # 2 asked for, twice; refused within seconds; the worker dies in the middle
         erasure = client.erase({"user": GONE}, reason="asked by letter")
         assert client.erase({"user": GONE}).erasure_id == erasure.erasure_id
-        stack.kill("features-worker")
         asked = time.monotonic()
-        late_one = visits(5_000, [GONE], rounds=1)[0]
-        reason = eventually(lambda: refused(platform, late_one), "refused", 20.0)
-        assert time.monotonic() - asked < 5.0
+        stack.kill("features-worker")
+        another = visits(5_000, [GONE], rounds=1)[0]
+        reason = eventually(lambda: refused(platform, another), "refused", 20.0)
+        assert time.monotonic() - asked < REFUSED_SECONDS
         assert reason.startswith("ERASED")
+
+        done = completed(platform, erasure.erasure_id)
+        assert_gone(platform)
+        assert_told(platform, done, held.digest)
+        assert read(platform, OTHERS) == others
+        assert refused(platform, another)
+        assert client.erase({"user": GONE}) == done
         assert not refused(platform, visits(6_000, ["user-3"], rounds=1)[0])
+        assert client.build_training_set(request()).rows == 60
 
-        # 3 complete: and no eye finds it
-        def complete() -> pb.Erasure | None:
-            now = client.erasure(erasure.erasure_id)
-            return now if now.state == pb.ERASURE_STATE_COMPLETE else None
 
-        try:
-            done = eventually(complete, "complete", 120.0)
-        except AssertionError as error:
-            raise AssertionError(str(client.erasure(erasure.erasure_id))) from error
-        assert asyncio.run(records_with(kafka, GONE.encode())) == {}
-        assert files_with(folder / "archive", GONE) == []
-        assert files_with(folder / "artifacts", GONE) == []
-        assert files_with(folder / "run", GONE) == []
-        assert statuses(platform, GONE) == {features_pb.VALUE_STATUS_NOT_FOUND}
-        assert found(client.plan_erasure({"user": GONE})) == {}
-        (report,) = [one for one in done.reports if one.service == "features"]
-        assert [one.digest for one in report.training_sets] == [held.digest]
-        removed = {one.name: one.removed for one in report.places if one.removed}
-        assert removed["visit"] == 6
-        assert removed["events.visit.late"] == 1
-        assert not re.search(GONE, str(client.audit(limit=1_000)))
-        actions = [one.action for one in client.audit(limit=1_000)]
-        assert {"erasure.requested", "erasure.completed"} <= set(actions)
-        assert client.verify_audit().intact
+def test_versions_that_learned_from_her_are_named_and_predictions_about_her_are_let_go(
+    start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in QUICK.items():
+        monkeypatch.setenv(f"TIDEMILL_FEATURES_{name}", value)
+    stack = start_stack(NAMES)
+    with connect(addresses(stack), author="dpo") as client:
+        platform = Platform(stack, client)
+        eventually(lambda: client.apply(shop()), "apply")
+        platform.wait_for_views()
+        visited, bought = Visitors(seed=5).come(2600)
+        hers = [replace(one, data={**one.data, "user": GONE}) for one in visited[:20]]
+        platform.publish([*hers, *visited[20:]])
+        platform.publish(bought)
+        number = platform.wait_for_champion(0, 200)
+        platform.wait_for_answer(visited[-1])
+        platform.predict(hers)
 
-        # 4 others are as they were, and the loop goes on without it
-        third = visits(6_000, ["user-3"], rounds=1)
-        others = [one for one in OTHERS if one != "user-3"]
-        assert read(platform, others) == eventually(lambda: read(platform, others), "read")
-        again = client.build_training_set(features_pb.BuildTrainingSetRequest(model=MODEL))
-        assert again.rows == 61
-        assert files_with(folder / "artifacts", GONE) == []
-        assert third
-        assert before
+        def logged() -> bool:
+            topics = asyncio.run(records_with(stack.address("kafka"), GONE.encode()))
+            return f"predictions.{MODEL}" in topics
+
+        eventually(logged, "her predictions are logged")
+        done = completed(platform, client.erase({"user": GONE}).erasure_id)
+        assert asyncio.run(records_with(stack.address("kafka"), GONE.encode())) == {}
+        features, monitoring = sorted(done.reports, key=lambda one: one.service)
+        (held,) = features.training_sets
+        assert held.rows == len(hers)
+        assert [(one.model, one.number) for one in held.versions] == [(MODEL, number)]
+        removed = {one.name: one.removed for one in (*features.places, *monitoring.places)}
+        assert removed[f"predictions.{MODEL}"] >= 1
+        assert removed["raw rows"] == len(hers)
+        assert removed["samples"] >= 1
+        verified = client.verify_vectors(MODEL)
+        assert verified.mismatches == 0
+        assert client.version(MODEL, number).number == number
+        assert platform.predict(visited[-1:])

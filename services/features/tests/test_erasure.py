@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -96,6 +97,18 @@ def test_an_archive_written_before_loses_the_values_that_its_log_named(
     archive, wanted = Archive(str(tmp_path), visits), erased(project, "ada-lovelace")
     archived.remove(archive, archived.look(archive, visits, wanted).days, wanted)
     assert not any("ada-lovelace" in one.read_text() for one in log.glob("*.json"))
+
+
+def test_a_day_that_is_written_again_keeps_the_columns_that_the_stream_has_no_more(
+    visits: StreamWork, make_record: MakeRecord, project: project_pb2.Project, tmp_path: Path
+) -> None:
+    an_archive(tmp_path, visits, make_record, [["ada", "bob"]])
+    columns = tuple(one for one in visits.spec.columns if one.name != "amount")
+    fewer = StreamWork(replace(visits.spec, columns=columns, fields=()), ())
+    archive, wanted = Archive(str(tmp_path), fewer), erased(project, "ada")
+    archived.remove(archive, archived.look(archive, fewer, wanted).days, wanted)
+    kept = read(str(tmp_path), "visits", archive.version, {0: 9})
+    assert (kept["user"].to_pylist(), kept["amount"].to_pylist()) == (["bob"], [1.0])
 
 
 def a_set(rows: dict[str, list[str]], artifacts: Artifacts, folder: Path) -> str:

@@ -120,15 +120,16 @@ class Archive:
 
     def rewrite(self, day: date, keep: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]) -> None:
         """Write a day again without some of its rows, in one commit; positions stay."""
-        scanner = self._table.to_pyarrow_dataset().scanner(filter=pc.field(DAY) == day)
+        data = self._table.to_pyarrow_dataset()
+        scanner = data.scanner(filter=pc.field(DAY) == day)
 
         def kept() -> Iterator[pa.RecordBatch]:
             for batch in scanner.to_batches():
                 rows = batch.filter(pa.array(keep(batch)))
                 if rows.num_rows:
-                    yield rows.cast(self._schema)
+                    yield rows
 
-        reader = pa.RecordBatchReader.from_batches(self._schema, kept())
+        reader = pa.RecordBatchReader.from_batches(data.schema, kept())
         try:
             write_deltalake(
                 self._table,

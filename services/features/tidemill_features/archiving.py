@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import Transient
+from tidemill.errors import Transient, Unavailable
 from tidemill_common import metrics
 from tidemill_common.app import until
 from tidemill_common.erasures import Refusing
@@ -199,7 +199,9 @@ class Archivers:
             await self._streams[name].open(stream)
 
     def of(self, stream: str) -> StreamArchiver:
-        """Return the archiver of a stream of the current generation."""
+        """Return the archiver of a stream of the current generation; Unavailable without one."""
+        if stream not in self._streams:
+            raise Unavailable(f"{stream} is not archived now")
         return self._streams[stream]
 
     def __contains__(self, stream: object) -> bool:

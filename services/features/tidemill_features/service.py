@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
-from tidemill_common.erasures import first_list, refuse
+from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
@@ -44,7 +44,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         replicating(broker) as replica,
         asyncio.TaskGroup() as tasks,
     ):
-        refusing = await first_list(settings.registry, stop)
+        refusing = Refusing()
         archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes, refusing)
         sets = Sets(settings, broker, admin, archivers, builder)
         eraser = Eraser(settings, broker, admin, archivers, builder, refusing)
@@ -78,7 +78,11 @@ async def _follow_projects(
     health: rpc.Health,
     stop: asyncio.Event,
 ) -> None:
-    """Adopt each generation of the project; reads of the old one go on until it is ready."""
+    """Adopt each generation of the project; reads of the old one go on until it is ready.
+
+    Nothing is archived before the list of erased entities is known.
+    """
+    eraser.refusing.now = (await first_list(settings.registry, stop)).now
     async for applied in projects(settings.registry, broker, stop):
         work = work_of(applied.project, applied.generation)
         await archivers.adopt(work)

@@ -48,9 +48,7 @@ async def request(
             await tx.connection.execute(QUERIES["erasure_revise"])
         return await _load(tx, name), made is not None
 
-    found = await registry.store.run(work)
-    registry.announced.set()
-    return found
+    return await registry.store.run(work)
 
 
 async def get(registry: Registry, erasure_id: str, values: Mapping[str, str]) -> pb.Erasure:
@@ -117,9 +115,7 @@ async def report(registry: Registry, erasure_id: str, said: pb.ErasureReport) ->
             await tx.connection.execute(QUERIES["erasure_revise"])
         return await _load(tx, erasure_id)
 
-    found = await registry.store.run(work)
-    registry.announced.set()
-    return found
+    return await registry.store.run(work)
 
 
 def _summary(reports: Sequence[pb.ErasureReport]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import Transient
+from tidemill.errors import Fenced, Rejected, Transient
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
@@ -82,7 +82,9 @@ class Eraser:
             while not await until(stop, self.settings.erase_seconds):
                 try:
                     await self._pass(said, registry)
-                except Transient as error:
+                except Fenced:
+                    raise  # another server archives
+                except (Rejected, Transient) as error:
                     logger.warning("erasure.waiting", extra={"error": error.message})
 
     async def _pass(

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tidemill.errors import Misconfigured, Unavailable
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.kafka.ranges import stretch
 
@@ -63,9 +64,12 @@ class Look:
         self._starts = await self._admin.start_offsets(tps)
         for tp, end in (await self._admin.stable_ends(tps)).items():
             begin = max(self._at.get(tp, 0), self._starts[tp])
-            async for records in stretch(self._broker, tp, begin, end):
-                for record in records:
-                    self._note(tp, record)
+            try:
+                async for records in stretch(self._broker, tp, begin, end):
+                    for record in records:
+                        self._note(tp, record)
+            except Misconfigured as error:
+                raise Unavailable(f"{tp.topic} was trimmed while it was looked at") from error
             self._at[tp] = max(begin, end)
 
     def _note(self, tp: TopicPartition, record: Record) -> None:
