@@ -53,6 +53,11 @@ def rows(begin: int, users: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def erase(state: PartitionState, wanted: Erased) -> dict[str, int]:
+    """Do what the partition does: refuse, look, erase."""
+    return state.erase(state.refuse(wanted).run())
+
+
 class Follower:
     """Replicas of every view, and the bytes that they were told."""
 
@@ -82,7 +87,7 @@ def test_followers_lose_the_erased_entity_at_once_and_nothing_else(
     follower.follow(state.flush([make_record(0, rows(0, ["ada", "bob", "ada", "eve"]))]))
     others, _ = follower.values("users", ["bob", "eve"])
     countries, _ = follower.values("countries", ["NL"])
-    assert state.erase(erased(project, "ada")) == {"users": 1}
+    assert erase(state, erased(project, "ada")) == {"users": 1}
     follower.follow(state.flush([]))
     _, status = follower.values("users", ["ada"])
     assert (status == Status.NOT_FOUND).all()
@@ -102,7 +107,7 @@ def test_rows_of_an_erased_entity_are_applied_nowhere_and_change_nobody_elses_fa
         {"_id": "late", "user": "bob", "at": 9_000.0 - 3_601.0},
     ]
     state = a_state(visits)
-    state.erase(erased(project, "ada"))
+    erase(state, erased(project, "ada"))
     flush = state.flush([make_record(0, later, appended_s=9_000.0)])
     assert flush.counts.erased == 2
     assert (flush.counts.applied, flush.counts.duplicate, flush.counts.late) == (1, 1, 1)
@@ -117,7 +122,7 @@ def test_two_snapshots_after_the_erasure_the_log_does_not_name_the_entity(
     state, follower = a_state(visits), Follower(visits)
     follower.follow(state.flush([make_record(0, rows(0, ["ada", "bob"]))]))
     assert any(b"ada" in record for record in follower.told["users"])
-    state.erase(erased(project, "ada"))
+    erase(state, erased(project, "ada"))
     state.owners["users"].begin_snapshot()
     follower.follow(state.flush([]))
     kinds = [decode_header(record).kind for record in follower.told["users"]]
@@ -132,9 +137,23 @@ def test_an_entity_is_looked_for_once_and_one_whose_state_is_clean_never(
 ) -> None:
     state = a_state(visits)
     state.flush([make_record(0, rows(0, ["ada", "bob", "eve"]))])
-    assert state.erase(erased(project, "ada")) == {"users": 1}
-    assert state.erase(erased(project, "ada", "eve")) == {"users": 1}
-    assert state.erase(erased(project, "bob", clean=True)) == {}
+    assert erase(state, erased(project, "ada")) == {"users": 1}
+    assert erase(state, erased(project, "ada", "eve")) == {"users": 1}
+    assert erase(state, erased(project, "bob", clean=True)) == {}
+
+
+def test_rows_that_come_while_the_state_is_searched_bring_no_entity_back(
+    visits: StreamWork, make_record: MakeRecord, project: project_pb2.Project
+) -> None:
+    state, follower = a_state(visits), Follower(visits)
+    follower.follow(state.flush([make_record(0, rows(0, ["ada", "bob"]))]))
+    search = state.refuse(erased(project, "ada"))
+    more = [f"u{number}" for number in range(500)]
+    follower.follow(state.flush([make_record(1, rows(10, ["ada", *more]))]))
+    assert state.erase(search.run()) == {"users": 1}
+    follower.follow(state.flush([]))
+    keys = follower.replicas["users"].table.entity_keys()
+    assert sorted(keys) == sorted([b"bob", *(one.encode() for one in more)])
 
 
 def test_the_archive_takes_no_row_of_an_erased_entity(

@@ -1,4 +1,4 @@
-"""Erased entities in a partition's rows and state: pure, apart from the tables that it changes.
+"""Erased entities in a partition's rows and state: pure.
 
 Rows of an erased entity keep their place among ids and in the watermark, so that no other row's
 fate changes; they are applied nowhere, kept nowhere, and counted.
@@ -6,24 +6,23 @@ fate changes; they are applied nowhere, kept nowhere, and counted.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tidemill_common import events as wire
-from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from tidemill_common.erasures import Erased, ErasedKey
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.decoding import Dead, Events
     from tidemill_tiles.owner import Owner
-    from tidemill_tiles.table import TileTable
+    from tidemill_tiles.table import EntityKeys
 
 
 def decide(verdict: PartitionVerdict, events: Events, erased: Erased) -> npt.NDArray[np.uint8]:
@@ -45,24 +44,35 @@ def _is_erased(dead: Dead, erased: Erased) -> bool:
     return bool(erased.rows(wire.decode(dead.value or b"")).any())
 
 
-def held(view: ViewSpec, table: TileTable, erased: Erased) -> list[bytes]:
-    """Return the keys of a table that hold an erased entity, whole or as a part."""
+def held(view: ViewSpec, keys: Iterable[bytes], erased: Erased) -> list[bytes]:
+    """Return the keys of a view's entities that hold an erased one, whole or as a part."""
     if not erased.may_be_in(view.entity):
         return []
-    return [key for key in table.entity_keys() if erased.of_key(view.entity, key)]
+    return [key for key in keys if erased.of_key(view.entity, key)]
 
 
-def erase(
-    views: Iterable[ViewSpec], owners: Mapping[str, Owner], erased: Erased
-) -> Iterator[tuple[str, int]]:
-    """Remove entities from the state of every view that is by them; give its name and how many.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for in which state: keys as they were when their rows began to be left out.
 
-    Views that only counted their events among others' are left: see docs/erasure.md.
+    No later row brings an erased entity back, so the search may take its time beside the flushes.
     """
-    for view in views:
-        if erased.may_be_in(view.entity):
-            keys = held(view, owners[view.name].table, erased)
-            yield view.name, owners[view.name].erase(hash_keys(keys)) if keys else 0
+
+    erased: Erased
+    keys: tuple[tuple[ViewSpec, EntityKeys], ...]
+
+    def run(self) -> dict[str, list[bytes]]:
+        """Return the keys to erase, by view; a view that is by no erased entity is left out.
+
+        Views that only counted their events among others' are left: see docs/erasure.md.
+        """
+        return {view.name: held(view, keys, self.erased) for view, keys in self.keys}
+
+
+def search(views: Iterable[ViewSpec], owners: Mapping[str, Owner], erased: Erased) -> Search:
+    """Take the keys of every view that may be by an erased entity."""
+    concerned = [view for view in views if erased.may_be_in(view.entity)]
+    return Search(erased, tuple((view, owners[view.name].table.keys_now()) for view in concerned))
 
 
 def news(before: Erased, now: Erased) -> list[ErasedKey]:

@@ -19,6 +19,7 @@ from tidemill_features import erasing
 from tidemill_features.decoding import Dead, Events, decode
 from tidemill_tiles.columns import event_batch
 from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork
+    from tidemill_features.erasing import Search
     from tidemill_tiles.owner import Owner
 
 
@@ -102,14 +104,18 @@ class PartitionState:
         self.erased: Erased = NOTHING_ERASED
         self._schema = work.schema
 
-    def erase(self, erased: Erased) -> dict[str, int]:
-        """Refuse these entities' rows from now on, and drop what the state holds of new ones.
-
-        Gives how many entities each view held that is by them: its log is to be written anew.
-        """
+    def refuse(self, erased: Erased) -> Search:
+        """Leave these entities' rows out from now on; return what to look for in the state."""
         fresh = erasing.news(self.erased, erased)
         self.erased = erased
-        return dict(erasing.erase(self.work.views, self.owners, erased.only(fresh)))
+        return erasing.search(self.work.views, self.owners, erased.only(fresh))
+
+    def erase(self, found: Mapping[str, Sequence[bytes]]) -> dict[str, int]:
+        """Drop what a search has found; return how many entities that were, by view."""
+        return {
+            view: self.owners[view].erase(hash_keys(keys)) if keys else 0
+            for view, keys in found.items()
+        }
 
     def new_records(self, records: Sequence[Record]) -> list[Record]:
         """Drop what is decided already; Gap if an offset is missing."""

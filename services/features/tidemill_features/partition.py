@@ -59,6 +59,7 @@ class Partition:
     ) -> None:
         self.state = state
         self._refusing = refusing or Refusing()
+        self._search: asyncio.Future[dict[str, list[bytes]]] | None = None
         self._producer = producer
         self._admin = admin
         self._settings = settings
@@ -148,7 +149,7 @@ class Partition:
     async def _flush(self, records: list[Record]) -> None:
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
-            await self._erase()
+            self._erase()
             self._begin_snapshots()
             flush = await self._decided(records)
             tx = await self._write(flush)
@@ -191,16 +192,22 @@ class Partition:
             headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
 
-    async def _erase(self) -> None:
-        """Take up a new list of erased entities; logs that named one of them are written anew."""
+    def _erase(self) -> None:
+        """Take up a new list of erased entities, and erase what a search has found meanwhile.
+
+        Logs of views that are by such an entity are written anew, whether it was found or not.
+        """
+        if self._search is not None and self._search.done():
+            found, self._search = self._search.result(), None
+            for view, entities in self.state.erase(found).items():
+                self._ledgers[view].renew()
+                facts = {"view": view, "partition": self.state.partition, "entities": entities}
+                logger.info("state.erased", extra=facts)
         erased = self._refusing.now
-        if erased is self.state.erased:
-            return
-        found = await asyncio.to_thread(self.state.erase, erased)
-        for view, entities in found.items():
-            self._ledgers[view].renew()
-            facts = {"view": view, "partition": self.state.partition, "entities": entities}
-            logger.info("state.erased", extra=facts)
+        if self._search is None and erased is not self.state.erased:
+            search = self.state.refuse(erased)
+            if search.keys:
+                self._search = asyncio.ensure_future(asyncio.to_thread(search.run))
 
     def _begin_snapshots(self) -> None:
         now = time.monotonic()

@@ -65,7 +65,8 @@ class Planner:
         self, work: Work, erased: Erased, key: ErasedKey
     ) -> AsyncIterator[pb.PlannedPlace]:
         for name, view in self.replica.views.items():
-            keys = {one for table in self.replica.tables(name) for one in held(view, table, erased)}
+            tables = self.replica.tables(name)
+            keys = {one for table in tables for one in held(view, table.keys_now(), erased)}
             yield pb.PlannedPlace(kind="view", name=name, found=len(keys))
         for name in work.streams:
             looked = await self.archivers.of(name).look(erased)
