@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.kafka.reading import reading
+from tidemill_common.postgres import connected
+from tidemill_common.settings import Dsn
 
 
 async def records_with(kafka: str, words: bytes) -> dict[str, int]:
@@ -34,6 +36,20 @@ def _whole(record: object) -> bytes:
     key, value = getattr(record, "key", None), getattr(record, "value", None)
     headers = b"".join(value for _, value in getattr(record, "headers", ()))
     return (key or b"") + (value or b"") + headers
+
+
+async def rows_with(dsn: str, words: str) -> dict[str, int]:
+    """Count the rows, of every table of every service, whose text holds the words."""
+    tables = (
+        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    )
+    async with connected(Dsn(dsn), schema="public", min_size=1) as pool:
+        found = {}
+        for row in await pool.fetch(tables):
+            count = f"SELECT count(*) FROM {row['name']} AS t WHERE strpos(t::text, $1) > 0"  # noqa: S608
+            found[row["name"]] = await pool.fetchval(count, words)
+    return {name: count for name, count in found.items() if count}
 
 
 def files_with(folder: Path, words: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import StartStack
 from tests.integration.driver import MODEL, PROJECT, Platform, Visitors, addresses, eventually
-from tests.integration.erased_places import files_with, records_with
+from tests.integration.erased_places import files_with, records_with, rows_with
 from tidemill import Event
 from tidemill.client import connect
 from tidemill.definitions.v1 import project_pb2
@@ -231,6 +231,9 @@ def test_versions_that_learned_from_her_are_named_and_predictions_about_her_are_
         eventually(logged, "her predictions are logged")
         done = completed(platform, client.erase({"user": GONE}).erasure_id)
         assert asyncio.run(records_with(stack.address("kafka"), GONE.encode())) == {}
+        assert asyncio.run(rows_with(stack.address("postgres"), GONE)) == {}
+        assert files_with(stack.data / "artifacts", GONE) == []
+        assert files_with(stack.data / "archive", GONE) == []
         features, monitoring = sorted(done.reports, key=lambda one: one.service)
         (held,) = features.training_sets
         assert held.rows == len(hers)

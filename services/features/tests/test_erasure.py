@@ -16,16 +16,19 @@ from deltalake import DeltaTable, write_deltalake
 from tidemill.definitions.v1 import project_pb2
 from tidemill.project import model_inputs
 from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.erasures import Erased, ErasedKey, entity_of
-from tidemill_common.kafka import Record, TopicPartition
+from tidemill_common.kafka import Admin, Broker, Record, TopicPartition
 from tidemill_features.archive import DAY, PLACE, Archive, Piece, read, rows_of
+from tidemill_features.archiving import Archivers
 from tidemill_features.decoding import decode
 from tidemill_features.definitions import StreamWork, Work
-from tidemill_features.erasure import archived, sets
+from tidemill_features.erasure import archived, naming, sets
 from tidemill_features.erasure.account import Account
 from tidemill_features.erasure.audit import blind_spans, of_erased, seen_again
 from tidemill_features.erasure.looking import Last, decide
+from tidemill_features.erasure.stored import PACKAGE, Stored
 from tidemill_features.erasure.strays import stray_archives
 from tidemill_features.spine import join_key
 
@@ -216,6 +219,45 @@ def test_vectors_of_the_erased_entity_are_known_by_the_fields_of_their_request(
     wanted = Erased(SECRET, [ErasedKey(country.fields, country.digest(SECRET))])
     requests = ['{"country":"NL"}', '{"country":"DE","home":"NL"}', '{"country":"DE"}']
     assert of_erased(inputs, requests, wanted).tolist() == [True, True, False]
+
+
+def test_a_document_that_names_the_entity_as_a_category_is_found(
+    project: project_pb2.Project, tmp_path: Path
+) -> None:
+    artifacts = Artifacts(str(tmp_path / "blobs"))
+    naming_it = [
+        artifacts.put(b'{"categories": {"user": ["bob", "ada"]}}'),
+        artifacts.put(b'{"ada": 1}'),
+    ]
+    artifacts.put(b'{"categories": ["adam"], "scale": 1.5}')
+    artifacts.put(b"{ no json: ada")
+    found = dict(naming.look(artifacts, erased(project, "ada")))
+    assert sorted(found) == sorted(naming_it)
+    assert not dict(naming.look(artifacts, erased(project, "eve")))
+
+
+def a_version(digest: str) -> registry_pb.Version:
+    file = registry_pb.Artifact(name="preprocessing.json", sha256=digest)
+    return registry_pb.Version(model="buys", number=3, artifacts=[file])
+
+
+async def test_a_package_that_a_version_needs_stays_and_is_waited_for_and_a_profile_goes(
+    work: Work, project: project_pb2.Project, tmp_path: Path
+) -> None:
+    artifacts = Artifacts(str(tmp_path / "blobs"))
+    needed, profile = artifacts.put(b'{"a": "ada"}'), artifacts.put(b'{"b": "ada"}')
+    wanted = erased(project, "ada")
+    admin = Admin(Broker("127.0.0.1:1"), None, None, None)
+    archivers = Archivers(Broker("127.0.0.1:1"), admin, str(tmp_path), 1 << 20)
+    account = Account(wanted.keys[0].erasure_id)
+    stored = Stored(str(tmp_path / "blobs"), archivers, work)
+    await stored.look_for_names(wanted, [account], [a_version(needed)])
+    assert artifacts.exists(needed)
+    assert not artifacts.exists(profile)
+    assert not account.is_gone(PACKAGE)
+    artifacts.delete(needed)
+    await stored.look_for_names(wanted, [account], [a_version(needed)])
+    assert account.is_gone(PACKAGE)
 
 
 def test_an_archive_that_no_stream_has_is_named(

@@ -13,24 +13,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Fenced, Rejected, Transient
 from tidemill.registry.v1 import erasure_service_pb2 as pb
-from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill_common import rpc
 from tidemill_common.app import until
-from tidemill_common.artifacts import Artifacts
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.erasure import sightings, strays
 from tidemill_features.erasure.account import Account
-from tidemill_features.erasure.finding import SetFinder
 from tidemill_features.erasure.looking import Look, decide
 from tidemill_features.erasure.retired import Retired
+from tidemill_features.erasure.stored import PACKAGE, Stored, only_of, versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
     from tidemill_features.definitions import StreamWork, Work
-    from tidemill_features.erasure.sets import HeldSet
     from tidemill_features.erasure.sightings import Sight
     from tidemill_features.settings import Settings
 
@@ -52,9 +48,7 @@ SETTLE_SECONDS: Final = 5.0
 """After so long every worker has the list: what a log does not hold then, it never will."""
 MARGIN_SECONDS: Final = 5.0
 SECOND_US: Final = 1_000_000
-VERSIONS: Final = 1_000
-LOG, RAW, ARCHIVE, SIDE, SETS = "log", "stream", "archive", "topic", "training_sets"
-STRAY = "stray"
+LOG, RAW, SIDE, STRAY = "log", "stream", "topic", "stray"
 
 
 @dataclass(slots=True)
@@ -96,11 +90,12 @@ class Eraser:
         if not wanted or self.work is None:
             return
         erased, accounts = now.only(wanted), await self._take_up(wanted, said)
+        await self._clean_packages(erased, accounts, registry)
         await self._clean(erased, accounts, said, registry)
         await self._look_through(erased, accounts)
         for account in accounts:
             if account.is_gone() and self._is_settled(account):
-                await self._verify(erased, account)
+                await self._verify(erased, account, registry)
             await self._say(account, said)
 
     def _is_done(self, key: ErasedKey) -> bool:
@@ -145,55 +140,26 @@ class Eraser:
             return
         ids = {one.erasure_id for one in fresh}
         mine = erased.only([one for one in erased.keys if one.erasure_id in ids])
+        stored, models = self._stored(), self._known().project.models
         async with self.builder.idle():
-            await self._name_sets(mine, fresh, registry)
+            await stored.name_sets(mine, fresh, await versions(registry, models))
             for account in fresh:
                 await self._say(account, said)
-            await self._remove(mine, fresh)
+            await stored.remove(mine, fresh)
         self._cleaned |= ids
 
-    async def _name_sets(
-        self, erased: Erased, accounts: Iterable[Account], registry: RegistryServiceAsyncStub
+    async def _clean_packages(
+        self, erased: Erased, accounts: list[Account], registry: RegistryServiceAsyncStub
     ) -> None:
-        """Find the sets that hold each entity, and the versions that were trained on them."""
-        versions = await self._versions(registry)
-        for account in accounts:
-            only = _only(erased, account)
-            for held in await self._sets(only):
-                account.name_set(held.digest, held.rows, versions.get(held.digest, ()))
-            account.saw(SETS, "artifacts", len(account.sets))
+        """Look for packages that name an entity; again and again while there are any."""
+        waiting = [one for one in accounts if not one.is_gone(PACKAGE)]
+        fresh = [one for one in accounts if one.erasure_id not in self._cleaned]
+        if waiting or fresh:
+            stored, models = self._stored(), self._known().project.models
+            await stored.look_for_names(erased, accounts, await versions(registry, models))
 
-    async def _sets(self, erased: Erased) -> list[HeldSet]:
-        finder = SetFinder(self.settings.artifacts, self.archivers)
-        return await finder.find(self._known().project, erased)
-
-    async def _versions(
-        self, registry: RegistryServiceAsyncStub
-    ) -> Mapping[str, list[tuple[str, int]]]:
-        """Return the versions by the digest of the set that they were trained on."""
-        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for model in self._known().project.models:
-            request = registry_pb.ListVersionsRequest(model=model.name, limit=VERSIONS)
-            for one in (await rpc.call(registry.ListVersions, request)).versions:
-                found[one.lineage.training_set_digest].append((model.name, one.number))
-        return found
-
-    async def _remove(self, erased: Erased, accounts: Iterable[Account]) -> None:
-        """Rewrite every archive without the entities, and remove the named sets."""
-        for name in self._known().streams:
-            looked = await self.archivers.of(name).erase(erased)
-            for account in accounts:
-                rows = looked.rows[account.erasure_id]
-                place = account.saw(ARCHIVE, name, rows)
-                if rows:
-                    place.oldest_time.FromMicroseconds(looked.oldest_us[account.erasure_id])
-                    place.newest_time.FromMicroseconds(looked.newest_us[account.erasure_id])
-                account.saw(ARCHIVE, name, 0)
-        artifacts = Artifacts(self.settings.artifacts)
-        for account in accounts:
-            for digest in account.sets:
-                await asyncio.to_thread(artifacts.delete, digest)
-            account.saw(SETS, "artifacts", 0)
+    def _stored(self) -> Stored:
+        return Stored(self.settings.artifacts, self.archivers, self._known())
 
     # --- topics ---------------------------------------------------------------------------------
 
@@ -292,9 +258,11 @@ class Eraser:
 
     # --- the last look --------------------------------------------------------------------------
 
-    async def _verify(self, erased: Erased, account: Account) -> None:
+    async def _verify(
+        self, erased: Erased, account: Account, registry: RegistryServiceAsyncStub
+    ) -> None:
         """Look through everything from its start once more; done if nothing is found."""
-        work, only = self._known(), _only(erased, account)
+        work, only = self._known(), only_of(erased, account)
         topics = {
             LOG: sightings.logs(work),
             RAW: sightings.raw_topics(work),
@@ -305,11 +273,8 @@ class Eraser:
                 look = Look(self.broker, self.admin, topic, sight, only)
                 await look.go_on()
                 account.saw(kind, topic, look.found(account.erasure_id))
-        for name in work.streams:
-            looked = await self.archivers.of(name).look(only)
-            old = await self.archivers.of(name).old_files()
-            account.saw(ARCHIVE, name, looked.rows[account.erasure_id] + len(old))
-        account.saw(SETS, "artifacts", len(await self._sets(only)))
+        known = await versions(registry, work.project.models)
+        await self._stored().look_again(only, account, known)
         account.done = account.is_gone()
         if not account.done:
             self._cleaned.discard(account.erasure_id)
@@ -320,7 +285,3 @@ class Eraser:
             message = "the eraser has no project"
             raise RuntimeError(message)
         return self.work
-
-
-def _only(erased: Erased, account: Account) -> Erased:
-    return erased.only([one for one in erased.keys if one.erasure_id == account.erasure_id])
