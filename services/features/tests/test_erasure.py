@@ -126,8 +126,8 @@ def test_training_sets_are_found_by_event_spine_key_or_input(
     artifacts, wanted = Artifacts(str(tmp_path / "blobs")), erased(project, "ada")
     archive = an_archive(tmp_path, visits, make_record, [["ada", "bob"]])
     looked = archived.look(archive, visits, wanted, keep=["_id", "user"])
-    (table,) = looked.ids
-    events = sets.identities(table["_id"], [join_key(table, ["user"])])
+    ((name, (table,)),) = looked.kept.items()
+    events = {name: sets.identities(table["_id"], [join_key(table, ["user"])])}
     mine = {"_spine_id": ["0-0", "0-1"], "_spine_key": ["ada", "bob"]}
     by_event = a_set(mine, artifacts, tmp_path)
     by_input = a_set(
@@ -137,9 +137,8 @@ def test_training_sets_are_found_by_event_spine_key_or_input(
     a_set({"user": ["ada"]}, artifacts, tmp_path)
     artifacts.put(b"PAR? ada")
     found = {one.digest: one.rows for one in sets.look(artifacts, wanted, [], events)}
-    assert found == {by_event: 1, by_input: 1}
-    nothing = np.zeros(0, dtype=np.uint64)
-    by_key = {one.digest for one in sets.look(artifacts, wanted, [("user",)], nothing)}
+    assert found == {by_event: {name: 1}, by_input: {name: 1}}
+    by_key = {one.digest for one in sets.look(artifacts, wanted, [("user",)], {})}
     assert by_key == {by_event, by_input}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class ArchiveLook:
     oldest_us: dict[str, int] = field(default_factory=dict)
     newest_us: dict[str, int] = field(default_factory=dict)
     days: set[date] = field(default_factory=set)
-    ids: list[pa.Table] = field(default_factory=list)
+    kept: dict[str, list[pa.Table]] = field(default_factory=lambda: defaultdict(list))
 
 
 def look(
@@ -53,7 +53,7 @@ def look(
             found.newest_us[name] = max(found.newest_us.get(name, NO_TIME), int(times.max()))
             found.days.add(day)
             if keep:
-                found.ids.append(pa.Table.from_batches([mine.select(list(keep))]))
+                found.kept[name].append(pa.Table.from_batches([mine.select(list(keep))]))
     return found
 
 

@@ -93,9 +93,10 @@ class Eraser:
         await self._clean_packages(erased, accounts, registry)
         await self._clean(erased, accounts, said, registry)
         await self._look_through(erased, accounts)
+        gone = [one for one in accounts if one.is_gone() and self._is_settled(one)]
+        if gone:
+            await self._verify(only_of(erased, gone), gone, registry)
         for account in accounts:
-            if account.is_gone() and self._is_settled(account):
-                await self._verify(erased, account, registry)
             await self._say(account, said)
 
     def _is_done(self, key: ErasedKey) -> bool:
@@ -138,15 +139,14 @@ class Eraser:
         fresh = [one for one in accounts if one.erasure_id not in self._cleaned]
         if not fresh:
             return
-        ids = {one.erasure_id for one in fresh}
-        mine = erased.only([one for one in erased.keys if one.erasure_id in ids])
+        mine = only_of(erased, fresh)
         stored, models = self._stored(), self._known().project.models
         async with self.builder.idle():
             await stored.name_sets(mine, fresh, await versions(registry, models))
             for account in fresh:
                 await self._say(account, said)
             await stored.remove(mine, fresh)
-        self._cleaned |= ids
+        self._cleaned |= {one.erasure_id for one in fresh}
 
     async def _clean_packages(
         self, erased: Erased, accounts: list[Account], registry: RegistryServiceAsyncStub
@@ -259,10 +259,10 @@ class Eraser:
     # --- the last look --------------------------------------------------------------------------
 
     async def _verify(
-        self, erased: Erased, account: Account, registry: RegistryServiceAsyncStub
+        self, erased: Erased, accounts: list[Account], registry: RegistryServiceAsyncStub
     ) -> None:
-        """Look through everything from its start once more; done if nothing is found."""
-        work, only = self._known(), only_of(erased, account)
+        """Look through everything from its start once more; done is who is found nowhere."""
+        work = self._known()
         topics = {
             LOG: sightings.logs(work),
             RAW: sightings.raw_topics(work),
@@ -270,15 +270,17 @@ class Eraser:
         }
         for kind, named in topics.items():
             for topic, sight in named.items():
-                look = Look(self.broker, self.admin, topic, sight, only)
+                look = Look(self.broker, self.admin, topic, sight, erased)
                 await look.go_on()
-                account.saw(kind, topic, look.found(account.erasure_id))
+                for account in accounts:
+                    account.saw(kind, topic, look.found(account.erasure_id))
         known = await versions(registry, work.project.models)
-        await self._stored().look_again(only, account, known)
-        account.done = account.is_gone()
-        if not account.done:
-            self._cleaned.discard(account.erasure_id)
-            account.state_clean = account.is_gone(LOG)
+        await self._stored().look_again(erased, accounts, known)
+        for account in accounts:
+            account.done = account.is_gone()
+            if not account.done:
+                self._cleaned.discard(account.erasure_id)
+                account.state_clean = account.is_gone(LOG)
 
     def _known(self) -> Work:
         if self.work is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,14 +35,17 @@ class SetFinder:
         artifacts = Artifacts(self.artifacts)
         return await asyncio.to_thread(lambda: list(sets.look(artifacts, erased, keys, events)))
 
-    async def _events(self, project: project_pb2.Project, erased: Erased) -> npt.NDArray[np.uint64]:
-        """Return what identifies the entities' events, as spines of the models see them."""
-        found = [np.zeros(0, dtype=np.uint64)]
+    async def _events(
+        self, project: project_pb2.Project, erased: Erased
+    ) -> dict[str, npt.NDArray[np.uint64]]:
+        """Return what identifies each entity's events, as spines of the models see them."""
+        found: dict[str, list[npt.NDArray[np.uint64]]] = defaultdict(list)
         for model in project.models:
             key = list(model.spine.key)
             archiver = self.archivers.of(model.spine.stream)
             looked = await archiver.look(erased, keep=["_id", *key])
-            found.extend(
-                sets.identities(table["_id"], [join_key(table, key)]) for table in looked.ids
-            )
-        return np.concatenate(found)
+            for name, tables in looked.kept.items():
+                found[name].extend(
+                    sets.identities(table["_id"], [join_key(table, key)]) for table in tables
+                )
+        return {name: np.concatenate(parts) for name, parts in found.items()}

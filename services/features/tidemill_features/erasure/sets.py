@@ -7,6 +7,7 @@ has them), or if its spine key or its inputs say so.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -34,10 +35,10 @@ BATCH_ROWS: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A stored training set with rows of an erased entity."""
+    """A stored training set with rows of erased entities: how many, by erasure."""
 
     digest: str
-    rows: int
+    rows: Mapping[str, int]
 
 
 def identities(ids: pa.Array, keys: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
@@ -49,44 +50,60 @@ def look(
     artifacts: Artifacts,
     erased: Erased,
     spine_keys: Iterable[tuple[str, ...]],
-    events: npt.NDArray[np.uint64],
+    events: Mapping[str, npt.NDArray[np.uint64]],
 ) -> Iterator[HeldSet]:
-    """Give the stored sets that hold any of the entities; `events` are `identities` of theirs."""
+    """Give the stored sets that hold any of the entities.
+
+    `events` are the `identities` of each one's events, by erasure.
+    """
     keys = set(spine_keys)
     with tempfile.TemporaryDirectory() as folder:
         for digest in artifacts.digests():
             if artifacts.head(digest, len(MAGIC)) != MAGIC:
                 continue
             path = artifacts.fetch(digest, Path(folder) / "set.parquet")
-            file = pq.ParquetFile(path)
-            if {ID, KEY} <= set(file.schema_arrow.names):
-                rows = sum(
-                    int(_held(pa.Table.from_batches([batch]), erased, keys, events).sum())
-                    for batch in file.iter_batches(BATCH_ROWS, columns=_columns(file, erased))
-                )
-                if rows:
-                    yield HeldSet(digest, rows)
-            file.close()
+            with pq.ParquetFile(path) as file:
+                if {ID, KEY} <= set(file.schema_arrow.names):
+                    rows = _rows(file, erased, keys, events)
+                    if rows:
+                        yield HeldSet(digest, rows)
 
 
-def _columns(file: pq.ParquetFile, erased: Erased) -> list[str]:
+def _rows(
+    file: pq.ParquetFile,
+    erased: Erased,
+    keys: Iterable[tuple[str, ...]],
+    events: Mapping[str, npt.NDArray[np.uint64]],
+) -> Counter[str]:
+    """Count the rows of each entity in one set."""
     wanted = {ID, KEY, *(name for one in erased.keys for name in one.fields)}
-    return [name for name in file.schema_arrow.names if name in wanted]
+    columns = [name for name in file.schema_arrow.names if name in wanted]
+    found: Counter[str] = Counter()
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+        for name, held in _held(pa.Table.from_batches([batch]), erased, keys, events).items():
+            found[name] += int(np.count_nonzero(held))
+    return +found
 
 
 def _held(
     rows: pa.Table,
     erased: Erased,
     spine_keys: Iterable[tuple[str, ...]],
-    events: npt.NDArray[np.uint64],
-) -> npt.NDArray[np.bool_]:
-    held = erased.rows(rows)
-    if len(events):
-        held |= np.isin(identities(rows[ID], [rows[KEY]]), events)
+    events: Mapping[str, npt.NDArray[np.uint64]],
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Say which rows are whose."""
+    held: dict[str, npt.NDArray[np.bool_]] = {
+        one.erasure_id: np.zeros(len(rows), dtype=np.bool_) for one in erased.keys
+    }
+    for one, mine in erased.found(rows):
+        held[one.erasure_id] |= mine
+    if events:
+        known = identities(rows[ID], [rows[KEY]])
+        for name, wanted in events.items():
+            held[name] |= np.isin(known, wanted)
     for names in spine_keys:
         if erased.may_be_in(names):
-            unique = rows[KEY].unique()
-            hits = [bool(erased.of_key(names, key.encode())) for key in unique.to_pylist()]
-            wanted = unique.filter(pa.array(hits))
-            held |= np.asarray(pc.is_in(rows[KEY], value_set=wanted))
+            for key in rows[KEY].unique().drop_null().to_pylist():
+                for one in erased.of_key(names, key.encode()):
+                    held[one.erasure_id] |= np.asarray(pc.equal(rows[KEY], key))
     return held

@@ -40,10 +40,12 @@ class Stored:
         self, erased: Erased, accounts: Iterable[Account], known: Sequence[pb.Version]
     ) -> None:
         """Find the sets that hold each entity, and the versions that were trained on them."""
+        found = await self._sets(erased)
         for account in accounts:
-            for held in await self._sets(only_of(erased, account)):
+            for held in found:
                 trained = [(one.model, one.number) for one in known if _learned(one, held)]
-                account.name_set(held.digest, held.rows, trained)
+                if rows := held.rows.get(account.erasure_id):
+                    account.name_set(held.digest, rows, trained)
             account.saw(SETS, STORE, len(account.sets))
 
     async def remove(self, erased: Erased, accounts: Iterable[Account]) -> None:
@@ -92,15 +94,18 @@ class Stored:
                 account.saw(PACKAGE, name, int(name in found), waiting=waiting)
 
     async def look_again(
-        self, erased: Erased, account: Account, known: Iterable[pb.Version]
+        self, erased: Erased, accounts: Sequence[Account], known: Iterable[pb.Version]
     ) -> None:
         """Look through rows, files, sets and packages once more."""
         for name in self.work.streams:
             looked = await self.archivers.of(name).look(erased)
             old = await self.archivers.of(name).old_files()
-            account.saw(ARCHIVE, name, looked.rows[account.erasure_id] + len(old))
-        account.saw(SETS, STORE, len(await self._sets(erased)))
-        await self.look_for_names(erased, [account], known)
+            for account in accounts:
+                account.saw(ARCHIVE, name, looked.rows[account.erasure_id] + len(old))
+        found = await self._sets(erased)
+        for account in accounts:
+            account.saw(SETS, STORE, sum(account.erasure_id in held.rows for held in found))
+        await self.look_for_names(erased, accounts, known)
 
     async def _sets(self, erased: Erased) -> list[HeldSet]:
         return await SetFinder(self.artifacts, self.archivers).find(self.work.project, erased)
@@ -117,9 +122,10 @@ async def versions(
     return found
 
 
-def only_of(erased: Erased, account: Account) -> Erased:
-    """Return the list with the entity of one account alone."""
-    return erased.only([one for one in erased.keys if one.erasure_id == account.erasure_id])
+def only_of(erased: Erased, accounts: Iterable[Account]) -> Erased:
+    """Return the list with the entities of these accounts alone."""
+    ids = {one.erasure_id for one in accounts}
+    return erased.only([one for one in erased.keys if one.erasure_id in ids])
 
 
 def _learned(version: pb.Version, held: HeldSet) -> bool:
