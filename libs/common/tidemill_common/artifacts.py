@@ -101,6 +101,14 @@ class Artifacts:
             raise Corrupt(f"blob {name} has other content than its name says")
         return data
 
+    def head(self, name: str, size: int) -> bytes:
+        """Return the first bytes of a blob, not verified; NotFound without one."""
+        try:
+            with self._fs.open(self._path(name), "rb") as file:
+                return bytes(file.read(size))
+        except FileNotFoundError as error:
+            raise NotFound(f"no blob {name}") from error
+
     def fetch(self, name: str, to: Path) -> Path:
         """Copy a blob to the local file `to`, verified; the file appears whole, or not at all."""
         to.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+    from tidemill_tiles.table import TileTable
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,10 @@ class FeatureReplica:
     def spec(self, view: str) -> ViewSpec:
         """Return one view; NotFound if this generation has none of that name."""
         return self._view(view).spec
+
+    def tables(self, view: str) -> list[TileTable]:
+        """Return the tables of a view, one for each partition of its streams; only to be read."""
+        return [log.replica.table for log in self._view(view).logs]
 
     async def adopt(self, project: project_pb2.Project, generation: str) -> None:
         """Follow the views of a generation; from the second on, swap to them when they are ready.

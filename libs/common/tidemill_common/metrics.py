@@ -26,6 +26,7 @@ CounterName = Literal[
     "tidemill_bridge_records_total",
     "tidemill_events_applied_total",
     "tidemill_events_late_total",
+    "tidemill_events_erased_total",
     "tidemill_duplicates_total",
     "tidemill_flushes_total",
     "tidemill_archived_rows_total",
@@ -152,6 +153,7 @@ CATALOGUE: Final = (
     ),
     _m("tidemill_events_applied_total", "event", "events that changed feature state", "stream"),
     _m("tidemill_events_late_total", "event", "events beyond the lateness bound", "stream"),
+    _m("tidemill_events_erased_total", "event", "events of erased entities, left out", "stream"),
     _m("tidemill_duplicates_total", "event", "events whose id was seen before", "stream"),
     _m(
         "tidemill_flushes_total",

@@ -64,6 +64,7 @@ class Topic:
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_ms),
             "retention.bytes": "-1",
+            "segment.ms": str(DAY_MS),  # what is trimmed leaves the disk with its whole segment
             "max.message.bytes": str(2 * MAX_RECORD_BYTES),
             **self.more_config,
         }

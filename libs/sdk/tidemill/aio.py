@@ -14,6 +14,7 @@ import pyarrow as pa
 from tidemill import addresses
 from tidemill.addresses import Addresses
 from tidemill.definitions.v1 import project_pb2
+from tidemill.erasures import ErasureCalls
 from tidemill.errors import Unavailable
 from tidemill.events import Event, to_proto, to_timestamp
 from tidemill.features.v1 import feature_service_pb2 as features_pb
@@ -29,15 +30,12 @@ from tidemill.serving.v1 import serving_service_pb2 as serving_pb
 from tidemill.serving.v1.serving_service_pb2_grpc import ServingServiceStub
 from tidemill.training.v1 import training_service_pb2 as training_pb
 from tidemill.training.v1.training_service_pb2_grpc import TrainingServiceStub
-from tidemill.transport import call, channel, stream
-
-TIMEOUT = 10.0
-LONG_TIMEOUT = 600.0
+from tidemill.transport import LONG_TIMEOUT, TIMEOUT, call, channel, stream
 
 Value = str | int | float | bool | datetime | None
 
 
-class AsyncClient(Inspecting):
+class AsyncClient(Inspecting, ErasureCalls):
     """Every service of one stack. Methods raise `tidemill.errors` and nothing else of ours."""
 
     def __init__(self, where: Addresses, *, author: str = "sdk") -> None:

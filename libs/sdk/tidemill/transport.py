@@ -18,6 +18,8 @@ Reply_co = TypeVar("Reply_co", covariant=True)
 Metadata = Sequence[tuple[str, str]]
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
+TIMEOUT: Final = 10.0
+LONG_TIMEOUT: Final = 600.0
 DOMAIN: Final = "tidemill"
 HINT: Final = "hint"
 TRACEPARENT: Final = "traceparent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from tidemill_tiles.kernels import layout, update
 from tidemill_tiles.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from tidemill_tiles.columns import EventBatch
@@ -78,7 +81,23 @@ class TileTable:
 
     def entity_keys(self) -> list[bytes]:
         """Return the canonical keys of all entities, in no promised order."""
+        return list(self.keys_now())
+
+    def keys_now(self) -> EntityKeys:
+        """Return the keys as they are now; the table may change while they are looked through."""
         store = self.store
         live = store.entity[store.entity[:, layout.ENTITY_LIVE] != 0]
-        spans = live[:, [layout.ENTITY_KEY, layout.ENTITY_KEY_LENGTH]].tolist()
-        return [store.keys[start : start + size].tobytes() for start, size in spans]
+        spans = live[:, [layout.ENTITY_KEY, layout.ENTITY_KEY_LENGTH]]
+        return EntityKeys(spans, store.keys[: int(store.meta[layout.META_KEYS])].copy())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EntityKeys:
+    """Canonical keys of the entities of a table at one moment: starts and lengths in `data`."""
+
+    spans: npt.NDArray[np.int64]
+    data: npt.NDArray[np.uint8]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start, size in self.spans.tolist():
+            yield self.data[start : start + size].tobytes()

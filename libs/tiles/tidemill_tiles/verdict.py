@@ -25,6 +25,8 @@ class Verdict(IntEnum):
     APPLIED = 0
     DUPLICATE = 1
     LATE = 2
+    ERASED = 3
+    """Given by the caller: the row's entity was erased."""
 
 
 def late_rows(

@@ -44,3 +44,28 @@ def test_the_log_is_trimmed_to_the_last_complete_snapshot_but_one() -> None:
         ledger.began(begin, now=0.0)
         trims.append(ledger.ended())
     assert trims == [None, 10, 20]
+
+
+def test_a_renewed_log_is_trimmed_below_all_it_held_after_two_snapshots() -> None:
+    ledger = LogLedger(floor_bytes=1_000, every_seconds=60.0, since=0.0)
+    ledger.renew()
+    trimmed = []
+    for offset in (10, 20):
+        assert ledger.is_due(0, 1.0)
+        ledger.began(offset, 1.0)
+        assert not ledger.is_due(0, 1.0)
+        trimmed.append(ledger.ended())
+    assert trimmed == [None, 10]
+    assert not ledger.is_due(0, 1.0)
+
+
+def test_a_snapshot_that_was_under_way_does_not_count_for_a_renewed_log() -> None:
+    ledger = LogLedger(floor_bytes=1_000, every_seconds=60.0, since=0.0)
+    ledger.began(5, 1.0)
+    ledger.renew()
+    ledger.ended()
+    for offset in (10, 20):
+        assert ledger.is_due(0, 1.0)
+        ledger.began(offset, 1.0)
+        before = ledger.ended()
+    assert before == 10

@@ -10,17 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from tidemill.errors import Fenced
 from tidemill_common.events import TIMESTAMP
 from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
 
     import numpy.typing as npt
 
@@ -37,6 +41,11 @@ PLACE: Final = (
     pa.field("_verdict", pa.int8(), nullable=False),
 )
 COMPACT_FILES: Final = 64
+STATISTICS: Final = "delta.dataSkippingStatsColumns"
+"""Columns whose least and greatest value are in the table's log: none that may say who it is."""
+_LOG_KEPT: Final = "delta.logRetentionDuration"
+_ROWS: Final = ".parquet"
+_LOG: Final = "/_delta_log/"
 _WATERMARK: Final = "watermark"
 
 
@@ -57,9 +66,16 @@ class Archive:
     def __init__(self, root: str, work: StreamWork) -> None:
         self._url = f"{root.rstrip('/')}/{work.name}"
         self._schema = pa.schema([*PLACE, *work.schema])
+        settings = {STATISTICS: ",".join(_measured(self._schema))}
         self._table = DeltaTable.create(
-            self._url, schema=self._schema, mode="ignore", partition_by=[DAY]
+            self._url,
+            schema=self._schema,
+            mode="ignore",
+            partition_by=[DAY],
+            configuration=settings,
         )
+        if STATISTICS not in self._table.metadata().configuration:
+            self._table.alter.set_table_properties(settings)
         self._commits = 0
         self._widen()
 
@@ -115,6 +131,58 @@ class Archive:
         self._commits += 1
         return int(data.num_rows)
 
+    def rewrite(self, day: date, keep: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]) -> None:
+        """Write a day again without some of its rows, in one commit; positions stay."""
+        data = self._table.to_pyarrow_dataset()
+        scanner = data.scanner(filter=pc.field(DAY) == day)
+
+        def kept() -> Iterator[pa.RecordBatch]:
+            for batch in scanner.to_batches():
+                rows = batch.filter(pa.array(keep(batch)))
+                if rows.num_rows:
+                    yield rows
+
+        reader = pa.RecordBatchReader.from_batches(data.schema, kept())
+        try:
+            write_deltalake(
+                self._table,
+                reader,
+                mode="overwrite",
+                predicate=f"{DAY} = '{day.isoformat()}'",
+                partition_by=[DAY],
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except CommitFailedError as error:
+            raise Fenced(f"another archiver writes {self._url}") from error
+
+    def days(self, columns: Sequence[str]) -> Iterator[tuple[date, pa.RecordBatch]]:
+        """Give all rows with these columns, in pieces of one day."""
+        data = self._table.to_pyarrow_dataset()
+        for fragment in data.get_fragments():
+            names = [DAY, *columns]
+            for batch in fragment.scanner(schema=data.schema, columns=names).to_batches():
+                if batch.num_rows:
+                    yield batch.column(DAY)[0].as_py(), batch
+
+    def old_files(self) -> list[str]:
+        """Return the files of rows in the table's folder that its newest version does not have."""
+        filesystem, folder = fsspec.core.url_to_fs(self._url)
+        live = {uri.rpartition("/")[2] for uri in self._table.file_uris()}
+        names = (str(path) for path in filesystem.find(folder))
+        return sorted(
+            name
+            for name in names
+            if name.endswith(_ROWS) and _LOG not in name and name.rpartition("/")[2] not in live
+        )
+
+    def forget_past(self) -> None:
+        """Remove old files and the log of old versions; what is pinned to one cannot be read."""
+        self._table.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
+        self._table.alter.set_table_properties({_LOG_KEPT: "interval 0 days"})
+        self._table.create_checkpoint()
+        self._table.cleanup_metadata()
+        self._table.alter.set_table_properties({_LOG_KEPT: "interval 30 days"})
+
     def tidy(self) -> None:
         """Join small files; the rows stay what they are."""
         if self._commits >= COMPACT_FILES:
@@ -122,8 +190,20 @@ class Archive:
             self._commits = 0
 
 
+def _measured(schema: pa.Schema) -> list[str]:
+    """Return the columns with statistics: places and times."""
+    places = [one.name for one in PLACE if one.name != DAY]
+    return places + [one.name for one in schema if one.name in {"_time", "_available"}]
+
+
 def rows_of(piece: Piece) -> pa.Table:
-    """Return a piece as the archive's columns."""
+    """Return a piece as the archive's columns, without the rows of erased entities."""
+    table = _placed(piece)
+    kept = piece.verdicts != Verdict.ERASED
+    return table if kept.all() else table.filter(pa.array(kept))
+
+
+def _placed(piece: Piece) -> pa.Table:
     events = piece.events
     append = pa.array(events.append_us).cast(TIMESTAMP)
     partition = np.full(len(events), piece.partition, dtype=np.int32)

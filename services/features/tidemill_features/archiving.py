@@ -6,21 +6,26 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from tidemill.errors import FailedPrecondition, Transient
+from tidemill.errors import FailedPrecondition, Transient, Unavailable
 from tidemill_common import metrics
 from tidemill_common.app import until
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
+from tidemill_features import erasing
 from tidemill_features.archive import Archive, Piece
 from tidemill_features.decoding import decode
+from tidemill_features.erasure import archived as erasure
 from tidemill_features.ids import ids_before
 from tidemill_tiles.verdict import PartitionVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
+    from tidemill_common.erasures import Erased
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork, Work
+    from tidemill_features.erasure.archived import ArchiveLook
     from tidemill_features.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,11 +36,19 @@ PIECE_RECORDS: Final = 2_000
 class StreamArchiver:
     """Archives one stream; `reach` may be called by anybody, commits come one after the other."""
 
-    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        admin: Admin,
+        root: str,
+        limit_bytes: int,
+        refusing: Refusing | None = None,
+    ) -> None:
         self._broker = broker
         self._admin = admin
         self._root = root
         self._limit = limit_bytes
+        self._refusing = refusing or Refusing()
         self._lock = asyncio.Lock()
         self._archive: Archive | None = None
         self._work: StreamWork | None = None
@@ -75,6 +88,30 @@ class StreamArchiver:
                 await self._advance(cut)
             return self._opened().version
 
+    async def look(self, erased: Erased, keep: Sequence[str] = ()) -> ArchiveLook:
+        """Say what the archive holds of erased entities; the columns `keep` are returned too."""
+        async with self._lock:
+            return await asyncio.to_thread(
+                erasure.look, self._opened(), self._known(), erased, keep
+            )
+
+    async def erase(self, erased: Erased) -> ArchiveLook:
+        """Remove erased entities; return what there was. Nothing of them is appended later."""
+        async with self._lock:
+            archive = self._opened()
+            found = await asyncio.to_thread(erasure.look, archive, self._known(), erased)
+            await asyncio.to_thread(erasure.remove, archive, found.days, erased)
+            return found
+
+    async def old_files(self) -> list[str]:
+        """Return files that no reader of the newest version needs."""
+        async with self._lock:
+            return await asyncio.to_thread(self._opened().old_files)
+
+    def positions(self) -> dict[int, int]:
+        """Return the next offset of every partition that is not archived yet."""
+        return dict(self._positions)
+
     async def _advance(self, cut: Mapping[int, int]) -> None:
         """Commit the next rows of every partition, about `limit_bytes` of them."""
         gathered = {number: await self._gather(number, cut[number]) for number in cut}
@@ -112,7 +149,7 @@ class StreamArchiver:
             if records:
                 events = decode(work.spec, work.schema, records)
                 verdict = self._verdicts[partition]
-                found = verdict.decide(events.ids, events.time_us, events.append_us)
+                found = erasing.decide(verdict, events, self._refusing.now)
                 position = records[-1].offset + 1
                 pieces.append(Piece(partition, position, verdict.watermark_us, events, found))
         return pieces
@@ -133,11 +170,19 @@ class StreamArchiver:
 class Archivers:
     """The archivers of all streams of the current generation."""
 
-    def __init__(self, broker: Broker, admin: Admin, root: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        admin: Admin,
+        root: str,
+        limit_bytes: int,
+        refusing: Refusing | None = None,
+    ) -> None:
         self._broker = broker
         self._admin = admin
         self._root = root
         self._limit = limit_bytes
+        self.refusing = refusing or Refusing()
         self._streams: dict[str, StreamArchiver] = {}
 
     async def adopt(self, work: Work) -> None:
@@ -150,12 +195,14 @@ class Archivers:
         for name, stream in work.streams.items():
             if name not in self._streams:
                 self._streams[name] = StreamArchiver(
-                    self._broker, self._admin, self._root, self._limit
+                    self._broker, self._admin, self._root, self._limit, self.refusing
                 )
             await self._streams[name].open(stream)
 
     def of(self, stream: str) -> StreamArchiver:
-        """Return the archiver of a stream of the current generation."""
+        """Return the archiver of a stream of the current generation; Unavailable without one."""
+        if stream not in self._streams:
+            raise Unavailable(f"{stream} is not archived now")
         return self._streams[stream]
 
     def __contains__(self, stream: object) -> bool:

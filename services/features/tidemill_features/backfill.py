@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from tidemill_common.erasures import NOTHING_ERASED, Erased
 from tidemill_features import archive
 from tidemill_features.past import PartitionPast, partition_pasts
 from tidemill_features.spine import micros
@@ -58,12 +59,19 @@ class Archived:
         )
 
 
-async def archived(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archived | None:
-    """Read what the archive has of a partition; None if there is no archive of the stream."""
-    return await asyncio.to_thread(_read, root, work, view, partition)
+async def archived(
+    root: str, work: StreamWork, view: ViewSpec, partition: int, erased: Erased = NOTHING_ERASED
+) -> Archived | None:
+    """Read what the archive has of a partition; None if there is no archive of the stream.
+
+    Erased entities are left out, also where they are not yet gone from it.
+    """
+    return await asyncio.to_thread(_read, root, work, view, partition, erased)
 
 
-def _read(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archived | None:
+def _read(
+    root: str, work: StreamWork, view: ViewSpec, partition: int, erased: Erased
+) -> Archived | None:
     url = f"{root.rstrip('/')}/{work.name}"
     if not DeltaTable.is_deltatable(url):
         return None
@@ -72,7 +80,8 @@ def _read(root: str, work: StreamWork, view: ViewSpec, partition: int) -> Archiv
     if position is None:
         return None
     rows = archive.read(root, work.name, int(table.version()), {partition: int(position)})
-    mine = rows.filter(pa.array(np.asarray(rows["_partition"]) == partition)).combine_chunks()
+    kept = (np.asarray(rows["_partition"]) == partition) & ~erased.rows(rows)
+    mine = rows.filter(pa.array(kept)).combine_chunks()
     past = partition_pasts(view, work.name, mine)[partition]
     available = np.where(past.applied, micros(mine, "_available"), np.iinfo(np.int64).min)
     newest = np.maximum.accumulate(available) if available.size else available

@@ -70,6 +70,12 @@ class Builder:
                 if not done:
                     await self._end()
 
+    @contextlib.asynccontextmanager
+    async def idle(self) -> AsyncIterator[None]:
+        """Hold back every job; the one that runs is waited for."""
+        async with self._busy:
+            yield
+
     async def close(self) -> None:
         """End the process."""
         async with self._busy:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidemill_common.erasures import NOTHING_ERASED, Erased
+from tidemill_features import erasing
 from tidemill_features.decoding import Dead, Events, decode
 from tidemill_tiles.columns import event_batch
 from tidemill_tiles.fieldtypes import NO_TIME
+from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork
+    from tidemill_features.erasing import Search
     from tidemill_tiles.owner import Owner
 
 
@@ -51,6 +55,7 @@ class Counts:
     duplicate: int = 0
     late: int = 0
     dead: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,21 @@ class PartitionState:
         self.newest_available_us = max(
             (owner.newest_available_us for owner in owners.values()), default=NO_TIME
         )
+        self.erased: Erased = NOTHING_ERASED
         self._schema = work.schema
+
+    def refuse(self, erased: Erased) -> Search:
+        """Leave these entities' rows out from now on; return what to look for in the state."""
+        fresh = erasing.news(self.erased, erased)
+        self.erased = erased
+        return erasing.search(self.work.views, self.owners, erased.only(fresh))
+
+    def erase(self, found: Mapping[str, Sequence[bytes]]) -> dict[str, int]:
+        """Drop what a search has found; return how many entities that were, by view."""
+        return {
+            view: self.owners[view].erase(hash_keys(keys)) if keys else 0
+            for view, keys in found.items()
+        }
 
     def new_records(self, records: Sequence[Record]) -> list[Record]:
         """Drop what is decided already; Gap if an offset is missing."""
@@ -121,7 +140,7 @@ class PartitionState:
             position=self.position,
             log=log,
             late=tuple(_late_rows(events, verdicts, fresh)) if counts.late else (),
-            dead=events.dead,
+            dead=erasing.without_erased(events.dead, self.erased),
             counts=counts,
             bytes=sum(len(record) for _, record in log),
         )
@@ -131,7 +150,7 @@ class PartitionState:
             yield spec, self.owners[spec.name]
 
     def _decide(self, events: Events) -> npt.NDArray[np.uint8]:
-        verdicts = self.verdict.decide(events.ids, events.time_us, events.append_us)
+        verdicts = erasing.decide(self.verdict, events, self.erased)
         applied = verdicts == Verdict.APPLIED
         if applied.any():
             newest = int(events.available_us[applied].max())
@@ -170,10 +189,11 @@ def _late_rows(
 
 
 def _counts(verdicts: npt.NDArray[np.uint8], events: Events) -> Counts:
-    of = np.bincount(verdicts, minlength=3)
+    of = np.bincount(verdicts, minlength=len(Verdict))
     return Counts(
         applied=int(of[Verdict.APPLIED]),
         duplicate=int(of[Verdict.DUPLICATE]),
         late=int(of[Verdict.LATE]),
         dead=len(events.dead),
+        erased=int(of[Verdict.ERASED]),
     )

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
-from tidemill_common import metrics, topics
+from tidemill.project import model_inputs
+from tidemill.registry.v1.erasure_service_pb2 import ListErasuresRequest
+from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
+from tidemill_common import metrics, rpc, topics
 from tidemill_common.events import TIMESTAMP
 from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
 from tidemill_common.prediction_rows import SCHEMA
 from tidemill_common.project_source import load_project
 from tidemill_features.archiving import archived_here
+from tidemill_features.erasure.audit import blind_spans, of_erased, seen_again
 from tidemill_features.jobs import Job
 from tidemill_features.trainingset import streams_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tidemill.definitions.v1 import project_pb2
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
     from tidemill_features.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 READ_AHEAD_ROWS = 1_000_000
+MAX_ERASURES = 1_000
 
 
 @dataclass(slots=True)
@@ -78,7 +88,7 @@ class Sets:
         """Recompute the sampled vectors that a model's log holds."""
         applied = await load_project(self.settings.registry)
         streams = streams_of(applied.project, request.model)
-        sampled = await self._sampled(request)
+        sampled = await self._recomputable(applied.project, request)
         if not sampled.num_rows:
             return pb.VerifyVectorsResponse()
         cut = await self._cut(streams, pb.Cut())
@@ -101,6 +111,23 @@ class Sets:
             async for step in self.builder.run(job):
                 last = step
         return pb.VerifyVectorsResponse.FromString(last if isinstance(last, bytes) else b"")
+
+    async def _recomputable(
+        self, project: project_pb2.Project, request: pb.VerifyVectorsRequest
+    ) -> pa.Table:
+        """Return the sampled vectors without those that saw what has been erased since."""
+        sampled = await self._sampled(request)
+        async with rpc.connected(self.settings.registry) as channel:
+            asked = ListErasuresRequest(limit=MAX_ERASURES)
+            reply = await rpc.call(ErasureServiceStub(channel).ListErasures, asked)
+        times = np.asarray(sampled["_time"].cast(pa.int64()))
+        kept = seen_again(blind_spans(project, reply.erasures), times)
+        inputs = model_inputs(project, request.model)
+        kept &= ~of_erased(inputs, sampled["_request"].to_pylist(), self.archivers.refusing.now)
+        if not kept.all():
+            facts = {"model": request.model, "vectors": int(np.count_nonzero(~kept))}
+            logger.info("vectors.erased_since", extra=facts)
+        return sampled.filter(pa.array(kept))
 
     async def _cut(self, streams: tuple[str, ...], asked: pb.Cut) -> dict[str, dict[int, int]]:
         """Return the next offset per partition of each stream: as asked, else the present ends."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 OUTGROWN = 2
 """A log of more than so many times the state's bytes gets a snapshot."""
+RENEWED = 2
+"""Snapshots after which nothing of before the first of them is left."""
 
 
 @dataclass(slots=True)
@@ -21,6 +23,14 @@ class LogLedger:
     written: int = 0
     begin: int | None = None
     complete: int | None = None
+    wanted: int = 0
+
+    def renew(self) -> None:
+        """Ask for snapshots until the log may be trimmed below what is in it now.
+
+        That is two: it is trimmed to the begin of the last complete one but one.
+        """
+        self.wanted = RENEWED
 
     def wrote(self, size: int) -> None:
         """Count bytes of the log."""
@@ -30,12 +40,15 @@ class LogLedger:
         """Say whether a snapshot should begin; not while one is being written."""
         if self.begin is not None:
             return False
+        if self.wanted:
+            return True
         outgrown = self.written > max(OUTGROWN * state_bytes, self.floor_bytes)
         return outgrown or (self.written > 0 and now - self.since >= self.every_seconds)
 
     def began(self, offset: int, now: float) -> None:
         """Note where a snapshot begins in the log."""
         self.begin = offset
+        self.wanted = max(0, self.wanted - 1)
         self.written = 0
         self.since = now
 

@@ -13,10 +13,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Fenced, Unavailable
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import (
     Admin,
     Broker,
@@ -25,6 +26,7 @@ from tidemill_common.kafka import (
     transactional,
 )
 from tidemill_common.kafka.ranges import stretch
+from tidemill_features import erasing
 from tidemill_features.backfill import archived
 from tidemill_features.decoding import decode
 from tidemill_features.flushing import PartitionState, apply_to
@@ -58,6 +60,7 @@ class Opener:
     standby: Standby
     work: Work
     archive: str
+    refusing: Refusing = field(default_factory=Refusing)
 
     async def open(
         self, tp: TopicPartition, stack: AsyncExitStack
@@ -184,9 +187,7 @@ class Opener:
         newest = owner.newest_available_us
         async for records in stretch(self.broker, tp, begin, target):
             events = decode(work.spec, work.schema, records)
-            applied = (
-                verdict.decide(events.ids, events.time_us, events.append_us) == Verdict.APPLIED
-            )
+            applied = erasing.decide(verdict, events, self.refusing.now) == Verdict.APPLIED
             apply_to(view, work.name, owner, events, applied)
             if applied.any():
                 newest = max(newest, int(events.available_us[applied].max()))
@@ -207,7 +208,7 @@ class Opener:
         producer: TransactionalProducer,
     ) -> None:
         """Begin a view with what the raw topic no longer has; without an archive that is lost."""
-        found = await archived(self.archive, work, view, partition)
+        found = await archived(self.archive, work, view, partition, self.refusing.now)
         facts = {"view": view.name, "partition": partition}
         if found is None:
             logger.error("view.history_lost", extra=facts)

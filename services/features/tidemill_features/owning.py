@@ -92,7 +92,9 @@ class Owned:
         except BaseException:
             await stack.aclose()
             raise
-        partition = Partition(state, producer, self._admin, self._settings, self._capacity)
+        partition = Partition(
+            state, producer, self._admin, self._settings, self._capacity, self._opener.refusing
+        )
         name = f"partition {tp.topic}/{tp.partition}"
         task = asyncio.create_task(partition.run(), name=name)
         task.add_done_callback(self._ended)

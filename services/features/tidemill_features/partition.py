@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Invalid
 from tidemill_common import metrics, telemetry, topics
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.kafka.dead_letters import Origin, to_headers
 from tidemill_features.flushing import Gap
@@ -57,8 +58,11 @@ class Partition:
         admin: Admin,
         settings: Settings,
         capacity: Capacity,
+        refusing: Refusing | None = None,
     ) -> None:
         self.state = state
+        self._refusing = refusing or Refusing()
+        self._search: asyncio.Future[dict[str, list[bytes]]] | None = None
         self._producer = producer
         self._admin = admin
         self._settings = settings
@@ -177,6 +181,7 @@ class Partition:
     async def _flush(self, records: list[Record]) -> None:
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
+            self._erase()
             self._begin_snapshots()
             flush = await self._decided(records)
             tx = await self._write(flush)
@@ -229,6 +234,23 @@ class Partition:
         for dead in flush.dead:
             headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
+
+    def _erase(self) -> None:
+        """Take up a new list of erased entities, and erase what a search has found meanwhile.
+
+        Logs of views that are by such an entity are written anew, whether it was found or not.
+        """
+        if self._search is not None and self._search.done():
+            found, self._search = self._search.result(), None
+            for view, entities in self.state.erase(found).items():
+                self._ledgers[view].renew()
+                facts = {"view": view, "partition": self.state.partition, "entities": entities}
+                logger.info("state.erased", extra=facts)
+        erased = self._refusing.now
+        if self._search is None and erased is not self.state.erased:
+            search = self.state.refuse(erased)
+            if search.keys:
+                self._search = asyncio.ensure_future(asyncio.to_thread(search.run))
 
     def _begin_snapshots(self) -> None:
         """Begin a snapshot that is due, of one view at a time: a flush carries one chunk."""
@@ -290,6 +312,7 @@ class _Meters:
     def __init__(self, stream: str, partition: int) -> None:
         self._applied = metrics.counter("tidemill_events_applied_total", stream=stream)
         self._late = metrics.counter("tidemill_events_late_total", stream=stream)
+        self._erased = metrics.counter("tidemill_events_erased_total", stream=stream)
         self._duplicates = metrics.counter("tidemill_duplicates_total", stream=stream)
         self._flushes = metrics.counter("tidemill_flushes_total", stream=stream, result="ok")
         self._seconds = metrics.histogram("tidemill_flush_duration_seconds", stream=stream)
@@ -308,6 +331,7 @@ class _Meters:
         """Record one committed flush; `read`: `oldest` was in it, else it still waits."""
         self._applied.inc(flush.counts.applied)
         self._late.inc(flush.counts.late)
+        self._erased.inc(flush.counts.erased)
         self._duplicates.inc(flush.counts.duplicate)
         self._flushes.inc()
         self._seconds.observe(seconds)

@@ -1,4 +1,4 @@
-"""The server process: FeatureService with its replica, the archivers and the builder."""
+"""The server process: FeatureService with its replica, archivers, eraser and builder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServ
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
 from tidemill_common.collector import collect_seldom
+from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
@@ -17,6 +18,8 @@ from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
 from tidemill_features.building import BUILDER, INSPECTOR, building
 from tidemill_features.definitions import work_of
+from tidemill_features.erasure.eraser import Eraser
+from tidemill_features.erasure.plan import Planner
 from tidemill_features.handlers import Sets
 from tidemill_features.inspecting import Inspector
 from tidemill_features.servicer import METHODS, FeatureServicer
@@ -46,10 +49,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         replicating(broker) as replica,
         asyncio.TaskGroup() as tasks,
     ):
-        archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes)
+        refusing = Refusing()
+        archivers = Archivers(broker, admin, settings.archive, settings.archive_bytes, refusing)
         sets = Sets(settings, broker, admin, archivers, builder)
         inspector = Inspector(settings, replica, archivers, inspecting)
-        servicer = FeatureServicer(replica, sets, inspector, broker, admin)
+        eraser = Eraser(settings, broker, admin, archivers, builder, refusing)
+        planner = Planner(settings, broker, admin, archivers, replica)
+        servicer = FeatureServicer(replica, sets, inspector, planner, broker, admin)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve(
@@ -60,8 +66,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if settings.archiver:
             tasks.create_task(archivers.run(stop, settings.archive_seconds), name="archivers")
             tasks.create_task(auditing(sets, settings, stop), name="audit")
+            tasks.create_task(eraser.run(stop), name="eraser")
+        tasks.create_task(refuse(settings.registry, refusing, stop), name="erasures")
         following = tasks.create_task(
-            _follow_projects(settings, broker, replica, archivers, health, stop), name="projects"
+            _follow_projects(settings, broker, replica, archivers, eraser, health, stop),
+            name="projects",
         )
         tasks.create_task(_report(replica, stop), name="report")
         await builder.warm()
@@ -74,12 +83,19 @@ async def _follow_projects(
     broker: Broker,
     replica: FeatureReplica,
     archivers: Archivers,
+    eraser: Eraser,
     health: rpc.Health,
     stop: asyncio.Event,
 ) -> None:
-    """Adopt each generation of the project; reads of the old one go on until it is ready."""
+    """Adopt each generation of the project; reads of the old one go on until it is ready.
+
+    Nothing is archived before the list of erased entities is known.
+    """
+    eraser.refusing.now = (await first_list(settings.registry, stop)).now
     async for applied in projects(settings.registry, broker, stop):
-        await archivers.adopt(work_of(applied.project, applied.generation))
+        work = work_of(applied.project, applied.generation)
+        await archivers.adopt(work)
+        eraser.work = work
         await _adopt(replica, applied)
         health.set(True)
 

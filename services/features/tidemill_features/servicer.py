@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tidemill_common.feature_replica import FeatureReplica, ReadResult
     from tidemill_common.kafka import Admin, Broker
+    from tidemill_features.erasure.plan import Planner
     from tidemill_features.handlers import Sets
     from tidemill_features.inspecting import Inspector
 
@@ -35,6 +36,7 @@ METHODS: Final = rpc.rules(
         "DescribeView": rpc.Rule("features.read"),
         "GetHistory": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
         "ExplainFeatures": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
+        "PlanErasure": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
     },
 )
 
@@ -47,6 +49,7 @@ class FeatureServicer(FeatureServiceServicer):
         replica: FeatureReplica,
         sets: Sets,
         inspector: Inspector,
+        planner: Planner,
         broker: Broker,
         admin: Admin,
     ) -> None:
@@ -55,6 +58,7 @@ class FeatureServicer(FeatureServiceServicer):
         self._inspector = inspector
         self._broker = broker
         self._admin = admin
+        self._planner = planner
 
     async def GetFeatures(
         self, request: pb.GetFeaturesRequest, _: object
@@ -140,6 +144,12 @@ class FeatureServicer(FeatureServiceServicer):
             stamp = stamps.get(TopicPartition(f"events.{one.stream}", one.partition))
             if stamp is not None and one.position < one.source_end:
                 one.lag.FromMilliseconds(max(0, round(now - stamp)))
+
+    async def PlanErasure(
+        self, request: pb.PlanErasureRequest, _: object
+    ) -> pb.PlanErasureResponse:
+        """Say where an entity is."""
+        return await self._planner.plan(request.entity.fields)
 
 
 def _count(view: str, result: ReadResult) -> None:

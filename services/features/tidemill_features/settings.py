@@ -33,6 +33,9 @@ class Settings(settings.Common):
     archiver: bool = True
     archive_seconds: float = setting(60.0, at_least=0.5)
     audit_seconds: float = setting(3_600.0, at_least=1.0)
+    erase_seconds: float = setting(60.0, at_least=0.2)
+    erase_raw_seconds: float = setting(43_200.0, at_least=0.0)
+    erase_log_seconds: float = setting(604_800.0, at_least=0.0)
     archive_bytes: int = setting(64 << 20, at_least=1 << 20)
 
     @property

@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from tidemill.errors import NotFound
 from tidemill.project import generation, normalise
+from tidemill.registry.v1 import erasure_service_pb2 as erasure_pb
 from tidemill.registry.v1 import registry_service_pb2 as pb
 from tidemill_features.archive import Archive, Piece
 from tidemill_features.decoding import Events, times_us
@@ -32,9 +33,10 @@ ROWS_A_RECORD: Final = 500
 
 
 class OneProject:
-    """Answers GetProject, and only that, with the project it was given last."""
+    """Answers GetProject with the project it was given last, and with the keys that are erased."""
 
     def __init__(self, project: project_pb2.Project) -> None:
+        self.erased = erasure_pb.ListErasedKeysResponse()
         self._numbers: dict[str, int] = {}
         self._projects: dict[str, project_pb2.Project] = {}
         self.apply(project)
@@ -58,20 +60,35 @@ class OneProject:
             project=self._projects[wanted], generation=wanted, number=self._numbers[wanted]
         )
 
+    async def ListErasedKeys(  # noqa: N802 (gRPC's name)
+        self, _: erasure_pb.ListErasedKeysRequest, __: object
+    ) -> erasure_pb.ListErasedKeysResponse:
+        """Return the whole list."""
+        return self.erased
+
 
 @contextlib.asynccontextmanager
 async def one_project(project: project_pb2.Project) -> AsyncIterator[tuple[str, OneProject]]:
     """Serve a project as the registry does; gives the address and the servicer."""
     servicer = OneProject(project)
     server = grpc.aio.server()
-    method = grpc.unary_unary_rpc_method_handler(
+    project_method = grpc.unary_unary_rpc_method_handler(
         servicer.GetProject,
         request_deserializer=pb.GetProjectRequest.FromString,
         response_serializer=pb.GetProjectResponse.SerializeToString,
     )
-    service = pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
+    erased_method = grpc.unary_unary_rpc_method_handler(
+        servicer.ListErasedKeys,
+        request_deserializer=erasure_pb.ListErasedKeysRequest.FromString,
+        response_serializer=erasure_pb.ListErasedKeysResponse.SerializeToString,
+    )
+    registry = pb.DESCRIPTOR.services_by_name["RegistryService"].full_name
+    erasures = erasure_pb.DESCRIPTOR.services_by_name["ErasureService"].full_name
     server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {"GetProject": method}),)
+        (
+            grpc.method_handlers_generic_handler(registry, {"GetProject": project_method}),
+            grpc.method_handlers_generic_handler(erasures, {"ListErasedKeys": erased_method}),
+        )
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -18,6 +18,7 @@ from tidemill.errors import Transient
 from tidemill_common import rpc
 from tidemill_common.app import CRASHED
 from tidemill_common.beside import beside
+from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, projects
 from tidemill_features.definitions import Work, work_of
@@ -104,14 +105,19 @@ async def _own(
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with standing_by(broker, current) as standby:
         await standby.caught_up()
-        opener = Opener(broker, admin, standby, current, settings.archive)
+        refusing = await first_list(settings.registry, stop)
+        opener = Opener(broker, admin, standby, current, settings.archive, refusing)
         await opener.build_ahead()
         owned = Owned(opener, standby, admin, settings, failed)
         topics = [one.topic for one in current.streams.values()]
         with ending_the_process():
             app = feature_app(settings, topics, owned, failed)
             # A start waits for the first assignment: a failure or the stop may come before it.
-            async with beside(_start(app), "start"), beside(_ready(owned, health), "ready"):
+            async with (
+                beside(refuse(settings.registry, refusing, stop), "erasures"),
+                beside(_start(app), "start"),
+                beside(_ready(owned, health), "ready"),
+            ):
                 renewed = await _until_done(failed, source, stop)
             health.set(False)
             await owned.close()

@@ -13,6 +13,7 @@ from tidemill_common import metrics, rpc
 from tidemill_common.app import until
 from tidemill_common.clock import Clock, SystemClock
 from tidemill_common.collector import collect_seldom
+from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.kafka import (
     Admin,
     Broker,
@@ -52,7 +53,9 @@ async def bridge(settings: Settings, stop: asyncio.Event) -> None:
         clock = SystemClock()
         lapses = Lapses(clock, settings.session_seconds / 2)
         watching = tasks.create_task(lapses.run(), name="lapses")
-        bridges = _Bridges(settings, broker, admin, producer, tasks, clock, lapses)
+        refusing = await first_list(settings.registry, stop)
+        tasks.create_task(refuse(settings.registry, refusing, stop), name="erasures")
+        bridges = _Bridges(settings, broker, admin, producer, tasks, clock, lapses, refusing)
         health.set(True)
         async for applied in projects(settings.registry, broker, stop):
             await admin.ensure(event_topics(applied.project))
@@ -82,6 +85,7 @@ class _Bridges:
     tasks: asyncio.TaskGroup
     clock: Clock
     lapses: Lapses
+    refusing: Refusing
     running: dict[str, _Running] = field(default_factory=dict)
 
     async def adopt(self, project: pb.Project) -> None:
@@ -136,6 +140,7 @@ class _Bridges:
             group=group,
             batch_events=self.settings.bridge_events,
             timeout=self.settings.append_timeout_s,
+            refusing=self.refusing,
         )
         session_ms = int(self.settings.session_seconds * 1_000)
         await consume(

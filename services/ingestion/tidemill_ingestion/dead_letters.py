@@ -25,6 +25,7 @@ from tidemill.errors import FailedPrecondition, Invalid, NotFound, Rejected
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill_common import events, topics
 from tidemill_common.clock import Clock
+from tidemill_common.erasures import NOTHING_ERASED, REASON, Erased
 from tidemill_common.kafka import Broker, Producer, TopicPartition, administering
 from tidemill_common.kafka import dead_letters as letters
 from tidemill_ingestion.foreign.source import compile_source
@@ -82,7 +83,8 @@ class DeadLetters:
     ) -> None:
         try:
             stream = self.streams.sources.get(topic.removeprefix("events."))
-            partition, value = again(topic, letter, stream, self.clock.now_us())
+            erased = self.streams.refusing.now
+            partition, value = again(topic, letter, stream, self.clock.now_us(), erased)
         except Rejected as error:
             reply.refused += 1
             reply.reasons.append(f"{topic}.dlq offset {letter.position}: {error.message}")
@@ -150,18 +152,22 @@ def _topic(stream: str) -> str:
 
 
 def again(
-    topic: str, letter: letters.DeadLetter, stream: pb_definitions.Stream | None, now_us: int
+    topic: str,
+    letter: letters.DeadLetter,
+    stream: pb_definitions.Stream | None,
+    now_us: int,
+    erased: Erased = NOTHING_ERASED,
 ) -> tuple[int, bytes]:
     """Return the partition of `topic` and the value to append; Rejected if it would fail again.
 
     `stream` is that of the topic, if it has a source.
     """
     if letter.topic == topic:
-        return letter.partition, _value(topic, letter)
+        return letter.partition, _value(topic, letter, erased)
     if stream is None:
         raise FailedPrecondition(f"nothing reads {letter.topic} any more")
     record = letter.record._replace(timestamp_ms=letter.written_ms)
-    found = compile_source(stream).events([record], now_us)
+    found = compile_source(stream).events([record], now_us, erased)
     if found.batch is None:
         reasons = "; ".join(map(str, found.refusals.values()))
         raise Invalid(reasons or "the source leaves this record out")
@@ -169,12 +175,18 @@ def again(
     return int(found.batch.partitions[0]), events.encode(row)
 
 
-def _value(topic: str, letter: letters.DeadLetter) -> bytes:
-    """Original bytes of a record; a single row says that it is a replay."""
+def _value(topic: str, letter: letters.DeadLetter, erased: Erased) -> bytes:
+    """Original bytes of a record; a single row says that it is a replay.
+
+    A whole record goes back as it is: its readers leave out what was erased.
+    """
     value = letter.record.value or b""
     if letter.row is None:
         return value
-    return events.encode(_replaying(events.decode(value), topic, letter.position))
+    row = events.decode(value)
+    if erased.rows(row).any():
+        raise FailedPrecondition(REASON)
+    return events.encode(_replaying(row, topic, letter.position))
 
 
 def _replaying(rows: pa.RecordBatch, topic: str, position: int) -> pa.RecordBatch:

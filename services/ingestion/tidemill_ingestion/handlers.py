@@ -14,6 +14,7 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Exhausted, Invalid, NotFound, Unavailable, Violation
 from tidemill_common import metrics
 from tidemill_common.clock import Clock
+from tidemill_common.erasures import Refusing
 from tidemill_ingestion.batching import Placement
 from tidemill_ingestion.limits import SourceLimit
 from tidemill_ingestion.schema import StreamSchema
@@ -68,6 +69,7 @@ class Streams:
     schemas: dict[str, StreamSchema] = field(default_factory=dict)
     sources: dict[str, project_pb2.Stream] = field(default_factory=dict)
     """Those whose events come from a foreign topic as well."""
+    refusing: Refusing = field(default_factory=Refusing)
 
     def get(self, name: str) -> StreamSchema:
         """Return a stream's schema; NotFound names those that exist."""
@@ -127,7 +129,7 @@ async def _publish_stream(
     except NotFound as error:
         refused = Result(Outcome.REJECTED, error.message, "type")
         return positions, Published([refused] * len(raw), {})
-    checked = check_events(schema, raw, clock.now_us())
+    checked = check_events(schema, raw, clock.now_us(), streams.refusing.now)
     return positions, await _append(schema, checked, len(raw), log)
 
 
@@ -152,9 +154,8 @@ async def publish_columns(
         raise Exhausted(f"source {source!r} publishes too fast", retry_after=wait)
     batch = conform(schema, table, source, now_us)
     states = "_available" in table.column_names
-    return await _append(
-        schema, check_columns(schema, batch, now_us, states=states), table.num_rows, log
-    )
+    checked = check_columns(schema, batch, now_us, states=states, erased=streams.refusing.now)
+    return await _append(schema, checked, table.num_rows, log)
 
 
 def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> pa.RecordBatch:

@@ -9,6 +9,7 @@ from tidemill.ingestion.v1.ingestion_service_pb2_grpc import add_IngestionServic
 from tidemill_common import rpc, topics
 from tidemill_common.clock import SystemClock
 from tidemill_common.collector import collect_seldom
+from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Admin, Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
 from tidemill_common.project_source import projects
@@ -59,6 +60,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as edges:
                 edges.create_task(_follow(settings, broker, admin, streams, stop), name="project")
                 edges.create_task(
+                    refuse(settings.registry, streams.refusing, stop), name="erasures"
+                )
+                edges.create_task(
                     rpc.serve([rpc_service], METHODS, settings.listen, stop), name="rpc"
                 )
                 edges.create_task(
@@ -70,7 +74,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 async def _follow(
     settings: Settings, broker: Broker, admin: Admin, streams: Streams, stop: asyncio.Event
 ) -> None:
-    """Take up every generation of the project: topics first, then the streams."""
+    """Take up every generation of the project: erasures, then topics, then the streams."""
+    streams.refusing.now = (await first_list(settings.registry, stop)).now
     async for applied in projects(settings.registry, broker, stop):
         await admin.ensure(event_topics(applied.project))
         streams.schemas = {

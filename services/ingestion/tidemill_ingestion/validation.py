@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill_common.erasures import NOTHING_ERASED, REASON, Erased
 from tidemill_ingestion.schema import Bounds, StreamSchema
 from tidemill_tiles.keys import key_column, partitions_of, string_parts
 
@@ -69,7 +70,9 @@ class Checked:
     refusals: dict[int, Refusal]
 
 
-def check_events(schema: StreamSchema, raw: Sequence[RawEvent], now_us: int) -> Checked:
+def check_events(
+    schema: StreamSchema, raw: Sequence[RawEvent], now_us: int, erased: Erased = NOTHING_ERASED
+) -> Checked:
     """Validate JSON events of one stream.
 
     The batch is decoded in one call; only if that fails is each event looked at alone, so that
@@ -100,11 +103,16 @@ def check_events(schema: StreamSchema, raw: Sequence[RawEvent], now_us: int) -> 
     )
     index = np.asarray(good, dtype=np.int64)
     states = np.fromiter((e.available_us is not None for e in envelope), bool, len(envelope))
-    return _check_rows(schema, table, index, refusals, now_us, states)
+    return _check_rows(schema, table, index, refusals, now_us, states, erased)
 
 
 def check_columns(
-    schema: StreamSchema, table: pa.RecordBatch, now_us: int, *, states: bool
+    schema: StreamSchema,
+    table: pa.RecordBatch,
+    now_us: int,
+    *,
+    states: bool,
+    erased: Erased = NOTHING_ERASED,
 ) -> Checked:
     """Validate rows that came as columns of the stream's Arrow schema."""
     refusals: dict[int, Refusal] = {}
@@ -121,7 +129,7 @@ def check_columns(
     if not len(good):
         return Checked(None, refusals)
     kept = table.take(pa.array(good)) if refusals else table
-    return _check_rows(schema, kept, good, refusals, now_us, np.full(len(good), states))
+    return _check_rows(schema, kept, good, refusals, now_us, np.full(len(good), states), erased)
 
 
 def _fields(schema: StreamSchema, rows: Sequence[Any]) -> dict[str, pa.Array]:
@@ -201,8 +209,9 @@ def _check_rows(
     refusals: dict[int, Refusal],
     now_us: int,
     states: npt.NDArray[np.bool_],
+    erased: Erased,
 ) -> Checked:
-    """Check what every edge shares: id, times, key; then choose partitions."""
+    """Check what every edge shares: id, times, key, erasures; then choose partitions."""
     found: dict[int, Refusal] = {}
     _check_ids(rows, found)
     _check_times(schema, rows, found, now_us, states)
@@ -210,6 +219,8 @@ def _check_rows(
     keys = key_column([rows.column(name) for name in schema.key])
     partitions = partitions_of(keys, schema.partitions)
     _refuse(found, partitions < 0, "a field of the stream's key is null", ", ".join(schema.key))
+    for one, refused in erased.found(rows):
+        _refuse(found, refused, REASON, ", ".join(one.fields))
     refusals.update({int(index[row]): refusal for row, refusal in found.items()})
     if not found:
         return Checked(Batch(schema, rows, partitions, index), refusals)

@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from tidemill.errors import Rejected
 from tidemill_common import events, prediction_rows, topics
+from tidemill_common.erasures import NOTHING_ERASED, Erased
 from tidemill_monitoring import rows
+from tidemill_monitoring.erasing import without
 
 if TYPE_CHECKING:
     from tidemill_common.kafka import Record, TopicPartition
@@ -36,6 +38,20 @@ class Events:
     clock_us: Ints
     records: tuple[Record, ...]
 
+    def without(self, erased: Erased) -> Events:
+        """Return the rows that are of nobody erased."""
+        kept = ~erased.rows(self.table)
+        if kept.all():
+            return self
+        return Events(
+            table=self.table.filter(pa.array(kept)).combine_chunks(),
+            partition=self.partition[kept],
+            offset=self.offset[kept],
+            row=self.row[kept],
+            clock_us=self.clock_us[kept],
+            records=self.records,
+        )
+
 
 @dataclass(slots=True)
 class Decoded:
@@ -48,8 +64,15 @@ class Decoded:
     refused: int = 0
 
 
-def decode(watch: Watch, records: Iterable[tuple[TopicPartition, Record]]) -> Decoded:
-    """Read records of the watched topics, in the order in which they came."""
+def decode(
+    watch: Watch,
+    records: Iterable[tuple[TopicPartition, Record]],
+    erased: Erased = NOTHING_ERASED,
+) -> Decoded:
+    """Read records of the watched topics, in the order in which they came.
+
+    Rows of erased entities are left out, but for the stream time that they give.
+    """
     streams = {stream.topic.name: stream.name for stream in watch.streams.values()}
     models = {topics.predictions(name).name: name for name in watch.models}
     schemas: dict[str, Any] = {
@@ -70,10 +93,14 @@ def decode(watch: Watch, records: Iterable[tuple[TopicPartition, Record]]) -> De
     for topic, found in read.items():
         if topic in models:
             table = pa.Table.from_batches([batch for batch, _ in found])
-            decoded.predictions[models[topic]] = rows.predictions(table)
+            model = models[topic]
+            key = watch.models[model].spine_key
+            decoded.predictions[model] = without(rows.predictions(table), key, erased)
         else:
             decoded.events[streams[topic]] = _events(found)
     _note_clocks(decoded)
+    if erased:
+        decoded.events = {name: found.without(erased) for name, found in decoded.events.items()}
     return decoded
 
 

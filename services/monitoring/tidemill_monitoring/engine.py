@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill_common import metrics
+from tidemill_common.erasures import NOTHING_ERASED, Erased
 from tidemill_monitoring import joining
 from tidemill_monitoring.alerts import Alert, Kind, Moment
 from tidemill_monitoring.announcing import Announcer
@@ -40,8 +41,16 @@ logger = logging.getLogger(__name__)
 class Engine:
     """The state of monitoring in memory, as the database has it."""
 
-    def __init__(self, watch: Watch, store: Store, references: References, clock: Clock) -> None:
-        """Monitor what `watch` says; call `load` first."""
+    def __init__(
+        self,
+        watch: Watch,
+        store: Store,
+        references: References,
+        clock: Clock,
+        erased: Erased = NOTHING_ERASED,
+    ) -> None:
+        """Monitor what `watch` says; call `load` first. Erased entities are passed over."""
+        self._erased = erased
         self._watch = watch
         self._store = store
         self._references = references
@@ -74,7 +83,7 @@ class Engine:
         self, records: Sequence[tuple[TopicPartition, Record]], lagging: Iterable[TopicPartition]
     ) -> Decoded:
         """Handle records; `lagging` names the partitions that have more to read already."""
-        decoded = await asyncio.to_thread(decode, self._watch, records)
+        decoded = await asyncio.to_thread(decode, self._watch, records, self._erased)
         for model, found in decoded.predictions.items():
             for version in sorted(found.rows["version"].unique()):
                 await self._references.load(model, version)

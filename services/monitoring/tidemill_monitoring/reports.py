@@ -74,6 +74,12 @@ class Reports:
             event = convert.to_changed(alert, alert.machine.state)
             await self._store.announce(ALERTS.name, alert.alert_id, event.SerializeToString())
 
+    async def forget(self) -> None:
+        """Remove every page: rows that were erased may be in it."""
+        async with self._one:
+            for page in self._folder.glob("*.html"):
+                page.unlink()
+
     async def of_alert(self, alert: Alert) -> str:
         """Give the path of an alert's report; builds it when it is not there."""
         if alert.report_path and (self._folder / alert.report_path).exists():

@@ -10,16 +10,20 @@ from tidemill.errors import Transient
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import (
     add_MonitoringServiceServicer_to_server,
 )
+from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill_common import rpc, topics
 from tidemill_common.app import until
 from tidemill_common.artifacts import Artifacts
+from tidemill_common.beside import beside
 from tidemill_common.clock import SystemClock
+from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Admin, Broker, administering, producing
 from tidemill_common.postgres import connected, migrate, relay
 from tidemill_common.project_source import Applied, projects
 from tidemill_common.verdict import Backoff
 from tidemill_monitoring.definitions import Watch, watch_of
 from tidemill_monitoring.engine import Engine
+from tidemill_monitoring.forgetting import Erasing
 from tidemill_monitoring.pump import pump
 from tidemill_monitoring.references import References
 from tidemill_monitoring.reports import Reports
@@ -55,7 +59,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         tasks.create_task(relay(pool, producer, stop), name="outbox")
         tasks.create_task(rpc.serve([service], METHODS, settings.listen, stop), name="rpc")
         tasks.create_task(reports.run(stop, settings.reports_gap_s), name="reports")
-        monitor = _Monitor(settings, broker, admin, store, references, reports)
+        refusing = await first_list(settings.registry, stop)
+        tasks.create_task(refuse(settings.registry, refusing, stop), name="erasures")
+        said = ErasureServiceStub(channel)
+        erasing = Erasing(store, reports, said, refusing)
+        monitor = _Monitor(settings, broker, admin, store, references, reports, erasing)
         tasks.create_task(monitor.run(stop), name="monitor")
 
 
@@ -70,7 +78,9 @@ class _Monitor:
         store: Store,
         references: References,
         reports: Reports,
+        erasing: Erasing,
     ) -> None:
+        self._erasing = erasing
         self._settings = settings
         self._broker = broker
         self._admin = admin
@@ -114,8 +124,11 @@ class _Monitor:
             await asyncio.gather(champions, return_exceptions=True)
 
     async def _monitor(self, watch: Watch, ended: asyncio.Event) -> None:
-        """Load what the database has and go on from there."""
-        engine = Engine(watch, self._store, self._references, SystemClock())
+        """Load what the database has and go on from there, until somebody is to be erased."""
+        erased = await self._erasing.carry_out(watch)
+        engine = Engine(watch, self._store, self._references, SystemClock(), erased)
         await engine.load()
         offsets = await self._store.offsets()
-        await pump(self._broker, watch, engine, offsets, ended, every=self._settings.step_s)
+        pausing = asyncio.Event()
+        async with beside(self._erasing.until_news(erased, ended, pausing), "erasures"):
+            await pump(self._broker, watch, engine, offsets, pausing, every=self._settings.step_s)

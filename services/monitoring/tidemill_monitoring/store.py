@@ -11,11 +11,14 @@ import polars as pl
 import pyarrow as pa
 
 from tidemill.errors import Fenced, NotFound
+from tidemill_common.erasures import Erased
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.postgres import Connection, Pool, announce, queries
 from tidemill_monitoring import codec
 from tidemill_monitoring.alerts import Alert
+from tidemill_monitoring.definitions import Watch
 from tidemill_monitoring.driftcount import WindowCounts
+from tidemill_monitoring.erasing import Removed, erase
 from tidemill_monitoring.fieldstate import CLOCK, FieldState, Watched
 from tidemill_monitoring.quality import Cohort
 
@@ -182,6 +185,11 @@ class Store:
         """Open the transaction of one step."""
         async with self._pool.transaction() as connection:
             yield Step(connection)
+
+    async def erase(self, watch: Watch, erased: Erased) -> Removed:
+        """Remove entities from everything that is kept; return what there was."""
+        async with self._pool.transaction() as connection:
+            return await erase(connection, watch, erased)
 
     async def take_over(self) -> tuple[int, int]:
         """Become the one writer; gives the fence and the stream time so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tidemill.registry.v1.erasure_service_pb2_grpc import add_ErasureServiceServicer_to_server
 from tidemill.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from tidemill_common import rpc, topics
 from tidemill_common.artifacts import Artifacts
@@ -11,6 +12,7 @@ from tidemill_common.clock import SystemClock
 from tidemill_common.kafka import Broker, administering, producing
 from tidemill_common.postgres import connected, migrate, relay
 from tidemill_registry.chaining import Anchors, chain_audit
+from tidemill_registry.erasure_servicer import ERASURE_METHODS, ErasureServicer
 from tidemill_registry.gatekeeper import Gatekeeper
 from tidemill_registry.handlers import Registry
 from tidemill_registry.servicer import METHODS, RegistryServicer
@@ -50,9 +52,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             anchor_s=settings.anchor_seconds,
         )
         servicer = RegistryServicer(registry, anchors)
-        service = rpc.Service(add_RegistryServiceServicer_to_server, servicer)
+        services = [
+            rpc.Service(add_RegistryServiceServicer_to_server, servicer),
+            rpc.Service(add_ErasureServiceServicer_to_server, ErasureServicer(registry)),
+        ]
+        methods = METHODS | ERASURE_METHODS
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(relay(pool, producer, stop, hint=registry.announced), name="outbox")
             tasks.create_task(chaining, name="audit")
             tasks.create_task(gatekeeper.run(stop), name="gatekeeper")
-            tasks.create_task(rpc.serve([service], METHODS, settings.listen, stop), name="rpc")
+            tasks.create_task(rpc.serve(services, methods, settings.listen, stop), name="rpc")

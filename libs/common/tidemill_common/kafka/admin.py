@@ -169,6 +169,11 @@ class Admin:
             if position.offset >= 0
         }
 
+    async def groups(self) -> list[str]:
+        """Return the groups that have offsets on the cluster."""
+        found = await self._ask_again(self._client.list_consumer_groups)
+        return sorted({name for name, *_ in found})
+
     async def notes(self, group: str) -> dict[TopicPartition, str]:
         """Return what a group has kept beside its offsets."""
         found = await self._ask_again(lambda: self._client.list_consumer_group_offsets(group))

@@ -8,6 +8,7 @@ import typer
 
 from tidemill.cli import (
     course,
+    erasures,
     events,
     inspection,
     models,
@@ -29,7 +30,18 @@ app = typer.Typer(
     help="Tidemill: events to features to a served model that retrains itself.\n\n"
     "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 a part is away (try again).",
 )
-for commands in (stack, project, events, inspection, course, plotting, models, operations):
+COMMANDS = (
+    stack,
+    project,
+    events,
+    inspection,
+    course,
+    plotting,
+    erasures,
+    models,
+    operations,
+)
+for commands in COMMANDS:
     commands.register(app)
 
 

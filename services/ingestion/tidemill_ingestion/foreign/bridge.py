@@ -27,6 +27,7 @@ import pyarrow as pa
 from tidemill.errors import Invalid, Misconfigured, OutcomeUnknown, Rejected, Unavailable
 from tidemill_common import events, metrics
 from tidemill_common.clock import Clock
+from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import (
     Producer,
     Record,
@@ -80,6 +81,7 @@ class Bridge:
         group: str,
         batch_events: int,
         timeout: float,
+        refusing: Refusing | None = None,
     ) -> None:
         """Append by `producer`, records of at most `batch_events` events."""
         self._source = source
@@ -90,6 +92,7 @@ class Bridge:
         self._origin = dead_letters.Origin(group, "ingestion", STAGE)
         self._batch_events = batch_events
         self._timeout = timeout
+        self._refusing = refusing or Refusing()
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._looking: asyncio.Task[dict[TopicPartition, _Lane]] | None = None
         self._ends = np.zeros(source.schema.partitions + 1, np.int64)
@@ -136,7 +139,7 @@ class Bridge:
 
     async def _bridge(self, lane: _Lane, records: Sequence[Record]) -> bool:
         """Append a batch; return whether so much of it was bad that the source must stop."""
-        found = self._source.events(records, self._clock.now_us())
+        found = self._source.events(records, self._clock.now_us(), self._refusing.now)
         offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
         dead = [at for at in sorted(found.refusals) if offsets[at] >= lane.progress.dead]
         stop_at = _too_bad(lane.outcomes, len(records), dead, found.refusals)

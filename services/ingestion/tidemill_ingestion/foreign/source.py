@@ -23,6 +23,7 @@ from tidemill.project.schemas.columns import (
     SchemaError,
 )
 from tidemill_common import events
+from tidemill_common.erasures import NOTHING_ERASED, Erased
 from tidemill_common.kafka import Record
 from tidemill_ingestion.foreign.avro_values import AvroDecoder
 from tidemill_ingestion.foreign.decoding import ARROW, Decoder, Framed
@@ -53,10 +54,13 @@ class ForeignSource:
     decoder: Decoder
     mapper: Mapper
 
-    def events(self, records: Sequence[Record], now_us: int) -> Bridged:
+    def events(
+        self, records: Sequence[Record], now_us: int, erased: Erased = NOTHING_ERASED
+    ) -> Bridged:
         """Decode, map and check records; what one record gives depends on no other record.
 
-        A record without a value is no event: it deletes a key in a compacted topic.
+        A record without a value is no event: it deletes a key in a compacted topic. One of an
+        erased entity is left out: as a dead letter it would be kept.
         """
         values = [record.value for record in records]
         places = np.arange(len(values), dtype=np.int64)
@@ -72,12 +76,15 @@ class ForeignSource:
         empty = len(records) - len(places)
         if mapped.rows is None:
             return Bridged(None, refusals, mapped.left_out, empty)
-        checked = check_columns(self.schema, mapped.rows, now_us, states=self.mapper.states)
+        kept = np.flatnonzero(~erased.rows(mapped.rows))
+        left_out = mapped.left_out + mapped.rows.num_rows - len(kept)
+        rows, index = mapped.rows.take(pa.array(kept)), index[kept]
+        checked = check_columns(self.schema, rows, now_us, states=self.mapper.states)
         refusals |= {int(index[row]): refusal for row, refusal in checked.refusals.items()}
         batch = checked.batch
         if batch is not None:
             batch = Batch(self.schema, batch.rows, batch.partitions, index[batch.index])
-        return Bridged(batch, refusals, mapped.left_out, empty)
+        return Bridged(batch, refusals, left_out, empty)
 
     def _ids(self, records: Sequence[Record], index: npt.NDArray[np.int64]) -> pa.Array:
         """Name each record by its place, which it never leaves, if it has no name of its own."""

@@ -523,3 +523,29 @@ class FeatureEvent(_message.Message):
     value: float
     text: str
     def __init__(self, stream: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., row: _Optional[int] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., value: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
+
+class PlanErasureRequest(_message.Message):
+    __slots__ = ("entity",)
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    entity: EntityKey
+    def __init__(self, entity: _Optional[_Union[EntityKey, _Mapping]] = ...) -> None: ...
+
+class PlanErasureResponse(_message.Message):
+    __slots__ = ("places", "kept_views", "training_sets")
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_SETS_FIELD_NUMBER: _ClassVar[int]
+    places: _containers.RepeatedCompositeFieldContainer[PlannedPlace]
+    kept_views: _containers.RepeatedScalarFieldContainer[str]
+    training_sets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, places: _Optional[_Iterable[_Union[PlannedPlace, _Mapping]]] = ..., kept_views: _Optional[_Iterable[str]] = ..., training_sets: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlannedPlace(_message.Message):
+    __slots__ = ("kind", "name", "found")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    found: int
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., found: _Optional[int] = ...) -> None: ...

@@ -70,6 +70,11 @@ class FeatureServiceStub:
                 request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.SerializeToString,
                 response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.FromString,
                 _registered_method=True)
+        self.PlanErasure = channel.unary_unary(
+                '/tidemill.features.v1.FeatureService/PlanErasure',
+                request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureRequest.SerializeToString,
+                response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureResponse.FromString,
+                _registered_method=True)
 
 
 class FeatureServiceServicer:
@@ -125,6 +130,13 @@ class FeatureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanErasure(self, request, context):
+        """Say where an entity is found and what erasing it would touch; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeatureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +174,11 @@ def add_FeatureServiceServicer_to_server(servicer, server):
                     servicer.ExplainFeatures,
                     request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.FromString,
                     response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.SerializeToString,
+            ),
+            'PlanErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanErasure,
+                    request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureRequest.FromString,
+                    response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +371,33 @@ class FeatureService:
             '/tidemill.features.v1.FeatureService/ExplainFeatures',
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesRequest.SerializeToString,
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.ExplainFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.features.v1.FeatureService/PlanErasure',
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureRequest.SerializeToString,
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.PlanErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,8 @@ class FeatureServiceStub:
     """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]
     """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
+    PlanErasure: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.PlanErasureRequest, _feature_service_pb2.PlanErasureResponse]
+    """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 @_typing.type_check_only
 class FeatureServiceAsyncStub(FeatureServiceStub):
@@ -67,6 +69,8 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]  # type: ignore[assignment]
     """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
+    PlanErasure: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.PlanErasureRequest, _feature_service_pb2.PlanErasureResponse]  # type: ignore[assignment]
+    """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     """Feature values now, and as they were."""
@@ -126,5 +130,13 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.ExplainFeaturesResponse, _abc.Awaitable[_feature_service_pb2.ExplainFeaturesResponse]]:
         """Which tiles and which events make the values that are served, recomputed from the archive at the positions of the read."""
+
+    @_abc_1.abstractmethod
+    def PlanErasure(
+        self,
+        request: _feature_service_pb2.PlanErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.PlanErasureResponse, _abc.Awaitable[_feature_service_pb2.PlanErasureResponse]]:
+        """Say where an entity is found and what erasing it would touch; changes nothing."""
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Carrying out erasures: look through every place, remove, look again, and report."""

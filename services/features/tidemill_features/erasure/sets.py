@@ -1,0 +1,109 @@
+"""Find the training sets that hold erased entities: every Parquet file of the artefact store.
+
+A row is the entity's if its event is (its id and spine key, from the archive, while that still
+has them), or if its spine key or its inputs say so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tidemill_tiles.keys import key_column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from tidemill_common.artifacts import Artifacts
+    from tidemill_common.erasures import Erased
+
+MAGIC: Final = b"PAR1"
+ID: Final = "_spine_id"
+KEY: Final = "_spine_key"
+BATCH_ROWS: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSet:
+    """A stored training set with rows of erased entities: how many, by erasure."""
+
+    digest: str
+    rows: Mapping[str, int]
+
+
+def identities(ids: pa.Array, keys: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
+    """Return what identifies rows by event and spine key."""
+    return key_column([ids, *keys]).hashes[:, 0]
+
+
+def look(
+    artifacts: Artifacts,
+    erased: Erased,
+    spine_keys: Iterable[tuple[str, ...]],
+    events: Mapping[str, npt.NDArray[np.uint64]],
+) -> Iterator[HeldSet]:
+    """Give the stored sets that hold any of the entities.
+
+    `events` are the `identities` of each one's events, by erasure.
+    """
+    keys = set(spine_keys)
+    with tempfile.TemporaryDirectory() as folder:
+        for digest in artifacts.digests():
+            if artifacts.head(digest, len(MAGIC)) != MAGIC:
+                continue
+            path = artifacts.fetch(digest, Path(folder) / "set.parquet")
+            with pq.ParquetFile(path) as file:
+                if {ID, KEY} <= set(file.schema_arrow.names):
+                    rows = _rows(file, erased, keys, events)
+                    if rows:
+                        yield HeldSet(digest, rows)
+
+
+def _rows(
+    file: pq.ParquetFile,
+    erased: Erased,
+    keys: Iterable[tuple[str, ...]],
+    events: Mapping[str, npt.NDArray[np.uint64]],
+) -> Counter[str]:
+    """Count the rows of each entity in one set."""
+    wanted = {ID, KEY, *(name for one in erased.keys for name in one.fields)}
+    columns = [name for name in file.schema_arrow.names if name in wanted]
+    found: Counter[str] = Counter()
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+        for name, held in _held(pa.Table.from_batches([batch]), erased, keys, events).items():
+            found[name] += int(np.count_nonzero(held))
+    return +found
+
+
+def _held(
+    rows: pa.Table,
+    erased: Erased,
+    spine_keys: Iterable[tuple[str, ...]],
+    events: Mapping[str, npt.NDArray[np.uint64]],
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Say which rows are whose."""
+    held: dict[str, npt.NDArray[np.bool_]] = {
+        one.erasure_id: np.zeros(len(rows), dtype=np.bool_) for one in erased.keys
+    }
+    for one, mine in erased.found(rows):
+        held[one.erasure_id] |= mine
+    if events:
+        known = identities(rows[ID], [rows[KEY]])
+        for name, wanted in events.items():
+            held[name] |= np.isin(known, wanted)
+    for names in spine_keys:
+        if erased.may_be_in(names):
+            for key in rows[KEY].unique().drop_null().to_pylist():
+                for one in erased.of_key(names, key.encode()):
+                    held[one.erasure_id] |= np.asarray(pc.equal(rows[KEY], key))
+    return held

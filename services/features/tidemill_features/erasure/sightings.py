@@ -1,0 +1,95 @@
+"""Which entities one record of a topic holds: a function for each family of topics. Pure."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tidemill.errors import Invalid
+from tidemill_common import events, topics
+from tidemill_common.erasures import request_table
+from tidemill_tiles import codec
+from tidemill_tiles.codec import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tidemill.definitions.v1 import project_pb2 as pb
+    from tidemill_common.erasures import Erased, ErasedKey
+    from tidemill_common.feature_views import ViewSpec
+    from tidemill_features.definitions import Work
+
+    Sight = Callable[[Erased, bytes], Iterable[ErasedKey]]
+
+KEYED: frozenset[Kind] = frozenset({Kind.ROWS, Kind.CHUNK})
+
+
+def in_events(erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities of a record of events; nothing can be read in one that is broken."""
+    try:
+        batch = events.decode(value)
+    except Invalid:
+        return
+    yield from (one for one, _ in erased.found(batch))
+
+
+def in_log(view: ViewSpec, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities that a record of a feature log names."""
+    if not erased.may_be_in(view.entity) or codec.decode_header(value).kind not in KEYED:
+        return
+    _, columns = codec.decode_body(view.plan, value)
+    named = dict(zip(codec.COLUMNS, columns, strict=True))
+    keys, start = named["keys"].tobytes(), 0
+    for size in named["lengths"].tolist():
+        yield from erased.of_key(view.entity, keys[start : start + size])
+        start += size
+
+
+def in_rows(key: Sequence[str], erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities of a record of predictions or labels, by spine key and request fields."""
+    table = pa.ipc.open_stream(value).read_all()
+    yield from in_keys(key, erased, table["_spine_key"])
+    if "_request" in table.schema.names:
+        requests = request_table(table["_request"].drop_null().to_pylist())
+        yield from (one for one, _ in erased.found(requests))
+
+
+def in_keys(
+    names: Sequence[str], erased: Erased, keys: pa.Array | pa.ChunkedArray
+) -> Iterator[ErasedKey]:
+    """Give the entities that composite keys hold."""
+    if erased.may_be_in(names):
+        for key in keys.unique().drop_null().to_pylist():
+            yield from erased.of_key(names, key.encode())
+
+
+def raw_topics(work: Work) -> dict[str, Sight]:
+    """Return the topics of accepted events."""
+    return {stream.topic: in_events for stream in work.streams.values()}
+
+
+def logs(work: Work) -> dict[str, Sight]:
+    """Return the feature logs of this generation."""
+    return {
+        view.log(stream.name).name: partial(in_log, view)
+        for stream in work.streams.values()
+        for view in stream.views
+    }
+
+
+def side_topics(work: Work) -> dict[str, Sight]:
+    """Return what else holds events, or rows about them: late, dead, predicted, labelled."""
+    found: dict[str, Sight] = {}
+    for stream in work.streams.values():
+        found[topics.late(stream.topic).name] = in_events
+        found[topics.dead_letters(stream.topic).name] = in_events
+    for model in work.project.models:
+        found[topics.predictions(model.name).name] = _rows_of(model)
+        found[topics.labels(model.name).name] = _rows_of(model)
+    return found
+
+
+def _rows_of(model: pb.Model) -> Sight:
+    return partial(in_rows, tuple(model.spine.key))

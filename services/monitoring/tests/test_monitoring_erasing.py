@@ -1,0 +1,121 @@
+"""What monitoring keeps of rows holds nobody who was erased; everybody else stays."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pyarrow as pa
+
+from tidemill.project import load, normalise
+from tidemill.registry.v1.erasure_service_pb2 import ErasureReport
+from tidemill_common import events, prediction_rows, topics
+from tidemill_common.erasures import Entity, Erased, ErasedKey
+from tidemill_common.kafka import Record, TopicPartition
+from tidemill_common.prediction_rows import OK
+from tidemill_monitoring.decoding import decode
+from tidemill_monitoring.definitions import watch_of
+from tidemill_monitoring.erasing import SAMPLES, Removed, kept_rows, of_spine_key
+
+SECRET = b"m" * 32
+PROJECT = normalise(load("tests/integration/shop.yaml"))
+WATCH = watch_of(PROJECT, "g1")
+ADA = Entity(("user",), b"ada")
+V1 = Entity(("visit_id",), b"v1")
+NOW_US = 1_700_000_000_000_000
+
+
+def a_list(*entities: Entity) -> Erased:
+    return Erased(SECRET, [ErasedKey(one.fields, one.digest(SECRET)) for one in entities])
+
+
+def a_record(topic: str, batch: pa.RecordBatch) -> tuple[TopicPartition, Record]:
+    record = Record(topic, 0, 0, NOW_US // 1_000, None, events.encode(batch), ())
+    return TopicPartition(topic, 0), record
+
+
+def visits() -> tuple[TopicPartition, Record]:
+    schema = events.event_schema(WATCH.streams["visit"].columns)
+    rows = [
+        {
+            "_id": name,
+            "_source": "shop",
+            "_time": NOW_US,
+            "_available": NOW_US,
+            "visit_id": name,
+            "user": user,
+            "at": NOW_US,
+            "amount": 1.0,
+            "country": "NL",
+        }
+        for name, user in (("v1", "ada"), ("v2", "bob"))
+    ]
+    return a_record("events.visit", pa.RecordBatch.from_pylist(rows, schema=schema))
+
+
+def answers() -> tuple[TopicPartition, Record]:
+    rows = [
+        {
+            "_prediction_id": f"p-{name}",
+            "_time": NOW_US,
+            "_logged": NOW_US,
+            "_spine_key": name,
+            "_version": 1,
+            "_digest": "d",
+            "_variant": "champion",
+            "_propensity": 1.0,
+            "_status": OK,
+            "_score": 0.5,
+            "_latency_us": 1,
+            "_sampled": True,
+            "_vector": [1.0],
+            "_request": json.dumps({"user": user, "amount": 1.0}),
+        }
+        for name, user in (("v1", "ada"), ("v2", "bob"))
+    ]
+    batch = pa.RecordBatch.from_pylist(rows, schema=prediction_rows.SCHEMA)
+    return a_record(topics.predictions("purchase").name, batch)
+
+
+def test_rows_of_an_erased_entity_are_not_read_but_for_their_time() -> None:
+    decoded = decode(WATCH, [visits(), answers()], a_list(ADA))
+    assert decoded.events["visit"].table["user"].to_pylist() == ["bob"]
+    assert decoded.predictions["purchase"].sampled["id"].to_list() == ["p-v2"]
+    everybody = decode(WATCH, [visits(), answers()])
+    assert decoded.clocks == everybody.clocks
+    assert decoded.offsets == everybody.offsets
+    assert everybody.events["visit"].table.num_rows == 2
+
+
+def test_predictions_are_known_by_their_spine_key_too() -> None:
+    decoded = decode(WATCH, [answers()], a_list(V1))
+    assert decoded.predictions["purchase"].rows["id"].to_list() == ["p-v2"]
+
+
+def test_kept_rows_are_let_go_by_column_request_or_key() -> None:
+    frame = pl.DataFrame(
+        {
+            "key": ["v1", "v2", "v3", "v4"],
+            "user": ["ada", None, "eve", "eve"],
+            "request": [None, '{"user":"ada"}', '{"user":"eve"}', None],
+        }
+    )
+    erased, removed = a_list(ADA, Entity(("visit_id",), b"v3")), Removed()
+    kept = kept_rows(
+        frame, erased, removed, SAMPLES, lambda key: of_spine_key(WATCH, "purchase", key, erased)
+    )
+    assert kept["key"].to_list() == ["v4"]
+    assert sum(removed.rows[SAMPLES].values()) == 3
+
+
+def test_a_report_counts_what_is_left_and_is_done_when_nothing_is() -> None:
+    removed, left = Removed(), Removed()
+    key = a_list(ADA).keys[0]
+    removed.note(SAMPLES, [key], 3)
+    left.note(SAMPLES, [key], 1)
+    report = removed.report(key.erasure_id, left, ErasureReport())
+    assert not report.done
+    assert {(one.name, one.removed, one.found) for one in report.places if one.found} == {
+        (SAMPLES, 2, 1)
+    }
+    assert removed.report(key.erasure_id, Removed(), report).done

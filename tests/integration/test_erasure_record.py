@@ -1,0 +1,123 @@
+"""An erasure is recorded once, by digest, with its audit, and ends when every service is done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tidemill.errors import Invalid, NotFound
+from tidemill.project import loads
+from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill_common.artifacts import Artifacts
+from tidemill_common.clock import SystemClock
+from tidemill_common.erasures import entity_of, from_reply
+from tidemill_common.postgres import Pool, connected, migrate
+from tidemill_common.settings import Dsn
+from tidemill_registry import erasures
+from tidemill_registry.apply import apply
+from tidemill_registry.chaining import Anchors, verify_audit
+from tidemill_registry.handlers import Registry
+from tidemill_registry.store import Store
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+PROJECT = """
+project: shop
+streams:
+  orders:
+    key: [customer]
+    fields:
+      customer: {type: string, required: true}
+"""
+ADA = {"customer": "ada-lovelace"}
+
+
+@pytest.fixture
+async def pool(postgres: Dsn, schema: str) -> AsyncIterator[Pool]:
+    await migrate(postgres, schema=schema, package="tidemill_registry.sql")
+    async with connected(postgres, schema=schema) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def registry(pool: Pool, tmp_path: Path) -> Registry:
+    made = Registry(Store(pool), Artifacts((tmp_path / "blobs").as_uri()), SystemClock())
+    await apply(made, loads(PROJECT).project, author="test", expected="", plan_only=False)
+    return made
+
+
+def said(service: str, *, done: bool, clean: bool = False) -> pb.ErasureReport:
+    place = pb.ErasurePlace(kind="archive", name="orders", removed=3, gone=done)
+    return pb.ErasureReport(service=service, done=done, state_clean=clean, places=[place])
+
+
+async def test_asking_twice_is_one_erasure_and_the_key_is_stored_nowhere(
+    registry: Registry, pool: Pool
+) -> None:
+    first, created = await erasures.request(registry, ADA, "dpo", "asked by letter")
+    again, once_more = await erasures.request(registry, ADA, "someone", "again")
+    assert created
+    assert not once_more
+    assert again == first
+    assert await erasures.get(registry, "", ADA) == first
+    tables = await pool.fetch(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    )
+    for row in tables:
+        dump = await pool.fetch(f'SELECT t::text AS row FROM "{row["table_name"]}" AS t')  # noqa: S608
+        assert not [one for one in dump if "lovelace" in one["row"]], row["table_name"]
+
+
+async def test_the_list_lets_services_recognise_the_entity_and_changes_its_revision(
+    registry: Registry,
+) -> None:
+    nothing = await erasures.keys(registry, -1)
+    assert not from_reply(nothing)
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    reply = await erasures.keys(registry, nothing.revision)
+    assert reply.revision > nothing.revision
+    entity = entity_of((await registry.store.run(lambda tx: tx.project())).project, ADA)
+    (hit,) = from_reply(reply).of_key(("customer",), entity.key)
+    assert hit.erasure_id == made.erasure_id
+    assert not (await erasures.keys(registry, reply.revision)).keys
+    await erasures.report(registry, made.erasure_id, said("features", done=False, clean=True))
+    (key,) = (await erasures.keys(registry, reply.revision)).keys
+    assert key.state_clean
+    assert not key.complete
+
+
+async def test_an_erasure_is_complete_when_every_service_is_done_and_both_ends_are_audited(
+    registry: Registry, tmp_path: Path
+) -> None:
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    first, *others = erasures.SERVICES
+    for service in others:
+        await erasures.report(registry, made.erasure_id, said(service, done=True))
+    await erasures.report(registry, made.erasure_id, said(first, done=False))
+    assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_ERASING
+    assert await erasures.listed(registry, 10, open_only=True)
+    for _ in range(2):
+        ended = await erasures.report(registry, made.erasure_id, said(first, done=True))
+        assert ended.state == pb.ERASURE_STATE_COMPLETE
+    assert not await erasures.listed(registry, 10, open_only=True)
+    await registry.store.run(lambda tx: tx.chain(100))
+    entries = await registry.store.run(lambda tx: tx.audit(0, 100, "erasure"))
+    actions = [one.entry.action for one in entries if one.entry is not None]
+    assert actions == ["erasure.requested", "erasure.completed"]
+    assert (await verify_audit(registry.store, Anchors(tmp_path / "anchors"))).intact
+
+
+async def test_what_cannot_be_erased_is_refused(registry: Registry) -> None:
+    with pytest.raises(Invalid, match="no stream"):
+        await erasures.request(registry, {"nobody": "x"}, "dpo", "")
+    with pytest.raises(Invalid, match="holds the key"):
+        await erasures.request(registry, ADA, "dpo", "ada-lovelace wrote to us")
+    with pytest.raises(NotFound):
+        await erasures.get(registry, "", ADA)
+    with pytest.raises(NotFound):
+        await erasures.report(registry, "0" * 32, said("features", done=True))
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    with pytest.raises(Invalid, match="none of"):
+        await erasures.report(registry, made.erasure_id, said("nobody", done=True))
