@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
-from tidemill_common.feature_replica import ReadResult
+from tidemill_common.feature_reads import ReadResult
 from tidemill_common.feature_views import ViewSpec, view_spec
 from tidemill_features.convert import from_reading, set_time, to_columns, to_entities
 from tidemill_tiles.fieldtypes import NO_TIME

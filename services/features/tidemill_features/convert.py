@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from tidemill_common.feature_replica import LogState, ReadResult
+    from tidemill_common.feature_reads import LogState, ReadResult
     from tidemill_common.feature_views import ViewSpec
 
 MAX_ENTITIES: Final = 1_000

@@ -17,7 +17,8 @@ from tidemill_features.inquiries import Inquiry
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidemill_common.feature_replica import FeatureReplica, ReadResult
+    from tidemill_common.feature_reads import ReadResult
+    from tidemill_common.feature_replica import FeatureReplica
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder

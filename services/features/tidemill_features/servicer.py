@@ -20,7 +20,8 @@ from tidemill_tiles.reads import Status
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tidemill_common.feature_replica import FeatureReplica, ReadResult
+    from tidemill_common.feature_reads import ReadResult
+    from tidemill_common.feature_replica import FeatureReplica
     from tidemill_common.kafka import Admin, Broker
     from tidemill_features.erasure.plan import Planner
     from tidemill_features.handlers import Sets

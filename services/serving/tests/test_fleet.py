@@ -16,7 +16,7 @@ from services.serving.tests.serving_models import purchase
 from tidemill.errors import Corrupt, FailedPrecondition, NotFound, Unavailable
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.clock import SystemClock
-from tidemill_common.feature_replica import ReadResult
+from tidemill_common.feature_reads import ReadResult
 from tidemill_common.preprocessing import Category
 from tidemill_serving.evaluation import evaluate
 from tidemill_serving.fleet import Fleet

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tidemill_common.feature_replica import ReadResult
+    from tidemill_common.feature_reads import ReadResult
     from tidemill_serving.definitions import EntityRead, ModelSpec
     from tidemill_serving.fields import Row, Value
 
