@@ -176,6 +176,15 @@ def test_an_account_counts_what_is_gone_and_goes_on_after_a_restart() -> None:
     assert resumed.report().training_sets == account.report().training_sets
 
 
+def test_a_log_of_a_version_that_was_replaced_does_not_hold_an_account_open() -> None:
+    account = Account("id")
+    account.saw("log", "features.users.old.visits", 3)
+    account.saw("archive", "visits", 0)
+    account.keep(("log",), {"features.users.new.visits"})
+    assert account.is_gone()
+    assert list(account.places) == [("archive", "visits")]
+
+
 def an_erasure(*, oldest_s: float, newest_s: float) -> pb.Erasure:
     place = pb.ErasurePlace(kind="archive", name="visits", gone=True)
     place.oldest_time.FromDatetime(datetime.fromtimestamp(oldest_s, UTC))

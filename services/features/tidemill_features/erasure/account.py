@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 SERVICE: Final = "features"
 
@@ -52,6 +52,14 @@ class Account:
                 place.due_time.FromMilliseconds(due_ms)
         self.places[kind, name] = place
         return place
+
+    def keep(self, kinds: Collection[str], names: Collection[str]) -> None:
+        """Forget places of these kinds that the project has no more: others look after them."""
+        self.places = {
+            place: one
+            for place, one in self.places.items()
+            if place[0] not in kinds or place[1] in names
+        }
 
     def name_set(self, digest: str, rows: int, versions: Iterable[tuple[str, int]]) -> None:
         """Name a training set that held the entity, and the versions that were trained on it."""

@@ -65,6 +65,7 @@ class Eraser:
     _accounts: dict[str, Account] = field(default_factory=dict)
     _since: dict[str, float] = field(default_factory=dict)
     _cleaned: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
     _looks: dict[tuple[str, str], Look] = field(default_factory=dict)
     _looked_for: frozenset[bytes] = frozenset()
 
@@ -86,7 +87,7 @@ class Eraser:
     ) -> None:
         """Do what can be done now for every erasure that is not done, and say how far it is."""
         now = self.refusing.now
-        wanted = [one for one in now.open_keys() if not self._is_done(one)]
+        wanted = [one for one in now.open_keys() if one.erasure_id not in self._told]
         if not wanted or self.work is None:
             return
         erased, accounts = now.only(wanted), await self._take_up(wanted, said)
@@ -98,10 +99,6 @@ class Eraser:
             await self._verify(only_of(erased, gone), gone, registry)
         for account in accounts:
             await self._say(account, said)
-
-    def _is_done(self, key: ErasedKey) -> bool:
-        account = self._accounts.get(key.erasure_id)
-        return account is not None and account.done
 
     async def _take_up(
         self, wanted: Iterable[ErasedKey], said: ErasureServiceAsyncStub
@@ -121,6 +118,7 @@ class Eraser:
         request = pb.ReportErasureRequest(erasure_id=account.erasure_id, report=account.report())
         await rpc.call(said.ReportErasure, request)
         if account.done:
+            self._told.add(account.erasure_id)
             logger.info("erasure.done", extra={"erasure": account.erasure_id})
 
     # --- archive and training sets ------------------------------------------------------------
@@ -170,6 +168,9 @@ class Eraser:
         if not digests <= self._looked_for:
             self._looks.clear()  # somebody new: everything is to be looked at from the start
             self._looked_for = digests
+        known = sightings.logs(work) | sightings.raw_topics(work) | sightings.side_topics(work)
+        for account in accounts:
+            account.keep((LOG, RAW, SIDE), known)
         for topic, sight in sightings.logs(work).items():
             await self._look(LOG, topic, sight, erased, accounts)
         await Retired(self.broker, self.admin).let_go(work, accounts)
