@@ -195,9 +195,9 @@ def _length(mode: Mode) -> float:
 
 
 def _storm(dice: random.Random) -> Scenario:
-    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 45.0)
+    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 35.0)
     faults = (storm, Fault(20.0 + dice.random(), Do.REPUBLISH))
-    return Scenario("rebalance-storm", "P17", 70.0, 500, faults)
+    return Scenario("rebalance-storm", "P17", 60.0, 500, faults)
 
 
 def _stopped(dice: random.Random) -> Scenario:
@@ -239,10 +239,10 @@ def _clocks_skewed(dice: random.Random) -> Scenario:
 
 def _worker_slow(dice: random.Random) -> Scenario:
     faults = (
-        Fault(4.0, Do.SLOW, dice.choice(WORKERS), 25.0),
+        Fault(4.0, Do.SLOW, dice.choice(WORKERS), 20.0),
         Fault(12.0 + dice.random(), Do.REPUBLISH),
     )
-    return Scenario("worker-slow", "P7 P15", 46.0, 800, faults, counted=True)
+    return Scenario("worker-slow", "P7 P15", 40.0, 800, faults, counted=True)
 
 
 def _poison_burst(dice: random.Random) -> Scenario:
@@ -256,7 +256,7 @@ def _schema_changed(dice: random.Random) -> Scenario:
         Fault(5.0 + dice.random(), Do.APPLY),
         Fault(14.0, Do.REPLAY, "ingestion"),
     )
-    return Scenario("schema-changed", "P11 P12", 65.0, 300, faults, ahead=True)
+    return Scenario("schema-changed", "P11 P12", 55.0, 300, faults, ahead=True)
 
 
 def _at(fault: Fault) -> float:
