@@ -39,12 +39,13 @@ from tidemill_features.definitions import Work, work_of
 from tidemill_features.standby import standing_by
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.codec import Kind, decode_header
 from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.definitions import Aggregation, Field, Function, ViewDefinition
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.kernels import layout, warm_up
-from tidemill_tiles.keys import canonical_key, key_column_of
+from tidemill_tiles.keys import key_column_of
 from tidemill_tiles.plan import Plan, plan_of
 from tidemill_tiles.table import TileTable
 

@@ -12,7 +12,8 @@ from tidemill.project import loads
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.clock import SystemClock
-from tidemill_common.erasures import entity_of, from_reply
+from tidemill_common.erased_entity import entity_of
+from tidemill_common.erasures import from_reply
 from tidemill_common.postgres import Pool, connected, migrate
 from tidemill_common.settings import Dsn
 from tidemill_registry import erasures

@@ -45,8 +45,9 @@ from tidemill_features.opening import Opener
 from tidemill_features.partition import Partition
 from tidemill_features.settings import Settings
 from tidemill_features.standby import standing_by
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.codec import decode_header
-from tidemill_tiles.keys import canonical_key, hash_keys
+from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.owner import Owner
 from tidemill_tiles.reads import read
 from tidemill_tiles.replica import Replica

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tidemill.errors import FailedPrecondition, Invalid
 from tidemill.project import loads, normalise
-from tidemill_common.erasures import NOTHING_ERASED, Entity, Erased, ErasedKey, entity_of
-from tidemill_tiles.keys import canonical_key
+from tidemill_common.erased_entity import Entity, entity_of
+from tidemill_common.erasures import NOTHING_ERASED, Erased, ErasedKey
+from tidemill_tiles.canonical import canonical_key
 
 SECRET = b"s" * 32
 PROJECT = normalise(

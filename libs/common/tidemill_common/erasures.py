@@ -8,9 +8,8 @@ comes by; nobody can read one out of the list.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,13 +17,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tidemill.definitions.v1 import project_pb2
-from tidemill.errors import FailedPrecondition, Invalid, Transient, Violation
+from tidemill.errors import Transient
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill_common import rpc
 from tidemill_common.app import until
-from tidemill_tiles.keys import SEPARATOR, canonical_key, key_column
+from tidemill_common.erased_entity import digest_of
+from tidemill_tiles.canonical import SEPARATOR
+from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,24 +33,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DIGEST_BYTES: Final = 16
-NAMES_END: Final = b"\x1e"
 POLL_SECONDS: Final = 1.0
 """A key is refused everywhere so much later at most, while the registry answers."""
 REASON: Final = "ERASED: its entity was erased, and is refused since"
 """What a publisher is told; the word before the colon is for programs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """Key fields, sorted by name, with the canonical key of their values. Never stored."""
-
-    fields: tuple[str, ...]
-    key: bytes
-
-    def digest(self, secret: bytes) -> bytes:
-        """Return what the entity is known by once its key is forgotten."""
-        return digest_of(secret, self.fields, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,60 +128,6 @@ class Erased:
 
 
 NOTHING_ERASED: Final = Erased(b"", ())
-
-
-def digest_of(secret: bytes, fields: Sequence[str], key: bytes) -> bytes:
-    """Return the keyed digest of one entity."""
-    message = ",".join(fields).encode() + NAMES_END + key
-    return hashlib.blake2b(message, key=secret, digest_size=DIGEST_BYTES).digest()
-
-
-_TRUTH: Final = {"true": True, "false": False}
-_KINDS: Final = {
-    project_pb2.FIELD_TYPE_STRING,
-    project_pb2.FIELD_TYPE_INT64,
-    project_pb2.FIELD_TYPE_BOOL,
-}
-
-
-def entity_of(project: project_pb2.Project, values: Mapping[str, str]) -> Entity:
-    """Read the entity that a person named; Invalid if no stream of the project has its fields."""
-    if not values:
-        raise Invalid(violations=[Violation("entity", "names no field")])
-    fields = tuple(sorted(values))
-    kinds: dict[str, set[int]] = {name: set() for name in fields}
-    known = False
-    for stream in project.streams:
-        types = {field.name: int(field.type) for field in stream.fields}
-        if set(fields) <= set(types):
-            known = True
-            for name in fields:
-                kinds[name].add(types[name])
-    if not known:
-        raise Invalid(
-            violations=[Violation("entity", f"no stream has the fields {', '.join(fields)}")]
-        )
-    return Entity(fields, canonical_key([_value(n, kinds[n], values[n]) for n in fields]))
-
-
-def _value(name: str, kinds: set[int], text: str) -> str | int | bool:
-    if len(kinds) > 1:
-        raise FailedPrecondition(f"{name} has different types in different streams")
-    (kind,) = kinds
-    if kind not in _KINDS:
-        raise Invalid(
-            violations=[Violation(f"entity.{name}", "is no text, integer or truth value")]
-        )
-    if kind == project_pb2.FIELD_TYPE_BOOL:
-        if text not in _TRUTH:
-            raise Invalid(violations=[Violation(f"entity.{name}", "is neither true nor false")])
-        return _TRUTH[text]
-    if kind == project_pb2.FIELD_TYPE_INT64:
-        try:
-            return int(text)
-        except ValueError as error:
-            raise Invalid(violations=[Violation(f"entity.{name}", "is no integer")]) from error
-    return text
 
 
 def request_table(requests: Sequence[str | None]) -> pa.Table:

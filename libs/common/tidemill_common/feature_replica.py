@@ -30,8 +30,9 @@ from tidemill_common.feature_reads import LogState, ReadResult
 from tidemill_common.feature_views import ViewSpec, view_specs
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
 from tidemill_common.snapshots import Snapshots
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.keys import canonical_key, hash_keys
+from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.reads import Status, read
 from tidemill_tiles.replica import Replica
 

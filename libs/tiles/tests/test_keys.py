@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import Invalid
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.definitions import Field
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.fixed import representable, to_fixed
 from tidemill_tiles.keys import (
-    canonical_key,
     event_id_hashes,
     hash_key,
     hash_keys,

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from tidemill.errors import Invalid
+from tidemill_tiles.canonical import SEPARATOR
 from tidemill_tiles.kernels import hashing, layout
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-SEPARATOR: Final = "\x1f"
 MAX_KEY_BYTES: Final = layout.KEY_ROOM
 
 
@@ -120,21 +120,6 @@ def key_column_of(keys: Sequence[bytes | None]) -> KeyColumn:
     offsets = np.zeros(len(keys) + 1, dtype=np.int64)
     np.fromiter(map(len, known), np.int64, len(known)).cumsum(out=offsets[1:])
     return _hashed(np.frombuffer(b"".join(known), dtype=np.uint8), offsets, valid)
-
-
-def canonical_key(values: Sequence[str | int | bool]) -> bytes:
-    """Return the canonical bytes of one key; Invalid if a string holds the separator."""
-    return SEPARATOR.join(map(_word, values)).encode()
-
-
-def _word(value: str | int | bool) -> str:  # noqa: FBT001
-    if isinstance(value, str):
-        if SEPARATOR in value:
-            raise Invalid(f"a key must not hold the character U+001F: {value!r}")
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def hash_keys(keys: Sequence[bytes]) -> npt.NDArray[np.uint64]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.definitions.v1 import project_pb2
-from tidemill_common.erasures import Erased, ErasedKey, entity_of
+from tidemill_common.erased_entity import entity_of
+from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Record
 from tidemill_features.archive import Piece, rows_of
 from tidemill_features.decoding import decode

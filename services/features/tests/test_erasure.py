@@ -18,7 +18,8 @@ from tidemill.project import model_inputs
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill_common.artifacts import Artifacts
-from tidemill_common.erasures import Erased, ErasedKey, entity_of
+from tidemill_common.erased_entity import entity_of
+from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Admin, Broker, Record, TopicPartition
 from tidemill_features.archive import DAY, PLACE, Archive, Piece, read, rows_of
 from tidemill_features.archiving import Archivers

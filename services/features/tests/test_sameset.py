@@ -29,7 +29,8 @@ from tidemill_features.rowhash import row_hash
 from tidemill_features.rowsfile import RowsFile
 from tidemill_features.testing import WrittenArchive
 from tidemill_features.trainingset import Means, Wanted, build
-from tidemill_tiles.keys import canonical_key, event_id_hashes
+from tidemill_tiles.canonical import canonical_key
+from tidemill_tiles.keys import event_id_hashes
 from tidemill_tiles.testing.oracle import Oracle, OracleEvent
 
 SECOND: Final = 1_000_000

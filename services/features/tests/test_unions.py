@@ -34,10 +34,10 @@ from tidemill_features.flushing import PartitionState
 from tidemill_features.testing import WrittenArchive
 from tidemill_features.trainingset import Means, Wanted, build
 from tidemill_features.verify import Verified, verify
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.definitions import PAIRS, Aggregation
 from tidemill_tiles.keys import (
-    canonical_key,
     event_id_hashes,
     hash_keys,
     key_column,

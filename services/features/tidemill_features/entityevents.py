@@ -15,10 +15,11 @@ from tidemill.errors import FailedPrecondition
 from tidemill.project.problems import did_you_mean
 from tidemill_features.pointintime import columns_of
 from tidemill_features.spine import micros
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.columns import EventBatch, event_batch, view_rows, window_time
 from tidemill_tiles.definitions import source_types
 from tidemill_tiles.fieldtypes import FieldType
-from tidemill_tiles.keys import canonical_key, event_id_hashes, hash_key, key_column
+from tidemill_tiles.keys import event_id_hashes, hash_key, key_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

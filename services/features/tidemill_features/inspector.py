@@ -28,9 +28,10 @@ from tidemill_features.explaining import explain
 from tidemill_features.history import Span, course
 from tidemill_features.inquiries import Inquiry
 from tidemill_features.jobs import error_line, result_line
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.kernels import warm_up
-from tidemill_tiles.keys import canonical_key, hash_key
+from tidemill_tiles.keys import hash_key
 from tidemill_tiles.reads import Reading
 
 if TYPE_CHECKING:

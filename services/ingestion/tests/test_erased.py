@@ -8,7 +8,8 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition
 from tidemill.project import loads, normalise
 from tidemill_common import events
-from tidemill_common.erasures import Erased, ErasedKey, entity_of
+from tidemill_common.erased_entity import entity_of
+from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Record
 from tidemill_common.kafka.dead_letters import DeadLetter
 from tidemill_ingestion.dead_letters import again

@@ -10,7 +10,8 @@ import pyarrow as pa
 from tidemill.project import load, normalise
 from tidemill.registry.v1.erasure_service_pb2 import ErasureReport
 from tidemill_common import events, prediction_rows, topics
-from tidemill_common.erasures import Entity, Erased, ErasedKey
+from tidemill_common.erased_entity import Entity
+from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Record, TopicPartition
 from tidemill_common.prediction_rows import OK
 from tidemill_monitoring.decoding import decode

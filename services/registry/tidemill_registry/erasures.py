@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tidemill.errors import Invalid, NotFound, Violation
 from tidemill.registry.v1 import erasure_service_pb2 as pb
-from tidemill_common.erasures import Entity, entity_of
+from tidemill_common.erased_entity import Entity, entity_of
 from tidemill_registry.convert import to_timestamp
 from tidemill_registry.handlers import Registry
 from tidemill_registry.store import QUERIES, Transaction, text_of

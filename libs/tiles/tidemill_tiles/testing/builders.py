@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.columns import event_batch
 from tidemill_tiles.definitions import Aggregation, Field, Function, Gives, ViewDefinition
 from tidemill_tiles.fieldtypes import FieldType
-from tidemill_tiles.keys import canonical_key
 from tidemill_tiles.testing.oracle import Oracle, OracleEvent
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import FailedPrecondition
 from tidemill.features.v1 import feature_service_pb2 as pb
-from tidemill_common.erasures import Erased, ErasedKey, entity_of
+from tidemill_common.erased_entity import entity_of
+from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.project_source import load_project
 from tidemill_features.definitions import work_of
 from tidemill_features.erasing import held
