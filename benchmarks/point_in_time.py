@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.project import loads, normalise
 from tidemill_common.events import TIMESTAMP
-from tidemill_features.building import ALLOCATORS, COMMAND
+from tidemill_features.building import ALLOCATORS, BUILDER
 from tidemill_features.definitions import work_of
 from tidemill_features.jobs import Job, read_reply
 from tidemill_features.testing import WrittenArchive
@@ -127,7 +128,7 @@ def archived(root: Path, project: project_pb2.Project, days: int) -> Job:
 def built(job: Job, builds: int) -> tuple[list[pb.TrainingSet], list[dict[str, Any]]]:
     """Let a fresh builder process build again and again; return the sets and what it logged."""
     process = subprocess.Popen(
-        COMMAND,
+        [sys.executable, "-m", BUILDER],
         env=os.environ | ALLOCATORS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -102,10 +103,10 @@ def some_orders(chance: random.Random, begin: datetime, first: int) -> list[Even
             "till": chance.randrange(5), "customer": user, "at": at, "cents": cents + 1,
             "void": chance.random() < 0.2,
         }  # fmt: skip
-        shared = {"id": f"e{number}", "source": "shop", "available": begin + timedelta(hours=1)}
-        orders.append(Event("web_orders", web, **shared))
+        same = partial(Event, id=f"e{number}", source="shop", available=begin + timedelta(hours=1))
+        orders.append(same("web_orders", web))
         if number % 3:
-            orders.append(Event("till_orders", till, **shared))
+            orders.append(same("till_orders", till))
     return orders
 
 
