@@ -26,9 +26,10 @@ def skew(ahead_s: float, drift: float) -> None:
     def now(_: SystemClock) -> datetime:
         return datetime.fromtimestamp(wrong_ns() / 1e9, UTC)
 
-    # grpc makes deadlines of this clock and holds them against the machine's own.
-    deadlines = importlib.import_module("grpc.aio._utils")
-    vars(deadlines)["time"] = SimpleNamespace(time=time.time)
+    # grpc sends deadlines of this clock, and holds those it gets against the machine's own.
+    right = SimpleNamespace(**vars(time))
+    for name in ("grpc.aio._utils", "grpc._cython.cygrpc"):
+        vars(importlib.import_module(name))["time"] = right
     time.time_ns = wrong_ns
     time.time = lambda: wrong_ns() / 1e9
     put(SystemClock, "now", now)

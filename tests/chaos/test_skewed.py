@@ -36,9 +36,41 @@ def test_a_clock_that_drifts_gains_more_in_each_second() -> None:
 
 
 def said(ahead: float, drift: float) -> list[float]:
-    code = SAID.format(ahead=ahead, drift=drift)
+    return run(SAID.format(ahead=ahead, drift=drift))
+
+
+def run(code: str) -> list[float]:
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=root
     )
     return [float(one) for one in done.stdout.split()]
+
+
+CALLED = """
+import asyncio
+import grpc
+from tests.chaos.skewed import skew
+skew({ahead}, 0.0)
+
+async def answer(request, context):
+    return str(context.time_remaining()).encode()
+
+async def call():
+    server = grpc.aio.server()
+    method = grpc.unary_unary_rpc_method_handler(answer)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("s", {{"m": method}}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{{port}}") as channel:
+        print((await channel.unary_unary("/s/m")(b"", timeout=50.0)).decode())
+    await server.stop(0)
+
+asyncio.run(call())
+"""
+
+
+@pytest.mark.parametrize("ahead", [7_200.0, -7_200.0])
+def test_a_deadline_of_a_call_is_what_it_is_with_a_right_clock(ahead: float) -> None:
+    (seconds,) = run(CALLED.format(ahead=ahead))
+    assert 0.0 < seconds <= 50.0
