@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tidemill.definitions.v1 import project_pb2
-from tidemill.errors import FailedPrecondition, Invalid, NotFound
+from tidemill.errors import FailedPrecondition, Invalid, NotFound, Unavailable
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_features.building import INSPECTOR, building
 from tidemill_features.definitions import StreamWork
@@ -165,6 +165,21 @@ def test_negative_counts_are_refused(
 ) -> None:
     with pytest.raises(Invalid, match="is negative"):
         not_negative(request_)
+
+
+class Long:
+    """A job that does not fit into a pipe that nobody reads."""
+
+    def to_line(self) -> bytes:
+        return b"x" * (8 << 20) + b"\n"
+
+
+async def test_a_process_that_ends_without_an_answer_is_away_and_no_bug() -> None:
+    async with building("tidemill_features.no_such_module") as process:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="no_such_module"):
+                async for _ in process.run(Long()):
+                    pass
 
 
 async def test_a_process_of_its_own_answers_and_an_unknown_entity_has_a_near_one(

@@ -58,8 +58,7 @@ class Builder:
             process = await self._started()
             done = False
             try:
-                _pipe(process.stdin).write(job.to_line())
-                await _pipe(process.stdin).drain()
+                await self._hand_over(process, job)
                 while not done:
                     line = await _reader(process.stdout).readline()
                     if not line:
@@ -75,6 +74,13 @@ class Builder:
         """Hold back every job; the one that runs is waited for."""
         async with self._busy:
             yield
+
+    async def _hand_over(self, process: asyncio.subprocess.Process, job: Sendable) -> None:
+        try:
+            _pipe(process.stdin).write(job.to_line())
+            await _pipe(process.stdin).drain()
+        except OSError as error:  # it ended without having read the job
+            raise Unavailable(f"{self._module} takes no job", retry_after=1.0) from error
 
     async def close(self) -> None:
         """End the process."""
