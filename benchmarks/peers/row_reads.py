@@ -74,10 +74,13 @@ class Server:
     values: Callable[[bytes], list[list[float]]]
 
 
+Serving = Callable[[ReadData], AbstractContextManager[Server]]
+
+
 def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, keep: Keep) -> None:
     """Run the named participants; `limit_s` is not needed, since a run takes as long as it asks."""
     del limit_s
-    serving = {
+    serving: dict[str, Serving] = {
         "tidemill-reads": partial(tidemill, "aio"),
         "tidemill-reads-native": partial(tidemill, "native"),
         "feast-redis": feast,
@@ -96,15 +99,13 @@ def measure(names: Iterable[str], rounds: int, scale: float, limit_s: float, kee
     run(people, rounds, JUDGED, keep)
 
 
-def _checked(serving: Callable[[ReadData], AbstractContextManager[Server]]) -> Figures:
+def _checked(serving: Serving) -> Figures:
     data = ReadData(ENTITIES)
     with serving(data) as server:
         return {"compared": data.entities * len(FEATURES), "exact": _exact(server, data)}
 
 
-def _measured(
-    serving: Callable[[ReadData], AbstractContextManager[Server]], seconds: float
-) -> Figures:
+def _measured(serving: Serving, seconds: float) -> Figures:
     data = ReadData(ENTITIES)
     with serving(data) as server:
         found: Figures = {}
