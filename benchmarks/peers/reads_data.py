@@ -19,7 +19,8 @@ from tidemill_common.feature_views import StreamSpec
 FEATURES = tuple(f"f{number:02}" for number in range(50))
 PARTITIONS = 2
 SEED = 11
-CENTS = 100_000
+PARTS = 100_000
+UNIT = 128
 PROJECT = """
 project: peers
 streams:
@@ -42,7 +43,7 @@ views:
 
 def project(name: str) -> str:
     """Return the project file: the last value of each of 50 fields."""
-    fields = "\n".join(f"      {one}: {{type: float64, resolution: 0.01}}" for one in FEATURES)
+    fields = "\n".join(f"      {one}: float64" for one in FEATURES)
     lasts = "\n".join(
         f"      - {{function: last, field: {one}, name: {one}, windows: [lifetime]}}"
         for one in FEATURES
@@ -59,9 +60,9 @@ class ReadData:
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
-        """The features of each entity."""
-        cents = np.random.default_rng(SEED).integers(0, CENTS, (self.entities, len(FEATURES)))
-        return cents / 100
+        """The features of each entity: numbers that every store holds to the last bit."""
+        shape = (self.entities, len(FEATURES))
+        return np.random.default_rng(SEED).integers(0, PARTS, shape) / UNIT
 
     def write(self, path: Path) -> None:
         """Write the feature rows as Feast takes them up."""

@@ -11,6 +11,8 @@ from benchmarks.harness import RESULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 Result = dict[str, Any]
+LIKE_FOR_LIKE = "tidemill-json-topic"
+"""Who reads the very topic that the peers read."""
 READS = {
     "one": "1 entity, 1 client",
     "hundred": "100 entities, 1 client",
@@ -65,7 +67,8 @@ def table(row: str, result: Result) -> str:
 
 
 def _windows(result: Result) -> Iterator[str]:
-    mine = result["participants"].get("tidemill", {}).get("events_per_cpu_second")
+    people = result["participants"]
+    mine = people.get(LIKE_FOR_LIKE, people.get("tidemill", {})).get("events_per_cpu_second")
     yield (
         "| who | events | events/s | events per CPU second | Tidemill is | memory | exactly once |"
         " values |"

@@ -44,6 +44,12 @@ def test_a_line_says_how_many_times_faster_tidemill_is() -> None:
     assert "| flink | 1,000 | 12,500 | 25,000 | 4.0 x | 10 MiB | yes | exact |" in made
 
 
+def test_who_reads_the_same_topic_is_compared_if_it_was_run() -> None:
+    people = {"tidemill": a_peer(9), "tidemill-json-topic": a_peer(60_000)}
+    made = table("windows", a_result(**people, flink=a_peer(20_000)))
+    assert "| 3.0 x |" in made
+
+
 def test_a_peer_that_is_faster_is_shown_as_such() -> None:
     made = table("windows", a_result(tidemill=a_peer(10_000), flink=a_peer(20_000)))
     assert "| 0.5 x |" in made
