@@ -20,6 +20,7 @@ from tidemill_tiles.definitions import (
 )
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.plan import cost, plan_of
+from tidemill_tiles.primitives import thresholds
 from tidemill_tiles.testing.builders import FIELDS, SECOND, a_view
 from tidemill_tiles.validation import checked, validate
 
@@ -287,3 +288,9 @@ def test_the_cost_counts_every_tile_that_is_kept() -> None:
     assert price.rows_per_entity == 360 + 360 + 1
     assert price.levels == 1
     assert price.bytes_per_entity > price.rows_per_entity * price.bytes_per_row
+
+
+def test_an_edge_on_the_grid_of_a_resolution_belongs_to_the_bin_above_it() -> None:
+    assert thresholds((-1.0, -0.57, 0.0, 0.005, 0.29, 0.57, 1 / 3 + 1), 0.01) == (
+        -100, -57, 0, 1, 29, 57, 134,
+    )  # fmt: skip

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 VALUE_BITS: Final = 48
+ROUNDING: Final = Fraction(1, 2**51)
+"""How far, relatively, the quotient of two rounded doubles may be from that of the decimals."""
 
 
 class Primitive(IntEnum):
@@ -130,8 +132,15 @@ def extra_of(one: Aggregation, step: float) -> Extra | None:
 
 
 def thresholds(edges: Sequence[float], step: float) -> tuple[int, ...]:
-    """Return the smallest fixed-point integers that are not below the edges."""
-    return tuple(ceil(Fraction(edge) / Fraction(step)) for edge in edges)
+    """Return the smallest fixed-point integers that are not below the edges.
+
+    An edge on the grid is its integer, although the quotient of two doubles misses it by a rounding.
+    """
+    quotients = [Fraction(edge) / Fraction(step) for edge in edges]
+    return tuple(
+        near if abs(one - (near := round(one))) <= abs(one) * ROUNDING else ceil(one)
+        for one in quotients
+    )
 
 
 def slots_of(bits: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tidemill.project.naming import features, longest_window_us
+from tidemill.project.view_sources import view_streams
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common.erasures import request_table
 from tidemill_common.feature_views import duration_us
@@ -38,7 +39,8 @@ def blind_spans(project: project_pb2.Project, erasures: Iterable[pb.Erasure]) ->
         for erasure in erasures
         for view in project.views
         if not set(erasure.fields) <= set(view.entity)
-        if (span := _span(erasure, view, _place(erasure, view.stream))) is not None
+        for stream in view_streams(view)
+        if (span := _span(erasure, view, _place(erasure, stream))) is not None
     ]
 
 
