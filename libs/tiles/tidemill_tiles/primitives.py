@@ -134,7 +134,7 @@ def extra_of(one: Aggregation, step: float) -> Extra | None:
 def thresholds(edges: Sequence[float], step: float) -> tuple[int, ...]:
     """Return the smallest fixed-point integers that are not below the edges.
 
-    An edge on the grid is its integer, although the quotient of two doubles misses it by a rounding.
+    An edge on the grid is its integer, though the quotient of two doubles misses it by a rounding.
     """
     quotients = [Fraction(edge) / Fraction(step) for edge in edges]
     return tuple(
