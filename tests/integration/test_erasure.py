@@ -164,7 +164,7 @@ def assert_told(platform: Platform, done: pb.Erasure, digest: str) -> None:
     (report,) = [one for one in done.reports if one.service == "features"]
     assert [one.digest for one in report.training_sets] == [digest]
     removed = {one.name: one.removed for one in report.places if one.removed}
-    assert removed["visit"] == 6
+    assert removed["visit"] >= 6  # what was accepted within the second is removed as well
     assert removed["events.visit.late"] == 1
     entries = platform.client.audit(limit=1_000)
     assert GONE not in str(entries)
