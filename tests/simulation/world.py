@@ -45,6 +45,7 @@ from tidemill_features.opening import Opener
 from tidemill_features.partition import Partition
 from tidemill_features.settings import Settings
 from tidemill_features.standby import standing_by
+from tidemill_features.stopping import BadRun
 from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.codec import decode_header
 from tidemill_tiles.keys import hash_keys
@@ -127,7 +128,9 @@ class Worker:
             opener = Opener(BROKER, admin, standby, self.work, "")
             await opener.build_ahead()
             state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
-            partition = Partition(state, producer, admin, self.settings, self.capacity)
+            since = (await admin.end_offsets([TopicPartition(stream.topic, 0)])).popitem()[1]
+            bad = BadRun(since)
+            partition = Partition(state, producer, admin, self.settings, self.capacity, bad)
             opened.set_result(None)
             while True:
                 command, done = await self._commands.get()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition, Invalid
 from tidemill.project import loads, normalise
 from tidemill_common.erased_entity import Entity, entity_of
@@ -79,6 +80,17 @@ def test_an_integer_is_the_same_however_it_is_written() -> None:
 def test_what_cannot_be_a_key_is_refused(values: dict[str, str]) -> None:
     with pytest.raises(Invalid):
         entity_of(PROJECT, values)
+
+
+def test_an_entity_that_a_stream_calls_otherwise_is_refused() -> None:
+    project = project_pb2.Project()
+    project.CopyFrom(PROJECT)
+    view = project.views.add(name="spending", entity=["customer"])
+    view.sources.add(stream="visits")
+    assert entity_of(project, {"customer": "ada"}) == ADA
+    view.sources.add(stream="orders", columns={"customer": "order"})
+    with pytest.raises(FailedPrecondition, match="is order in orders"):
+        entity_of(project, {"customer": "ada"})
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=20), st.data())

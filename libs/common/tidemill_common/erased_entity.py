@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition, Invalid, Violation
+from tidemill.project.view_sources import mapped
 from tidemill_tiles.canonical import canonical_key
 
 if TYPE_CHECKING:
@@ -64,7 +65,20 @@ def entity_of(project: project_pb2.Project, values: Mapping[str, str]) -> Entity
         raise Invalid(
             violations=[Violation("entity", f"no stream has the fields {', '.join(fields)}")]
         )
+    _check_names(project, fields)
     return Entity(fields, canonical_key([_value(n, kinds[n], values[n]) for n in fields]))
+
+
+def _check_names(project: project_pb2.Project, fields: tuple[str, ...]) -> None:
+    """Refuse what is called otherwise in a stream: its rows there would not be recognised."""
+    for view in project.views:
+        for source in view.sources:
+            for name in set(fields) & set(view.entity):
+                if mapped(source, name) != name:
+                    raise FailedPrecondition(
+                        f"{name} of view {view.name} is {mapped(source, name)} in {source.stream}:"
+                        " an entity is erased by one name in all streams"
+                    )
 
 
 def _value(name: str, kinds: set[int], text: str) -> str | int | bool:

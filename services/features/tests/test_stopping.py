@@ -31,6 +31,14 @@ def test_bad_records_in_a_row_count_across_flushes(make_record: MakeRecord) -> N
     assert noted(run, make_record, IN_A_ROW, "b").is_too_long
 
 
+def test_what_was_there_when_the_partition_was_opened_does_not_count(
+    make_record: MakeRecord,
+) -> None:
+    run = noted(BadRun(since=500), make_record, 0, "b" * (500 + IN_A_ROW - 1))
+    assert not run.is_too_long
+    assert noted(run, make_record, 500 + IN_A_ROW - 1, "b").is_too_long
+
+
 def test_a_good_record_ends_the_row(make_record: MakeRecord) -> None:
     run = noted(BadRun(), make_record, 0, "b" * IN_A_ROW + "g")
     assert not run.is_too_long

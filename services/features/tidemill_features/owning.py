@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.capacity import Capacity
 from tidemill_features.partition import Partition
+from tidemill_features.stopping import BadRun
 
 if TYPE_CHECKING:
     from tidemill_common.kafka import Admin, Record
@@ -89,11 +90,18 @@ class Owned:
         stack = contextlib.AsyncExitStack()
         try:
             state, producer = await self._opener.open(tp, stack)
+            since = (await self._admin.end_offsets([tp]))[tp]
         except BaseException:
             await stack.aclose()
             raise
         partition = Partition(
-            state, producer, self._admin, self._settings, self._capacity, self._opener.refusing
+            state,
+            producer,
+            self._admin,
+            self._settings,
+            self._capacity,
+            BadRun(since),
+            self._opener.refusing,
         )
         name = f"partition {tp.topic}/{tp.partition}"
         task = asyncio.create_task(partition.run(), name=name)

@@ -27,7 +27,6 @@ from tidemill_features.ledger import LogLedger
 from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
-from tidemill_features.stopping import BadRun
 from tidemill_tiles.codec import Kind, decode_header
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from tidemill_features.capacity import Capacity
     from tidemill_features.flushing import Flush, PartitionState
     from tidemill_features.settings import Settings
+    from tidemill_features.stopping import BadRun
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Partition:
         admin: Admin,
         settings: Settings,
         capacity: Capacity,
+        bad: BadRun,
         refusing: Refusing | None = None,
     ) -> None:
         self.state = state
@@ -67,7 +68,7 @@ class Partition:
         self._admin = admin
         self._settings = settings
         self._capacity = capacity
-        self._bad = BadRun()
+        self._bad = bad
         self._next = state.position
         self._pace = OffsetPace()
         self._waiting: deque[Record] = deque()

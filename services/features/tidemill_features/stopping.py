@@ -17,8 +17,13 @@ IN_A_ROW: Final = 100
 
 @dataclass(slots=True)
 class BadRun:
-    """Counts across flushes; made anew when a partition is opened, so that a restart goes on."""
+    """Counts across flushes; made anew when a partition is opened.
 
+    What lies below `since`, the topic's end at that moment, does not count: a restart says that
+    somebody has looked, so it goes on behind all that is there by then.
+    """
+
+    since: int = 0
     count: int = 0
 
     @property
@@ -30,4 +35,5 @@ class BadRun:
         """Take note of a flush: what ends in good records is over."""
         bad = {one.record.offset for one in dead if one.row is None}
         for record in records:
-            self.count = self.count + 1 if record.offset in bad else 0
+            counts = record.offset in bad and record.offset >= self.since
+            self.count = self.count + 1 if counts else 0
