@@ -112,9 +112,12 @@ async def test_a_static_member_that_stopped_is_in_its_group_until_it_is_taken_ou
         await joined.wait()
         stop.set()
         await member
+        assert await admin.given(group, "one") == {topic.name}
+        assert await admin.given(group, "on") == set()
         assert not await admin.leave(group, "another")
         assert await admin.leave(group, "one")
         assert not await admin.leave(group, "one")
+        assert await admin.given(group, "one") == set()
 
 
 async def test_nobody_can_leave_a_group_that_is_none(admin: Admin) -> None:

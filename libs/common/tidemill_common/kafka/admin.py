@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import (
     KafkaError,
     TopicAlreadyExistsError,
@@ -34,6 +35,8 @@ REQUEST_TIMEOUT_MS = 10_000
 _KNOWN_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 _AGAIN_SECONDS = 0.1
+_SUFFIX = 36
+"""Characters of the id that the broker puts behind the instance of a static member."""
 logger = logging.getLogger(__name__)
 
 
@@ -212,6 +215,19 @@ class Admin:
                 return False
             raise to_error(error(f"{instance} cannot leave {group}"))
         return True
+
+    async def given(self, group: str, instance: str) -> set[str]:
+        """Return the topics whose partitions a static member was given last; it need not run."""
+        found = await self._ask_again(lambda: self._client.describe_consumer_groups([group]))
+        members = [
+            member for reply in found for described in reply.groups for member in described[5]
+        ]
+        topics: set[str] = set()
+        for member_id, _, _, _, assignment, *_ in members:
+            if member_id[:-_SUFFIX] == f"{instance}-" and assignment:
+                decoded = ConsumerProtocol.ASSIGNMENT.decode(assignment)
+                topics.update(topic for topic, _ in decoded.assignment)
+        return topics
 
     async def partitions(self, topic: str) -> list[TopicPartition]:
         """Return the partitions of a topic; NotFound if there is none of that name."""
