@@ -53,6 +53,21 @@ ANOTHER = """
       - {function: sum, field: amount, windows: [1h]}
       - {function: max, field: amount, windows: [1h]}
 """
+LOST = """
+  lost_orders:
+    key: [user]
+    replay: true
+    partitions: 2
+    fields:
+      user: {type: string, required: true}
+"""
+LOST_VIEW = """
+  lost_users:
+    stream: lost_orders
+    entity: [user]
+    aggregations:
+      - {function: count, windows: [1h]}
+"""
 USERS = [(f"u{number}",) for number in range(200)]
 RECORDS = 600
 
@@ -69,7 +84,7 @@ async def applied(replica: FeatureReplica, admin: Admin, topic: str) -> None:
     """Wait until everything that was published is decided in every view."""
     ends = await admin.end_offsets(await admin.partitions(topic))
     positions = [
-        Position(stream="later_clicks", partition=tp.partition, next_offset=end)
+        Position(stream=topic.removeprefix("events."), partition=tp.partition, next_offset=end)
         for tp, end in ends.items()
     ]
     await replica.wait_for(positions, timeout=60.0)
@@ -151,3 +166,34 @@ async def assert_a_trimmed_log_gives_the_same_state(
         found = again.read("later_users", USERS, expected.at_us)
         np.testing.assert_array_equal(found.values, expected.values)
         np.testing.assert_array_equal(found.status, expected.status)
+
+
+async def test_a_project_that_loses_a_stream_goes_on_with_the_others(
+    kafka: Broker, tmp_path: Path
+) -> None:
+    """The worker is back within its session: the broker would give it the lost partitions again."""
+    kept = STREAM.replace("later_", "kept_")
+    both = kept.replace("views:", f"{LOST.strip(chr(10))}\nviews:") + LOST_VIEW
+    project = normalise(loads(both).project)
+    spec = stream_spec(project, "kept_clicks")
+    async with (
+        one_project(project) as (registry, servicer),
+        administering(kafka) as admin,
+        producing(kafka) as producer,
+    ):
+        lost = stream_spec(project, "lost_orders")
+        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic, lost.topic])
+        async with (
+            working(kafka, registry, tmp_path) as worker,
+            fresh_replica(kafka, project, servicer.current) as replica,
+        ):
+            load = Load(spec)
+            await publish(load, producer, spec.topic.name, 20)
+            await applied(replica, admin, spec.topic.name)
+            generation = servicer.apply(loads(kept).project)
+            async with asyncio.timeout(60.0):
+                await replica.adopt(servicer.project, generation)
+            worker.kill()
+            await publish(load, producer, spec.topic.name, 20)
+            await applied(replica, admin, spec.topic.name)
+            assert worker.starts == 2

@@ -31,7 +31,7 @@ from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Collection, Iterator
 
     from tidemill_common.kafka import Admin
     from tidemill_features.settings import Settings
@@ -110,6 +110,7 @@ async def _own(
         await opener.build_ahead()
         owned = Owned(opener, standby, admin, settings, failed)
         topics = [one.topic for one in current.streams.values()]
+        await _come_anew(admin, settings, topics)
         with ending_the_process():
             app = feature_app(settings, topics, owned, failed)
             # A start waits for the first assignment: a failure or the stop may come before it.
@@ -125,6 +126,16 @@ async def _own(
             if not renewed:
                 await _leave(admin, settings)
         return renewed
+
+
+async def _come_anew(admin: Admin, settings: Settings, topics: Collection[str]) -> None:
+    """Leave first if the group would give us back a stream that the project no longer has.
+
+    A static member gets what it had; aiokafka's coordinator ends over a topic that is not asked
+    for, and the worker would live on without a partition.
+    """
+    if not await admin.given(GROUP, settings.member) <= set(topics):
+        await _leave(admin, settings)
 
 
 async def _leave(admin: Admin, settings: Settings) -> None:
