@@ -10,7 +10,8 @@ its positions are exactly what it was computed from.
         result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
 
 `adopt` of a later generation follows the logs of new view versions beside the old ones and swaps
-all views at once when the new ones are ready; reads go on meanwhile and never see a mixture.
+all views at once when the new ones are built: have decided all that their streams held when `adopt`
+was called. Reads go on meanwhile and never see a mixture, or a view that is half built.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
+from tidemill_common import topics
 from tidemill_common.clock import Clock, SystemClock
-from tidemill_common.feature_views import ViewSpec, view_specs
+from tidemill_common.feature_views import ViewSpec, stream_spec, view_specs
+from tidemill_common.followed_log import FollowedLog
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import canonical_key, hash_keys
@@ -33,12 +36,13 @@ from tidemill_tiles.reads import Status, read
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+    from tidemill_common.kafka import Admin
 
 logger = logging.getLogger(__name__)
 
@@ -85,36 +89,12 @@ class LogState:
     since_last_record_us: int
 
 
-@dataclass(slots=True)
-class _Log:
-    """One followed partition of a log."""
-
-    spec: ViewSpec
-    stream: str
-    partition: int
-    replica: Replica
-    written_us: int = NO_TIME
-    waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
-
-    def wake(self) -> None:
-        """Tell those who wait for a position that is now decided."""
-        if not self.waiters:
-            return
-        position, left = self.replica.position, []
-        for wanted, future in self.waiters:
-            if wanted > position:
-                left.append((wanted, future))
-            elif not future.done():
-                future.set_result(None)
-        self.waiters = left
-
-
 @dataclass(frozen=True, slots=True)
 class _View:
     """A view that is read: its logs in the order of its tables."""
 
     spec: ViewSpec
-    logs: tuple[_Log, ...]
+    logs: tuple[FollowedLog, ...]
 
 
 class FeatureReplica:
@@ -123,7 +103,7 @@ class FeatureReplica:
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
-        self._logs: dict[TopicPartition, _Log] = {}
+        self._logs: dict[TopicPartition, FollowedLog] = {}
         self._views: dict[str, _View] = {}
         self._follower: Follower | None = None
         self._adopting = asyncio.Lock()
@@ -147,7 +127,7 @@ class FeatureReplica:
         return self._view(view).spec
 
     async def adopt(self, project: project_pb2.Project, generation: str) -> None:
-        """Follow the views of a generation; from the second on, swap to them when they are ready.
+        """Follow the views of a generation; from the second on, swap to them when they are built.
 
         The first call returns when the logs are being followed (see `caught_up`). Calling it with
         the generation that is already adopted does nothing. Cancelling it leaves the old one.
@@ -158,9 +138,11 @@ class FeatureReplica:
             specs = view_specs(project)
             async with administering(self._broker) as admin:
                 await admin.ensure(log for spec in specs.values() for log in spec.logs())
+                ends = await _source_ends(admin, project) if self.generation else {}
             views = {name: await self._follow(spec) for name, spec in specs.items()}
             if self.generation:
                 await self._until_ready(views)
+                await self._until_reached(views, ends)
             self._views = views
             self.generation = generation
             self._forget_unused()
@@ -178,13 +160,12 @@ class FeatureReplica:
         Positions of streams that feed none of these views are skipped. DeadlineExceeded after
         `timeout` seconds.
         """
-        missing = []
-        for position in positions:
-            for log in self._logs_of(position.stream, position.partition, views):
-                if log.replica.position < position.next_offset:
-                    future = asyncio.get_running_loop().create_future()
-                    log.waiters.append((position.next_offset, future))
-                    missing.append(future)
+        missing = [
+            future
+            for position in positions
+            for log in self._logs_of(position.stream, position.partition, views)
+            if (future := log.reaching(position.next_offset)) is not None
+        ]
         if not missing:
             return
         try:
@@ -298,12 +279,12 @@ class FeatureReplica:
         at = max(self._clock.now_us(), newest) if at_us is None else at_us
         return np.broadcast_to(np.asarray(at, dtype=np.int64), (rows,)).copy()
 
-    def _silence(self, logs: Sequence[_Log]) -> int:
+    def _silence(self, logs: Sequence[FollowedLog]) -> int:
         now = self._clock.now_us()
         written = min((log.written_us for log in logs), default=NO_TIME)
         return now if written == NO_TIME else max(0, now - written)
 
-    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[_Log]:
+    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[FollowedLog]:
         return [
             self._logs[TopicPartition(one.spec.log(stream).name, partition)]
             for name, one in self._views.items()
@@ -314,13 +295,13 @@ class FeatureReplica:
 
     async def _follow(self, spec: ViewSpec) -> _View:
         """Follow all partitions of a view's logs; those already followed are kept."""
-        logs: list[_Log] = []
+        logs: list[FollowedLog] = []
         added: dict[TopicPartition, int | None] = {}
         for stream in spec.streams:
             for partition in range(spec.partitions_of(stream)):
                 tp = TopicPartition(spec.log(stream).name, partition)
                 if tp not in self._logs:
-                    self._logs[tp] = _Log(spec, stream, partition, Replica(spec.plan))
+                    self._logs[tp] = FollowedLog(spec, stream, partition, Replica(spec.plan))
                     added[tp] = None
                 logs.append(self._logs[tp])
         if added:
@@ -333,6 +314,17 @@ class FeatureReplica:
         while not all(log.replica.ready for view in views.values() for log in view.logs):
             self._applied.clear()
             await self._applied.wait()
+
+    async def _until_reached(
+        self, views: dict[str, _View], ends: Mapping[TopicPartition, int]
+    ) -> None:
+        """Wait until every log has decided what its stream held up to these offsets."""
+        waiting = [
+            log.reaching(ends[TopicPartition(topics.events(log.stream).name, log.partition)])
+            for view in views.values()
+            for log in view.logs
+        ]
+        await asyncio.gather(*(future for future in waiting if future is not None))
 
     def _forget_unused(self) -> None:
         used = {id(log) for view in self._views.values() for log in view.logs}
@@ -374,6 +366,17 @@ class FeatureReplica:
                 yield
             finally:
                 self._follower = None
+
+
+async def _source_ends(admin: Admin, project: project_pb2.Project) -> Mapping[TopicPartition, int]:
+    """Return where the streams of a project end now; a new one begins empty."""
+    streams = [stream_spec(project, stream.name) for stream in project.streams]
+    await admin.ensure(stream.topic for stream in streams)
+    return await admin.end_offsets(
+        TopicPartition(stream.topic.name, number)
+        for stream in streams
+        for number in range(stream.partitions)
+    )
 
 
 @contextlib.asynccontextmanager
