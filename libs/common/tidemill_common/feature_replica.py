@@ -10,8 +10,7 @@ its positions are exactly what it was computed from.
         result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
 
 `adopt` of a later generation follows the logs of new view versions beside the old ones and swaps
-all views at once when the new ones are built: have decided all that their streams held when `adopt`
-was called. Reads go on meanwhile and never see a mixture, or a view that is half built.
+all views at once when the new ones are built; reads never see a mixture, or half of a view.
 """
 
 from __future__ import annotations
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
     from tidemill_common.kafka import Admin
+
+    Ends = Mapping[TopicPartition, int]
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class FeatureReplica:
             if self.generation:
                 await self._until_ready(views)
                 await self._until_reached(views, ends)
+                await self._until_abreast(views)
             self._views = views
             self.generation = generation
             self._forget_unused()
@@ -315,9 +317,7 @@ class FeatureReplica:
             self._applied.clear()
             await self._applied.wait()
 
-    async def _until_reached(
-        self, views: dict[str, _View], ends: Mapping[TopicPartition, int]
-    ) -> None:
+    async def _until_reached(self, views: dict[str, _View], ends: Ends) -> None:
         """Wait until every log has decided what its stream held up to these offsets."""
         waiting = [
             log.reaching(ends[TopicPartition(topics.events(log.stream).name, log.partition)])
@@ -325,6 +325,20 @@ class FeatureReplica:
             for log in view.logs
         ]
         await asyncio.gather(*(future for future in waiting if future is not None))
+
+    async def _until_abreast(self, views: dict[str, _View]) -> None:
+        """Wait until no view would go back: new logs have decided what the old ones have."""
+        while any(self._is_ahead(view) for view in views.values()):
+            self._applied.clear()
+            await self._applied.wait()
+
+    def _is_ahead(self, view: _View) -> bool:
+        """Say whether the version that is read has decided more than this one."""
+        present = self._views.get(view.spec.name, view)
+        old = {(log.stream, log.partition): log.replica.position for log in present.logs}
+        return any(
+            log.replica.position < old.get((log.stream, log.partition), -1) for log in view.logs
+        )
 
     def _forget_unused(self) -> None:
         used = {id(log) for view in self._views.values() for log in view.logs}
