@@ -114,8 +114,9 @@ class FeatureReplica:
                 views = {name: await self._follow(spec) for name, spec in specs.items()}
                 if self.generation:
                     await self._until_ready(views)
-                    await self._until_reached(views, ends)
-                    await self._until_abreast(views)
+                    added = self._added(views)
+                    await self._until_reached(added, ends)
+                    await self._until_abreast(added)
                 self._views = views
                 self.generation = generation
             finally:
@@ -293,6 +294,13 @@ class FeatureReplica:
         while not all(log.replica.ready for view in views.values() for log in view.logs):
             self._applied.clear()
             await self._applied.wait()
+
+    def _added(self, views: dict[str, _View]) -> dict[str, _View]:
+        """Return the views that are not read now in this version: only these can say less."""
+        present = {name: view.spec.version for name, view in self._views.items()}
+        return {
+            name: view for name, view in views.items() if present.get(name) != view.spec.version
+        }
 
     async def _until_reached(self, views: dict[str, _View], ends: Ends) -> None:
         """Wait until every log has decided what its stream held up to these offsets."""
