@@ -15,7 +15,9 @@ import pytest
 from tests.integration.features_load import Load, working
 from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
+from tidemill.registry.v1 import erasure_service_pb2 as erasure_pb
 from tidemill_common import topics
+from tidemill_common.erased_entity import digest_of
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.feature_views import stream_spec, view_spec
 from tidemill_common.kafka import Admin, Broker, Producer, administering, producing
@@ -23,6 +25,7 @@ from tidemill_common.testing.plugin import missing
 from tidemill_features.testing import one_project
 from tidemill_local.errors import LocalError
 from tidemill_local.library import LocalStack
+from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.reads import Status
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -57,7 +60,8 @@ CHANGED = PROJECT.replace(
     "      - {function: sum, field: amount, windows: [lifetime]}\n"
     "      - {function: quantile, field: amount, quantiles: [0.5], windows: [lifetime]}\n",
 )
-USERS = [(f"u{number}",) for number in range(200)]
+ERASED, USERS = [("u0",)], [(f"u{number}",) for number in range(1, 200)]
+SECRET = b"a secret of this stack"
 HISTORY_RECORDS = 3_000
 EVERY_SECONDS = 0.01
 
@@ -118,6 +122,13 @@ async def applied(replica: FeatureReplica, admin: Admin, topic: str) -> None:
     )
 
 
+def erased_before() -> erasure_pb.ListErasedKeysResponse:
+    """Return the list of one entity whose erasure is over: it is looked for in no state again."""
+    digest = digest_of(SECRET, ["user"], canonical_key(ERASED[0]))
+    key = erasure_pb.ErasedKey(fields=["user"], digest=digest, state_clean=True, complete=True)
+    return erasure_pb.ListErasedKeysResponse(revision=1, secret=SECRET, keys=[key])
+
+
 async def test_the_old_version_is_served_until_the_new_one_is_built(
     alone: Broker, tmp_path: Path
 ) -> None:
@@ -131,6 +142,7 @@ async def test_the_old_version_is_served_until_the_new_one_is_built(
         administering(alone) as admin,
         producing(alone) as producer,
     ):
+        servicer.erased = erased_before()
         await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
         for _ in range(HISTORY_RECORDS // 2):
             for partition in (0, 1):
@@ -163,4 +175,6 @@ async def test_the_old_version_is_served_until_the_new_one_is_built(
             assert all(whole for _, _, whole in watcher.seen)
             new, kept = (replica.read(name, USERS) for name in ("changing_users", "kept_users"))
             np.testing.assert_array_equal(new.values[:, 0], kept.values[:, 0])
+            for name in ("changing_users", "kept_users"):
+                assert (replica.read(name, ERASED).status == Status.NOT_FOUND).all()
             assert counts[-1] > counts[0] > HISTORY_RECORDS
