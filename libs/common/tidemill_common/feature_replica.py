@@ -10,7 +10,7 @@ its positions are exactly what it was computed from.
         result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
 
 `adopt` of a later generation follows the logs of new view versions beside the old ones and swaps
-all views at once when the new ones are ready; reads go on meanwhile and never see a mixture.
+all views at once when the new ones are built; reads never see a mixture, or half of a view.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
 from tidemill.project.problems import did_you_mean
+from tidemill_common import topics
 from tidemill_common.clock import Clock, SystemClock
 from tidemill_common.feature_reads import LogState, ReadResult
-from tidemill_common.feature_views import ViewSpec, view_specs
+from tidemill_common.feature_views import ViewSpec, stream_spec, view_specs
+from tidemill_common.followed_log import FollowedLog
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
 from tidemill_common.snapshots import Snapshots
 from tidemill_tiles.canonical import canonical_key
@@ -37,13 +39,16 @@ from tidemill_tiles.reads import Status, read
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+    from tidemill_common.kafka import Admin
     from tidemill_tiles.table import TileTable
+
+    Ends = Mapping[TopicPartition, int]
 
 logger = logging.getLogger(__name__)
 
@@ -51,37 +56,12 @@ SILENT_US: Final = 5_000_000
 """A log that was not written for so long makes its values stale."""
 
 
-@dataclass(slots=True)
-class _Log:
-    """One followed partition of a log."""
-
-    spec: ViewSpec
-    stream: str
-    partition: int
-    replica: Replica
-    written_us: int = NO_TIME
-    snapshots: Snapshots = field(default_factory=Snapshots)
-    waiters: list[tuple[int, asyncio.Future[None]]] = field(default_factory=list)
-
-    def wake(self) -> None:
-        """Tell those who wait for a position that is now decided."""
-        if not self.waiters:
-            return
-        position, left = self.replica.position, []
-        for wanted, future in self.waiters:
-            if wanted > position:
-                left.append((wanted, future))
-            elif not future.done():
-                future.set_result(None)
-        self.waiters = left
-
-
 @dataclass(frozen=True, slots=True)
 class _View:
     """A view that is read: its logs in the order of its tables."""
 
     spec: ViewSpec
-    logs: tuple[_Log, ...]
+    logs: tuple[FollowedLog, ...]
 
 
 class FeatureReplica:
@@ -90,7 +70,7 @@ class FeatureReplica:
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker
         self._clock = clock
-        self._logs: dict[TopicPartition, _Log] = {}
+        self._logs: dict[TopicPartition, FollowedLog] = {}
         self._views: dict[str, _View] = {}
         self._follower: Follower | None = None
         self._adopting = asyncio.Lock()
@@ -118,7 +98,7 @@ class FeatureReplica:
         return [log.replica.table for log in self._view(view).logs]
 
     async def adopt(self, project: project_pb2.Project, generation: str) -> None:
-        """Follow the views of a generation; from the second on, swap to them when they are ready.
+        """Follow the views of a generation; from the second on, swap to them when they are built.
 
         The first call returns when the logs are being followed (see `caught_up`). Calling it with
         the generation that is already adopted does nothing. Cancelling it leaves the old one.
@@ -129,12 +109,18 @@ class FeatureReplica:
             specs = view_specs(project)
             async with administering(self._broker) as admin:
                 await admin.ensure(log for spec in specs.values() for log in spec.logs())
-            views = {name: await self._follow(spec) for name, spec in specs.items()}
-            if self.generation:
-                await self._until_ready(views)
-            self._views = views
-            self.generation = generation
-            self._forget_unused()
+                ends = await _source_ends(admin, project) if self.generation else {}
+            try:
+                views = {name: await self._follow(spec) for name, spec in specs.items()}
+                if self.generation:
+                    await self._until_ready(views)
+                    added = self._added(views)
+                    await self._until_reached(added, ends)
+                    await self._until_abreast(added)
+                self._views = views
+                self.generation = generation
+            finally:
+                self._forget_unused()
             logger.info("replica.adopted", extra={"generation": generation, "views": len(views)})
 
     async def caught_up(self) -> None:
@@ -149,13 +135,12 @@ class FeatureReplica:
         Positions of streams that feed none of these views are skipped. DeadlineExceeded after
         `timeout` seconds.
         """
-        missing = []
-        for position in positions:
-            for log in self._logs_of(position.stream, position.partition, views):
-                if log.replica.position < position.next_offset:
-                    future = asyncio.get_running_loop().create_future()
-                    log.waiters.append((position.next_offset, future))
-                    missing.append(future)
+        missing = [
+            future
+            for position in positions
+            for log in self._logs_of(position.stream, position.partition, views)
+            if (future := log.reaching(position.next_offset)) is not None
+        ]
         if not missing:
             return
         try:
@@ -274,12 +259,12 @@ class FeatureReplica:
         at = max(self._clock.now_us(), newest) if at_us is None else at_us
         return at.astype(np.int64) if isinstance(at, np.ndarray) else np.full(rows, at, np.int64)
 
-    def _silence(self, logs: Sequence[_Log]) -> int:
+    def _silence(self, logs: Sequence[FollowedLog]) -> int:
         now = self._clock.now_us()
         written = min((log.written_us for log in logs), default=NO_TIME)
         return now if written == NO_TIME else max(0, now - written)
 
-    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[_Log]:
+    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[FollowedLog]:
         return [
             self._logs[TopicPartition(one.spec.log(stream).name, partition)]
             for name, one in self._views.items()
@@ -290,13 +275,13 @@ class FeatureReplica:
 
     async def _follow(self, spec: ViewSpec) -> _View:
         """Follow all partitions of a view's logs; those already followed are kept."""
-        logs: list[_Log] = []
+        logs: list[FollowedLog] = []
         added: dict[TopicPartition, int | None] = {}
         for stream in spec.streams:
             for partition in range(spec.partitions_of(stream)):
                 tp = TopicPartition(spec.log(stream).name, partition)
                 if tp not in self._logs:
-                    self._logs[tp] = _Log(spec, stream, partition, Replica(spec.plan))
+                    self._logs[tp] = FollowedLog(spec, stream, partition, Replica(spec.plan))
                     added[tp] = None
                 logs.append(self._logs[tp])
         if added:
@@ -310,10 +295,41 @@ class FeatureReplica:
             self._applied.clear()
             await self._applied.wait()
 
+    def _added(self, views: dict[str, _View]) -> dict[str, _View]:
+        """Return the views that are not read now in this version: only these can say less."""
+        present = {name: view.spec.version for name, view in self._views.items()}
+        return {
+            name: view for name, view in views.items() if present.get(name) != view.spec.version
+        }
+
+    async def _until_reached(self, views: dict[str, _View], ends: Ends) -> None:
+        """Wait until every log has decided what its stream held up to these offsets."""
+        waiting = [
+            log.reaching(ends[TopicPartition(topics.events(log.stream).name, log.partition)])
+            for view in views.values()
+            for log in view.logs
+        ]
+        await asyncio.gather(*(future for future in waiting if future is not None))
+
+    async def _until_abreast(self, views: dict[str, _View]) -> None:
+        """Wait until no view would go back: new logs have decided what the old ones have."""
+        while any(self._is_ahead(view) for view in views.values()):
+            self._applied.clear()
+            await self._applied.wait()
+
+    def _is_ahead(self, view: _View) -> bool:
+        """Say whether the version that is read has decided more than this one."""
+        present = self._views.get(view.spec.name, view)
+        old = {(log.stream, log.partition): log.replica.position for log in present.logs}
+        return any(
+            log.replica.position < old.get((log.stream, log.partition), -1) for log in view.logs
+        )
+
     def _forget_unused(self) -> None:
         used = {id(log) for view in self._views.values() for log in view.logs}
         gone = [tp for tp, log in self._logs.items() if id(log) not in used]
-        self._following().remove(gone)
+        if self._follower is not None:
+            self._follower.remove(gone)
         for tp in gone:
             del self._logs[tp]
 
@@ -352,6 +368,17 @@ class FeatureReplica:
                 yield
             finally:
                 self._follower = None
+
+
+async def _source_ends(admin: Admin, project: project_pb2.Project) -> Mapping[TopicPartition, int]:
+    """Return where the streams of a project end now; a new one begins empty."""
+    streams = [stream_spec(project, stream.name) for stream in project.streams]
+    await admin.ensure(stream.topic for stream in streams)
+    return await admin.end_offsets(
+        TopicPartition(stream.topic.name, number)
+        for stream in streams
+        for number in range(stream.partitions)
+    )
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tidemill.definitions.v1 import project_pb2
@@ -64,6 +64,33 @@ async def projects(
                 yield applied
                 continue
             await _wait(hint, stop, every if seen else FIRST_SECONDS)
+
+
+async def newest(
+    source: AsyncIterator[Applied], take: Callable[[Applied], Awaitable[None]]
+) -> AsyncGenerator[Applied]:
+    """Let `take` prepare each generation, and give it when that is done.
+
+    A newer generation cancels what is under way for an older one, which may never be done.
+    """
+    applied = await anext(source, None)
+    while applied is not None:
+        following = asyncio.ensure_future(_following(source))
+        taken = asyncio.ensure_future(take(applied))
+        try:
+            await asyncio.wait({following, taken}, return_when=asyncio.FIRST_COMPLETED)
+            if taken.done():
+                taken.result()
+                yield applied
+            applied = await following
+        finally:
+            for task in (following, taken):
+                task.cancel()
+            await asyncio.gather(following, taken, return_exceptions=True)
+
+
+async def _following(source: AsyncIterator[Applied]) -> Applied | None:
+    return await anext(source, None)
 
 
 def _is_apply(value: bytes | None) -> bool:

@@ -6,6 +6,7 @@ bit with one another, and with a loop over all events.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
@@ -29,6 +30,7 @@ from tidemill_common.events import TIMESTAMP
 from tidemill_common.feature_views import ViewSpec, view_spec
 from tidemill_common.kafka import Record
 from tidemill_features import archive
+from tidemill_features.backfill import archived
 from tidemill_features.definitions import StreamWork, Work, work_of
 from tidemill_features.flushing import PartitionState
 from tidemill_features.testing import WrittenArchive
@@ -480,6 +482,38 @@ def test_what_is_served_trained_on_and_recomputed_is_what_a_loop_over_all_events
             )
         checked = verify(a_project(), "rich", logged(vectors), archives.read)
     assert (checked.vectors, checked.mismatches, checked.examples) == (len(asks), 0, [])
+
+
+def test_a_view_that_is_built_from_the_archives_of_its_streams_says_what_the_live_one_says() -> (
+    None
+):
+    chance = random.Random(5)
+    orders = [
+        Order(chance.choice(STREAMS), number, chance.choice(["ann", "bob"]), at, at, cents)
+        for number in range(120)
+        for at, cents in [(chance.randrange(9_000), chance.randrange(-999, 999))]
+    ]
+    orders.sort(key=lambda one: one.known)
+    live, view = Live(), the_view()
+    for one in orders:
+        live.publish(one)
+    owners = []
+    with tempfile.TemporaryDirectory() as name:
+        archives = Archives(Path(name), orders, [Ask("ann", 0)])
+        for stream in view.streams:
+            for number in range(view.partitions_of(stream)):
+                owner, work = Owner(view.plan, "1"), the_work().streams[stream]
+                found = asyncio.run(archived(str(archives.root), work, view, number))
+                for log in found.replay(owner, rows=7) if found else ():
+                    assert log
+                owners.append(owner)
+    at_us = micros(9_000)
+    for user in ("ann", "bob"):
+        hashes = hash_keys([canonical_key([user])])
+        built = read(view.plan, [owner.table for owner in owners], hashes, at_us)
+        served = live.read("spending", user, at_us, chance)
+        np.testing.assert_array_equal(bits(built.values), bits(served.values))
+        assert built.values[0, 2] > 0
 
 
 def test_events_of_one_id_time_and_value_in_two_streams_are_two() -> None:

@@ -56,24 +56,29 @@ class StreamArchiver:
         self._positions: dict[int, int] = {}
 
     async def open(self, work: StreamWork) -> None:
-        """Work on this definition of the stream; state comes from the archive and the raw topic."""
+        """Work on this definition of the stream; state comes from the archive and the raw topic.
+
+        Cancelling it leaves the definition that was open before.
+        """
         async with self._lock:
             if self._work is not None and self._work.spec == work.spec:
                 self._work = work
                 return
-            self._archive = await asyncio.to_thread(Archive, self._root, work)
-            self._work = work
+            archive = await asyncio.to_thread(Archive, self._root, work)
+            positions: dict[int, int] = {}
+            verdicts: dict[int, PartitionVerdict] = {}
             tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
             starts = await self._admin.start_offsets(tps)
             for tp in tps:
-                position = self._archive.position(tp.partition)
-                self._positions[tp.partition] = starts[tp] if position is None else position
-                ids = await ids_before(
-                    self._broker, work, tp.partition, self._positions[tp.partition]
+                position = archive.position(tp.partition)
+                begin = starts[tp] if position is None else position
+                ids = await ids_before(self._broker, work, tp.partition, begin)
+                positions[tp.partition] = begin
+                verdicts[tp.partition] = PartitionVerdict(
+                    ids, work.spec.lateness_us, archive.watermark_us(tp.partition)
                 )
-                self._verdicts[tp.partition] = PartitionVerdict(
-                    ids, work.spec.lateness_us, self._archive.watermark_us(tp.partition)
-                )
+            self._archive, self._work = archive, work
+            self._positions, self._verdicts = positions, verdicts
 
     async def ends(self) -> dict[int, int]:
         """Return the present end of every partition of the stream."""
@@ -186,18 +191,21 @@ class Archivers:
         self._streams: dict[str, StreamArchiver] = {}
 
     async def adopt(self, work: Work) -> None:
-        """Archive the streams of a generation; streams that are gone are archived no more."""
+        """Archive the streams of a generation; streams that are gone are archived no more.
+
+        Cancelling it leaves every stream open as it was, or as this generation has it.
+        """
         await self._admin.ensure(
             topic for stream in work.streams.values() for topic in stream.topics()
         )
         for name in self._streams.keys() - work.streams.keys():
             del self._streams[name]
         for name, stream in work.streams.items():
-            if name not in self._streams:
-                self._streams[name] = StreamArchiver(
-                    self._broker, self._admin, self._root, self._limit, self.refusing
-                )
-            await self._streams[name].open(stream)
+            archiver = self._streams.get(name) or StreamArchiver(
+                self._broker, self._admin, self._root, self._limit, self.refusing
+            )
+            await archiver.open(stream)
+            self._streams[name] = archiver
 
     def of(self, stream: str) -> StreamArchiver:
         """Return the archiver of a stream of the current generation; Unavailable without one."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemill.definitions.v1 import project_pb2
+    from tidemill_common.project_source import Applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,31 @@ class Work:
     generation: str
     streams: Mapping[str, StreamWork]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the version of every view."""
+        return {view.name: view.version for one in self.streams.values() for view in one.views}
+
+    def beside(self, present: Mapping[str, str]) -> Work:
+        """Return only what is not at work in these versions of views."""
+        streams = {
+            name: StreamWork(
+                one.spec,
+                tuple(view for view in one.views if present.get(view.name) != view.version),
+            )
+            for name, one in self.streams.items()
+        }
+        kept = {name: one for name, one in streams.items() if one.views}
+        return Work(self.project, self.generation, kept)
+
     def of_topic(self, topic: str) -> StreamWork:
         """Return the stream whose raw topic this is."""
         return self.streams[topic.removeprefix("events.")]
+
+
+def generation_text(applied: Applied) -> str:
+    """Name a generation so that later ones are greater: an older owner must see that it is."""
+    return f"{applied.number:08d}-{applied.generation[:12]}"
 
 
 def work_of(project: project_pb2.Project, generation: str) -> Work:

@@ -52,6 +52,15 @@ COORDINATOR_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """A view that lies far behind its stream in one partition, and where it should be."""
+
+    tp: TopicPartition
+    view: str
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opener:
     """What opening needs; the same for all partitions."""
 
@@ -140,7 +149,12 @@ class Opener:
 
     async def build_ahead(self) -> None:
         """Bring views that are far behind close to their streams before anything is owned."""
-        committed = await self._committed()
+        for one in await self.behind():
+            await self.build(one)
+
+    async def behind(self) -> list[Behind]:
+        """Return the views that are far behind the group in some partition."""
+        committed, found = await self._committed(), []
         for work in self.work.streams.values():
             tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
             starts = await self.admin.start_offsets(tps)
@@ -149,10 +163,13 @@ class Opener:
                 for view in work.views:
                     position = self.standby.position(log_of(view, work, tp.partition))
                     if target - max(position, starts[tp]) > FAR_RECORDS:
-                        await self._build(work, tp, view.name, target)
+                        found.append(Behind(tp, view.name, target))
+        return found
 
-    async def _build(self, work: StreamWork, tp: TopicPartition, name: str, target: int) -> None:
+    async def build(self, behind: Behind) -> None:
         """Build one view of one partition as its only writer, and hand it back to the standby."""
+        tp, name, target = behind.tp, behind.view, behind.target
+        work = self.work.of_topic(tp.topic)
         view = next(one for one in work.views if one.name == name)
         only = type(work)(work.spec, (view,))
         async with contextlib.AsyncExitStack() as stack:

@@ -52,6 +52,10 @@ class Owned:
         self._capacity = Capacity(settings.state_bytes, self._state_bytes)
         self.opened = asyncio.Event()
 
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Return what is owned now."""
+        return frozenset(self._owned)
+
     async def revoked(self) -> None:
         """Finish the flushes under way: another worker may own the partitions next."""
         await asyncio.gather(*(one.partition.settle() for one in self._owned.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from tidemill_common.collector import collect_seldom
 from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
-from tidemill_common.project_source import Applied, projects
+from tidemill_common.project_source import Applied, newest, projects
 from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
 from tidemill_features.building import BUILDER, INSPECTOR, building
@@ -87,22 +88,25 @@ async def _follow_projects(
     health: rpc.Health,
     stop: asyncio.Event,
 ) -> None:
-    """Adopt each generation of the project; reads of the old one go on until it is ready.
+    """Adopt each generation of the project; reads of the old one go on until it is built.
 
     Nothing is archived before the list of erased entities is known.
     """
     eraser.refusing.now = (await first_list(settings.registry, stop)).now
-    async for applied in projects(settings.registry, broker, stop):
+
+    async def adopt(applied: Applied) -> None:
         work = work_of(applied.project, applied.generation)
         await archivers.adopt(work)
         eraser.work = work
-        await _adopt(replica, applied)
-        health.set(True)
+        await replica.adopt(applied.project, applied.generation)
+        await replica.caught_up()
 
-
-async def _adopt(replica: FeatureReplica, applied: Applied) -> None:
-    await replica.adopt(applied.project, applied.generation)
-    await replica.caught_up()
+    async with (
+        contextlib.aclosing(projects(settings.registry, broker, stop)) as generations,
+        contextlib.aclosing(newest(generations, adopt)) as adopted,
+    ):
+        async for _ in adopted:
+            health.set(True)
 
 
 async def _report(replica: FeatureReplica, stop: asyncio.Event) -> None:

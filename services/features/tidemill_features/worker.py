@@ -1,7 +1,8 @@
 """The worker process: from the project to the running group, and to the next generation.
 
-Topics and views are fixed while it runs. When a new generation is applied it drains, commits and
-replaces itself by a fresh process image with the same process id.
+Topics and views are fixed while it runs. When a new generation is applied, what that adds is built
+beside (`succession`); then the worker drains, commits and replaces itself by a fresh process image
+with the same process id.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from tidemill_common.app import CRASHED
 from tidemill_common.beside import beside
 from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Broker, administering
-from tidemill_common.project_source import Applied, projects
-from tidemill_features.definitions import Work, work_of
+from tidemill_common.project_source import Applied, newest, projects
+from tidemill_features.definitions import Work, generation_text, work_of
 from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import standing_by
 from tidemill_features.stream import FeatureApp, feature_app
+from tidemill_features.succession import prepare
 from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
 
@@ -101,7 +103,7 @@ async def _own(
     stop: asyncio.Event,
     health: rpc.Health,
 ) -> bool:
-    """Own partitions until told to stop (False) or a newer generation is applied (True)."""
+    """Own partitions until told to stop (False) or a newer generation may take over (True)."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with standing_by(broker, current) as standby:
         await standby.caught_up()
@@ -118,8 +120,11 @@ async def _own(
                 beside(refuse(settings.registry, refusing, stop), "erasures"),
                 beside(_start(app), "start"),
                 beside(_ready(owned, health), "ready"),
+                contextlib.aclosing(
+                    newest(source, lambda one: prepare(one, current, owned.partitions))
+                ) as successors,
             ):
-                renewed = await _until_done(failed, source, stop)
+                renewed = await _until_done(failed, successors, stop)
             health.set(False)
             await owned.close()
             await app.stop()
@@ -162,21 +167,21 @@ async def _next(source: AsyncIterator[Applied]) -> Applied | None:
 
 
 async def _until_done(
-    failed: asyncio.Future[None], source: AsyncIterator[Applied], stop: asyncio.Event
+    failed: asyncio.Future[None], successors: AsyncIterator[Applied], stop: asyncio.Event
 ) -> bool:
-    """Wait for a failure (raised), a newer generation (True) or the stop (False)."""
-    newer = asyncio.create_task(_next(source))
+    """Wait for a failure (raised), a generation that may take over (True) or the stop (False)."""
+    newer = asyncio.create_task(_next(successors))
     stopping = asyncio.create_task(stop.wait())
     waited: set[asyncio.Future[Any]] = {newer, stopping, failed}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if failed.done():
+    renewed = newer.done() and not failed.done()
+    if not renewed:
         newer.cancel()
+        await asyncio.gather(newer, return_exceptions=True)
+    if failed.done():
         failed.result()
-    if newer.done():
-        return newer.result() is not None
-    newer.cancel()
-    return False
+    return renewed and newer.result() is not None
 
 
 @contextlib.asynccontextmanager
@@ -187,8 +192,3 @@ async def closing(source: AsyncIterator[Applied]) -> AsyncIterator[AsyncIterator
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()
-
-
-def generation_text(applied: Applied) -> str:
-    """Name a generation so that later ones are greater: an older owner must see that it is."""
-    return f"{applied.number:08d}-{applied.generation[:12]}"

@@ -19,7 +19,7 @@ from tidemill_common.clock import SystemClock
 from tidemill_common.feature_replica import replicating
 from tidemill_common.kafka import Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
-from tidemill_common.project_source import Applied, projects
+from tidemill_common.project_source import Applied, newest, projects
 from tidemill_serving import inference, servicer, triton
 from tidemill_serving.controller import Controller
 from tidemill_serving.definitions import model_specs
@@ -149,16 +149,16 @@ async def _projects(
     registry: str, broker: Broker, replica: FeatureReplica, fleet: Fleet, stop: asyncio.Event
 ) -> None:
     """Take up every generation: log topics, then the views, then the models that read them."""
-    async with contextlib.aclosing(projects(registry, broker, stop)) as generations:
-        async for applied in generations:
-            adopting = asyncio.create_task(_adopt(applied, broker, replica, fleet))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({adopting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not adopting.done():
-                adopting.cancel()
-                return
-            await adopting
+
+    async def adopt(applied: Applied) -> None:
+        await _adopt(applied, broker, replica, fleet)
+
+    async with (
+        contextlib.aclosing(projects(registry, broker, stop)) as generations,
+        contextlib.aclosing(newest(generations, adopt)) as adopted,
+    ):
+        async for applied in adopted:
+            logger.info("project.adopted", extra={"generation": applied.generation})
 
 
 async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, fleet: Fleet) -> None:
@@ -179,9 +179,6 @@ async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, flee
         else:
             break
     fleet.define(specs)
-    logger.info(
-        "project.adopted", extra={"generation": applied.generation, "models": sorted(specs)}
-    )
 
 
 async def _readiness(

@@ -1,0 +1,180 @@
+"""A changed view is built beside the old one, which is served until the new one says as much."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.features_load import Load, working
+from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+from tidemill.project import loads, normalise
+from tidemill.registry.v1 import erasure_service_pb2 as erasure_pb
+from tidemill_common import topics
+from tidemill_common.erased_entity import digest_of
+from tidemill_common.feature_replica import FeatureReplica, replicating
+from tidemill_common.feature_views import stream_spec, view_spec
+from tidemill_common.kafka import Admin, Broker, Producer, administering, producing
+from tidemill_common.testing.plugin import missing
+from tidemill_features.testing import one_project
+from tidemill_local.errors import LocalError
+from tidemill_local.library import LocalStack
+from tidemill_tiles.canonical import canonical_key
+from tidemill_tiles.reads import Status
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+PROJECT = """
+project: changing
+streams:
+  changing_clicks:
+    key: [user]
+    replay: true
+    lateness: 2m
+    partitions: 2
+    fields:
+      user: {type: string, required: true}
+      shop: {type: string}
+      amount: {type: float64, resolution: 0.01}
+views:
+  changing_users:
+    stream: changing_clicks
+    entity: [user]
+    aggregations:
+      - {function: count, windows: [lifetime]}
+      - {function: sum, field: amount, windows: [lifetime]}
+  kept_users:
+    stream: changing_clicks
+    entity: [user]
+    aggregations:
+      - {function: count, windows: [lifetime]}
+"""
+CHANGED = PROJECT.replace(
+    "      - {function: sum, field: amount, windows: [lifetime]}\n",
+    "      - {function: sum, field: amount, windows: [lifetime]}\n"
+    "      - {function: quantile, field: amount, quantiles: [0.5], windows: [lifetime]}\n",
+)
+ERASED, USERS = [("u0",)], [(f"u{number}",) for number in range(1, 200)]
+SECRET = b"a secret of this stack"
+HISTORY_RECORDS = 3_000
+EVERY_SECONDS = 0.01
+
+
+@pytest.fixture
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """Give a broker whose group has no members that other tests have left behind."""
+    stack = LocalStack(tmp_path / "stack", services=[], parts=("kafka",))
+    try:
+        stack.start()
+    except LocalError as error:
+        missing(request, str(error))
+    try:
+        yield Broker(stack.address("kafka"), "test")
+    finally:
+        stack.stop()
+
+
+@dataclass
+class Watcher:
+    """Reads the view all the time and remembers what it said."""
+
+    replica: FeatureReplica
+    seen: list[tuple[str, float, bool]] = field(default_factory=list)
+
+    async def run(self) -> None:
+        while True:
+            found = self.replica.read("changing_users", USERS)
+            whole = bool(np.isin(found.status, (Status.PRESENT, Status.STALE)).all())
+            self.seen.append((found.version, float(found.values[:, 0].sum()), whole))
+            await asyncio.sleep(EVERY_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def publishing(load: Load, producer: Producer, topic: str) -> AsyncIterator[None]:
+    """Append a record to each partition a few times a second."""
+
+    async def run() -> None:
+        while True:
+            for partition in (0, 1):
+                producer.enqueue(topic, load.record(partition), partition=partition)
+            await asyncio.sleep(0.1)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run())
+        yield
+        task.cancel()
+
+
+async def applied(replica: FeatureReplica, admin: Admin, topic: str) -> None:
+    ends = await admin.end_offsets(await admin.partitions(topic))
+    await replica.wait_for(
+        [
+            Position(stream="changing_clicks", partition=tp.partition, next_offset=end)
+            for tp, end in ends.items()
+        ],
+        timeout=60.0,
+    )
+
+
+def erased_before() -> erasure_pb.ListErasedKeysResponse:
+    """Return the list of one entity whose erasure is over: it is looked for in no state again."""
+    digest = digest_of(SECRET, ["user"], canonical_key(ERASED[0]))
+    key = erasure_pb.ErasedKey(fields=["user"], digest=digest, state_clean=True, complete=True)
+    return erasure_pb.ListErasedKeysResponse(revision=1, secret=SECRET, keys=[key])
+
+
+async def test_the_old_version_is_served_until_the_new_one_is_built(
+    alone: Broker, tmp_path: Path
+) -> None:
+    project = normalise(loads(PROJECT).project)
+    changed = normalise(loads(CHANGED).project)
+    versions = [view_spec(one, "changing_users").version for one in (project, changed)]
+    spec = stream_spec(project, "changing_clicks")
+    load, topic = Load(spec), spec.topic.name
+    async with (
+        one_project(project) as (registry, servicer),
+        administering(alone) as admin,
+        producing(alone) as producer,
+    ):
+        servicer.erased = erased_before()
+        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
+        for _ in range(HISTORY_RECORDS // 2):
+            for partition in (0, 1):
+                producer.enqueue(topic, load.record(partition), partition=partition)
+        assert await producer.flush(60.0) == 0
+        async with (
+            working(alone, registry, tmp_path) as worker,
+            replicating(alone) as replica,
+        ):
+            await replica.adopt(project, servicer.current)
+            await replica.caught_up()
+            await applied(replica, admin, topic)
+            watcher = Watcher(replica)
+            watching = asyncio.create_task(watcher.run())
+            async with publishing(load, producer, topic):
+                generation = servicer.apply(loads(CHANGED).project)
+                began = time.monotonic()
+                async with asyncio.timeout(90.0):
+                    await replica.adopt(servicer.project, generation)
+                took = time.monotonic() - began
+            assert await producer.flush(60.0) == 0
+            await applied(replica, admin, topic)
+            await asyncio.sleep(5 * EVERY_SECONDS)
+            watching.cancel()
+
+            assert worker.starts == 1  # it replaced itself
+            assert [one[0] for one in watcher.seen[:1] + watcher.seen[-1:]] == versions
+            counts = [count for _, count, _ in watcher.seen]
+            assert counts == sorted(counts), f"a value went back within {took:.1f} s"
+            assert all(whole for _, _, whole in watcher.seen)
+            new, kept = (replica.read(name, USERS) for name in ("changing_users", "kept_users"))
+            np.testing.assert_array_equal(new.values[:, 0], kept.values[:, 0])
+            for name in ("changing_users", "kept_users"):
+                assert (replica.read(name, ERASED).status == Status.NOT_FOUND).all()
+            assert counts[-1] > counts[0] > HISTORY_RECORDS
