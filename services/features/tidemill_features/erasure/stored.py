@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidemill_features.archiving import Archivers
     from tidemill_features.definitions import Work
     from tidemill_features.erasure.account import Account
+    from tidemill_features.erasure.archived import ArchiveLook
     from tidemill_features.erasure.sets import HeldSet
 
 ARCHIVE, SETS, PACKAGE = "archive", "training_sets", "package"
@@ -39,7 +40,13 @@ class Stored:
     async def name_sets(
         self, erased: Erased, accounts: Iterable[Account], known: Sequence[pb.Version]
     ) -> None:
-        """Find the sets that hold each entity, and the versions that were trained on them."""
+        """Find each entity's rows, the sets that hold it, and the versions trained on them.
+
+        Whoever dies after rows were removed could not count them any more: what was found is said
+        before.
+        """
+        for name in self.work.streams:
+            _note(name, await self.archivers.of(name).look(erased), accounts)
         found = await self._sets(erased)
         for account in accounts:
             for held in found:
@@ -51,13 +58,8 @@ class Stored:
     async def remove(self, erased: Erased, accounts: Iterable[Account]) -> None:
         """Rewrite every archive without the entities, and remove the named sets."""
         for name in self.work.streams:
-            looked = await self.archivers.of(name).erase(erased)
+            _note(name, await self.archivers.of(name).erase(erased), accounts)
             for account in accounts:
-                rows = looked.rows[account.erasure_id]
-                place = account.saw(ARCHIVE, name, rows)
-                if rows:
-                    place.oldest_time.FromMicroseconds(looked.oldest_us[account.erasure_id])
-                    place.newest_time.FromMicroseconds(looked.newest_us[account.erasure_id])
                 account.saw(ARCHIVE, name, 0)
         artifacts = Artifacts(self.artifacts)
         for account in accounts:
@@ -109,6 +111,16 @@ class Stored:
 
     async def _sets(self, erased: Erased) -> list[HeldSet]:
         return await SetFinder(self.artifacts, self.archivers).find(self.work.project, erased)
+
+
+def _note(stream: str, looked: ArchiveLook, accounts: Iterable[Account]) -> None:
+    """Note which rows of an archive are of each entity, and their times."""
+    for account in accounts:
+        rows = looked.rows[account.erasure_id]
+        place = account.saw(ARCHIVE, stream, rows)
+        if rows:
+            place.oldest_time.FromMicroseconds(looked.oldest_us[account.erasure_id])
+            place.newest_time.FromMicroseconds(looked.newest_us[account.erasure_id])
 
 
 async def versions(
