@@ -73,11 +73,11 @@ check: lint types unit ## everything that needs no server
 	$(BIN)/python tools/check_protos.py
 	$(BIN)/python tools/check_deploy.py
 
-unit: environment ## the tests that need no server
-	$(BIN)/pytest -q -m "not stack"
+unit: environment ## the tests that need no server, on every core
+	$(BIN)/pytest -q -m "not stack" -n logical --dist loadfile
 
-test: install ## every test, on the real parts too
-	$(BIN)/pytest -q --require-infrastructure
+test: install unit ## every test; those on the real parts one after another
+	$(BIN)/pytest -q -m stack --require-infrastructure
 
 integration: install ## only the tests on the real parts
 	$(BIN)/pytest -q -m stack --require-infrastructure
