@@ -1,7 +1,7 @@
 """Publish over gRPC to the new value in a gRPC feature read, at a steady rate.
 
 Each probe publishes one event of an entity of its own and reads that entity's count until it is
-there; the background keeps the rate. The time runs from just before the publish call to the
+there; a process beside it keeps the rate. The time runs from just before the publish call to the
 reply that shows the new value.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.harness import applied, quantiles, running, wait_for_views, where, write
+from benchmarks.load import loading
 from benchmarks.publish import wait_for_stream
 from tidemill import Event
 from tidemill.addresses import Addresses
@@ -37,25 +38,10 @@ views:
       - {function: count, windows: [1h]}
       - {function: mean, field: price, windows: [1h, 1d]}
 """
-BACKGROUND_BATCH = 10
+SETTLE_S = 5.0
+"""Until the load runs: its process has to start."""
 PROBE_EVERY_S = 0.05
 KINDS = ("token", "polling")
-
-
-async def background(client: AsyncClient, rate: float, ids: itertools.count[int]) -> None:
-    """Publish `rate` events a second for ever, on schedule."""
-    begun, sent = time.perf_counter(), 0
-    while True:
-        due = int((time.perf_counter() - begun) * rate) - sent
-        if due >= BACKGROUND_BATCH:
-            events = [
-                Event("clicks", {"user": f"u{n % 5000}", "price": n % 100 * 1.0}, id=f"b{n}")
-                for n in itertools.islice(ids, due)
-            ]
-            await client.publish(events)
-            sent += due
-        else:
-            await asyncio.sleep(BACKGROUND_BATCH / rate / 2)
 
 
 async def probe(client: AsyncClient, number: int, *, polling: bool) -> float:
@@ -78,28 +64,22 @@ async def measure(
 ) -> dict[str, dict[str, float]]:
     """Run each kind of probe under load: reading with the token, and polling without it.
 
-    A load that ends, or that the machine cannot carry, makes the figures worthless: what was
-    published per second stands beside them.
+    A load that ends is an error; one that the machine cannot carry makes the figures worthless:
+    what was published per second stands beside them.
     """
-    async with connect(addresses) as client, connect(addresses) as load:
-        ids = itertools.count()
-        noise, begun = asyncio.create_task(background(load, rate, ids)), time.perf_counter()
-        await asyncio.sleep(3.0)
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    async with connect(addresses) as client, loading(addresses, rate) as load:
+        await asyncio.sleep(SETTLE_S)
         numbers = itertools.count()
-        found: dict[str, list[float]] = {kind: [] for kind in kinds}
         for kind, times in found.items():
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
                 times.append(await probe(client, next(numbers), polling=kind == "polling"))
                 await asyncio.sleep(PROBE_EVERY_S)
-        published = round(next(ids) / (time.perf_counter() - begun))
-        if noise.done():
-            await noise
-        noise.cancel()
     return {
         f"with_{kind}": {
             "probes": len(times),
-            "published_per_second": published,
+            "published_per_second": load.published_per_second,
             **quantiles(times),
         }
         for kind, times in found.items()
