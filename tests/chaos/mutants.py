@@ -20,10 +20,10 @@ import numpy as np
 
 from tests.chaos.report import Report
 from tidemill.errors import TidemillError, Unavailable
-from tidemill_common.kafka import Transaction, TransactionalProducer
+from tidemill_common.kafka import Follower, TopicPartition, Transaction, TransactionalProducer
+from tidemill_common.kafka.reading import ends
 from tidemill_features.flushing import PartitionState
 from tidemill_features.partition import Partition
-from tidemill_features.stream import FeatureApp
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.table import TileTable
 
@@ -134,31 +134,29 @@ def _unawaited_send(put: Put) -> None:
 
 
 def _seek_while_fetching(put: Put) -> None:
-    """Let records flow while the partition is being opened, and trust that none is missing."""
+    """Read on from where the topic is once the partition is open, and trust that none is missing.
 
-    async def flow_first(self: FeatureApp, assigned: set[Any], generation_id: int = 0) -> None:
-        await super(FeatureApp, self)._on_partitions_assigned(assigned, generation_id)
-        await asyncio.sleep(SLOW_OPENING_S)
-        await self.assignments.assigned({_partition(tp) for tp in assigned})
+    It is what a seek does that overtakes a fetch.
+    """
+    add: Any = Follower.add
 
-    async def offer(self: Any, record: Any) -> None:
-        if record.offset >= self._next:
-            self._next = record.offset + 1
-            self._waiting.append(record)
-            self._wake.set()
+    async def seek(self: Any, partitions: Mapping[TopicPartition, int | None]) -> None:
+        raw = [tp for tp in partitions if tp.topic.startswith("events.")]
+        if raw:
+            await asyncio.sleep(SLOW_OPENING_S)
+        await add(self, {**partitions, **await ends(self._look, raw)})
+
+    def offer(self: Any, records: Any) -> None:
+        self._next = records[-1].offset + 1
+        self._waiting.extend(records)
+        self._wake.set()
 
     def trusting(self: PartitionState, records: Any) -> list[Any]:
         return [record for record in records if record.offset >= self.position]
 
-    put(FeatureApp, "_on_partitions_assigned", flow_first)
+    put(Follower, "add", seek)
     put(Partition, "offer", offer)
     put(PartitionState, "new_records", trusting)
-
-
-def _partition(found: Any) -> Any:
-    from tidemill_common.kafka import TopicPartition
-
-    return TopicPartition(*found)
 
 
 def _late_dropped(put: Put) -> None:

@@ -21,10 +21,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.traffic import DEDUPE_US, LATENESS_US, SECOND_US
 from tests.simulation.clients import How
-from tests.simulation.world import World
+from tests.simulation.world import FLUSH_BYTES, World
 from tidemill.errors import Corrupt
 from tidemill_features.opening import builder_id
-from tidemill_features.partition import WAITING_RECORDS
+from tidemill_features.partition import WAITING_FLUSHES, WAITING_RECORDS
 from tidemill_features.stopping import IN_A_ROW
 
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
@@ -228,6 +228,29 @@ def test_a_flush_that_ends_at_any_step_counts_once(world: World, at: int, how: H
     world.publish_garbage(b"no record")
     world.flush(3, at, how)
     world.settle()
+    assert world.findings() == []
+
+
+def test_what_waits_is_bounded_and_flows_again(world: World) -> None:
+    world.take_over()
+    world.full = True
+    published = 0
+    while world.flows():
+        world.publish([world.a_row(user, 100, 0.0) for user in range(USERS)])
+        published += 1
+        world.flush(1)
+    records, _ = world.broker.read(world.raw, 0, committed=True)
+    sizes = [len(record.value or b"") for record in records]
+    assert 0 <= sum(sizes) - WAITING_FLUSHES * FLUSH_BYTES < sizes[-1]
+    world.publish([world.a_row(1, 100, 0.0)])
+    world.flush(1)
+    assert world.reader.catch_up() == 0
+    world.full = False
+    for _ in range(WAITING_FLUSHES):
+        world.flush(0)
+    assert world.flows()
+    world.settle()
+    assert world.reader.catch_up() == published + 1
     assert world.findings() == []
 
 

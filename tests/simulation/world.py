@@ -58,6 +58,8 @@ FIRST_MS: Final = 1_600_000_000_000
 """Long ago, so that whatever uses the wall clock shows."""
 CHUNK_BYTES: Final = 300
 """A snapshot takes several flushes, so that it can be cut off in the middle."""
+FLUSH_BYTES: Final = 1 << 16
+"""A flush takes few records, so that a backlog is soon more than may wait."""
 PATIENCE_FLUSHES: Final = 20
 BROKER: Final = Broker("memory:0", "simulation")
 _US: Final = 1_000
@@ -71,6 +73,21 @@ def a_work() -> Work:
     return work_of(normalise(loads(text).project), "00000001-simulated")
 
 
+@dataclass
+class Tap:
+    """What records come through, open until their partition holds it."""
+
+    is_open: bool = True
+
+    def hold(self, tp: TopicPartition) -> None:
+        """Close."""
+        self.is_open = False
+
+    def release(self, tp: TopicPartition) -> None:
+        """Open."""
+        self.is_open = True
+
+
 @dataclass(eq=False)
 class Worker:
     """One life of a process that owns the partition, as a task that takes commands."""
@@ -79,6 +96,7 @@ class Worker:
     work: Work
     settings: Settings
     capacity: Capacity
+    tap: Tap = field(default_factory=Tap)
     task: asyncio.Task[None] | None = None
     _commands: asyncio.Queue[tuple[Command, asyncio.Future[None]]] = field(
         default_factory=asyncio.Queue
@@ -130,7 +148,9 @@ class Worker:
             state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
             since = (await admin.end_offsets([TopicPartition(stream.topic, 0)])).popitem()[1]
             bad = BadRun(since)
-            partition = Partition(state, producer, admin, self.settings, self.capacity, bad)
+            partition = Partition(
+                state, producer, admin, self.settings, self.capacity, bad, self.tap
+            )
             opened.set_result(None)
             while True:
                 command, done = await self._commands.get()
@@ -150,7 +170,9 @@ class World:
         self.reader = Reader(self.broker, self.stream)
         self.rows: list[Row] = []
         self._numbers = itertools.count()
-        self._settings = Settings(listen="", kafka="", registry="", data=folder)
+        self._settings = Settings(
+            listen="", kafka="", registry="", data=folder, flush_bytes=FLUSH_BYTES
+        )
         self.full = False
         self._capacity = Capacity(1, lambda: int(self.full), itertools.count().__next__)
         self._workers: list[Worker] = []
@@ -217,7 +239,7 @@ class World:
         if worker is None:
             return
         worker.process.trouble, worker.process.how = trouble, how
-        if not self._survived(worker.do(self._gather_and_flush(records))):
+        if not self._survived(worker.do(self._gather_and_flush(worker.tap, records))):
             self._owner = None
         worker.process.trouble = -1
 
@@ -240,18 +262,18 @@ class World:
         if not self._zombies:
             return
         zombie = self._zombies.pop(0)
-        step = zombie.do(self._gather_and_flush(records))
+        step = zombie.do(self._gather_and_flush(zombie.tap, records))
         survived = self._survived(step)
         if self._owner is not None:
             assert not survived, "an owner that was not told could write"
         elif survived:
             self._owner = zombie
 
-    def _gather_and_flush(self, records: int) -> Command:
+    def _gather_and_flush(self, tap: Tap, records: int) -> Command:
         async def command(partition: Partition) -> None:
             found, _ = self.broker.read(self.raw, partition._next, committed=True, limit=records)
-            for record in found:
-                await partition.offer(record)
+            if found and tap.is_open:
+                partition.offer(found)
             await partition._flush(partition._take())
 
         return command
@@ -263,6 +285,10 @@ class World:
         except (Crash, TidemillError):
             return False
         return True
+
+    def flows(self) -> bool:
+        """Say whether the owner takes records; a partition with much waiting holds them."""
+        return self._owner is not None and self._owner.tap.is_open
 
     # --- what must come of it ------------------------------------------------------------------
 

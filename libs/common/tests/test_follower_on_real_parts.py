@@ -79,6 +79,27 @@ async def test_a_partition_is_followed_from_the_position_it_is_added_with(
         assert kept.values[first] == [b"3"]
 
 
+async def test_a_partition_that_is_held_waits_while_others_go_on(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    held, other, kept = TopicPartition(topic.name, 0), TopicPartition(topic.name, 1), Kept()
+    third = TopicPartition(topics.dead_letters(topic.name).name, 0)
+    await append(kafka, topic, 0, b"1")
+    async with following(kafka, {held: 0, other: 0}, kept) as follower:
+        await follower.caught_up()
+        follower.hold(held)
+        last = await append(kafka, topic, 0, b"2", b"3")
+        seen = await append(kafka, topic, 1, b"a")
+        await asyncio.wait_for(follower.reach(other, seen + 1), 5)
+        await follower.add({third: 0})  # all are assigned anew
+        seen = await append(kafka, topic, 1, b"b")
+        await asyncio.wait_for(follower.reach(other, seen + 1), 5)
+        assert kept.values[held] == [b"1"]
+        follower.release(held)
+        await asyncio.wait_for(follower.reach(held, last + 1), 5)
+        assert kept.values[held] == [b"1", b"2", b"3"]
+
+
 async def test_an_empty_partition_is_at_its_end_at_once(kafka: Broker, topic: topics.Topic) -> None:
     async with following(kafka, {TopicPartition(topic.name, 0): None}, Kept()) as follower:
         await asyncio.wait_for(follower.caught_up(), 2)

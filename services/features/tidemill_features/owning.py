@@ -8,13 +8,15 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tidemill_common.kafka import TopicPartition
+from tidemill_common.kafka import TopicPartition, following
 from tidemill_features.capacity import Capacity
 from tidemill_features.partition import Partition
 from tidemill_features.stopping import BadRun
 
 if TYPE_CHECKING:
-    from tidemill_common.kafka import Admin, Record
+    from collections.abc import AsyncIterator, Sequence
+
+    from tidemill_common.kafka import Admin, Broker, Follower, Record
     from tidemill_features.opening import Opener
     from tidemill_features.settings import Settings
     from tidemill_features.standby import Standby
@@ -33,22 +35,28 @@ class _Owned:
 
 
 class Owned:
-    """The partitions of this worker; the runtime calls it, `failed` takes the first error."""
+    """The partitions of this worker, made by `owning`.
+
+    The runtime says which they are; `failed` takes the first error.
+    """
 
     def __init__(
         self,
+        owned: dict[TopicPartition, _Owned],
+        reader: Follower,
         opener: Opener,
         standby: Standby,
         admin: Admin,
         settings: Settings,
         failed: asyncio.Future[None],
     ) -> None:
+        self._owned = owned
+        self._reader = reader
         self._opener = opener
         self._standby = standby
         self._admin = admin
         self._settings = settings
         self._failed = failed
-        self._owned: dict[TopicPartition, _Owned] = {}
         self._capacity = Capacity(settings.state_bytes, self._state_bytes)
         self.opened = asyncio.Event()
 
@@ -78,12 +86,6 @@ class Owned:
             one.partition.go_on()
         self.opened.set()
 
-    async def received(self, record: Record) -> None:
-        """Hand a record to its partition; one of a partition that was lost is dropped."""
-        owned = self._owned.get(TopicPartition(record.topic, record.partition))
-        if owned is not None:
-            await owned.partition.offer(record)
-
     async def close(self) -> None:
         """Flush what is waiting, then give every partition up."""
         await asyncio.gather(*(one.partition.drain() for one in self._owned.values()))
@@ -105,12 +107,14 @@ class Owned:
             self._settings,
             self._capacity,
             BadRun(since),
+            self._reader,
             self._opener.refusing,
         )
         name = f"partition {tp.topic}/{tp.partition}"
         task = asyncio.create_task(partition.run(), name=name)
         task.add_done_callback(self._ended)
         self._owned[tp] = _Owned(partition, task, stack)
+        await self._reader.add({tp: state.position})
 
     def _state_bytes(self) -> int:
         """Return the bytes of state in this process, its own and followed."""
@@ -128,11 +132,32 @@ class Owned:
             self._failed.set_exception(error)
 
     async def _close(self, tp: TopicPartition, *, follow: bool = True) -> None:
-        owned = self._owned.pop(tp)
+        owned = self._owned[tp]
+        self._reader.remove([tp])
         await owned.partition.settle()
+        del self._owned[tp]
         owned.running.cancel()
         await asyncio.gather(owned.running, return_exceptions=True)
         await owned.stack.aclose()
         owned.partition.leave()
         if follow:
             await self._standby.give_back(owned.partition.state.work, tp.partition)
+
+
+@contextlib.asynccontextmanager
+async def owning(
+    broker: Broker,
+    opener: Opener,
+    standby: Standby,
+    admin: Admin,
+    settings: Settings,
+    failed: asyncio.Future[None],
+) -> AsyncIterator[Owned]:
+    """Own what the runtime assigns while the block runs; a gap in what is read ends the block."""
+    owned: dict[TopicPartition, _Owned] = {}
+
+    def received(tp: TopicPartition, records: Sequence[Record]) -> None:
+        owned[tp].partition.offer(records)
+
+    async with following(broker, {}, received, isolation="read_uncommitted") as reader:
+        yield Owned(owned, reader, opener, standby, admin, settings, failed)

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tidemill.errors import Invalid
 from tidemill_common import metrics, telemetry, topics
@@ -44,8 +44,20 @@ logger = logging.getLogger(__name__)
 FLUSH_RECORDS: Final = 2_000
 THREAD_RECORDS: Final = 20
 WAITING_RECORDS: Final = 2 * FLUSH_RECORDS
+WAITING_FLUSHES: Final = 2
+"""What waits has as many bytes as so many flushes, and one fetch more."""
 _MS: Final = 1_000
 _ORIGIN: Final = Origin(GROUP, "features", "flush")
+
+
+class Flow(Protocol):
+    """Who hands the records over."""
+
+    def hold(self, tp: TopicPartition) -> None:
+        """Hand over nothing more of a partition."""
+
+    def release(self, tp: TopicPartition) -> None:
+        """Go on with a partition that was held."""
 
 
 class Partition:
@@ -59,6 +71,7 @@ class Partition:
         settings: Settings,
         capacity: Capacity,
         bad: BadRun,
+        flow: Flow,
         refusing: Refusing | None = None,
     ) -> None:
         self.state = state
@@ -69,12 +82,13 @@ class Partition:
         self._settings = settings
         self._capacity = capacity
         self._bad = bad
+        self._flow = flow
         self._next = state.position
         self._pace = OffsetPace()
         self._waiting: deque[Record] = deque()
+        self._waiting_bytes = 0
+        self._is_held = False
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._allowed = asyncio.Event()
         self._allowed.set()
         self._flushing = asyncio.Lock()
@@ -96,31 +110,27 @@ class Partition:
         """Return the input partition."""
         return TopicPartition(self.state.work.topic, self.state.partition)
 
-    async def offer(self, record: Record) -> None:
-        """Take the next record; waits while too many are waiting.
-
-        What comes again after a rebalance is dropped. So is everything once the partition has
-        stopped, for who opens it next reads it again; one is kept, whose age is the lag. Gap if a
-        record is missing.
-        """
-        if record.offset < self._next:
-            return
-        if self._bad.is_too_long:
-            self._waiting = self._waiting or deque([record])
-            return
-        if record.offset > self._next:
-            raise Gap(f"{self.tp.topic}/{self.tp.partition}: {record.offset}, not {self._next}")
-        self._next += 1
-        self._waiting.append(record)
+    def offer(self, records: Sequence[Record]) -> None:
+        """Take the next records; hold their flow while too much waits. Gap if one is missing."""
+        for record in records:
+            if record.offset != self._next:
+                raise Gap(f"{self.tp.topic}/{self.tp.partition}: {record.offset}, not {self._next}")
+            self._next += 1
+            self._waiting_bytes += len(record.value or b"")
+        self._waiting.extend(records)
         self._wake.set()
-        if len(self._waiting) >= WAITING_RECORDS:
-            self._room.clear()
-            await self._room.wait()
+        if not self._is_held and not self._has_room(WAITING_RECORDS, WAITING_FLUSHES):
+            self._is_held = True
+            self._flow.hold(self.tp)
+
+    def _has_room(self, records: int, flushes: int) -> bool:
+        """Say whether fewer than so many records wait, and fewer bytes than so many flushes."""
+        limit = flushes * self._settings.flush_bytes
+        return len(self._waiting) < records and self._waiting_bytes < limit
 
     async def settle(self) -> None:
         """Begin no further flush and wait for the one under way (a rebalance has begun)."""
         self._allowed.clear()
-        self._room.set()
         async with self._flushing:
             return
 
@@ -131,7 +141,6 @@ class Partition:
     async def drain(self) -> None:
         """Flush once more, and nothing afterwards; what still waits is read again by the next."""
         self._allowed.clear()
-        self._room.set()
         async with self._flushing:
             if self._waiting or self._pace.is_behind(self.state.position):
                 self._pace.hurry()
@@ -175,8 +184,10 @@ class Partition:
             size += len(taken[-1].value or b"")
         if not self._waiting:
             self._wake.clear()
-        if len(self._waiting) < FLUSH_RECORDS:
-            self._room.set()
+        self._waiting_bytes -= size
+        if self._is_held and self._has_room(FLUSH_RECORDS, WAITING_FLUSHES - 1):
+            self._is_held = False
+            self._flow.release(self.tp)
         return taken
 
     async def _flush(self, records: list[Record]) -> None:
@@ -196,7 +207,6 @@ class Partition:
         self._bad.note(records, flush.dead)
         if records and self._bad.is_too_long:
             self._stopped.set(1)
-            self._room.set()
             facts = {"topic": self.tp.topic, "partition": self.tp.partition}
             logger.error("partition.stopped", extra={**facts, "position": flush.position})
 

@@ -1,8 +1,9 @@
-"""faust as the runtime: the group, its assignment, the agent, the graceful stop; no truth in it.
+"""faust as the runtime: the group, its assignment, the graceful stop; no truth in it, no records.
 
-The wiring is the one that was proven: partitions are opened before faust seeks and resumes, nothing
-is acknowledged or committed by faust, a rebalance waits for no message, web and leader are off.
-Any failure in here sets `failed` and so ends the process, since faust would log it and go on.
+faust says which partitions are ours; their records are read from where their state is (`owning`),
+since each record's way through faust's thread and tasks costs more than its flush. So nothing
+is read, acknowledged or committed by faust, a rebalance waits for no message, web and leader are
+off. Any failure in here sets `failed` and so ends the process, since faust would log it and go on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import faust
 from faust.assignor import PartitionAssignor
+from faust.transport.drivers import aiokafka as driver
 
 from tidemill.errors import Unavailable
-from tidemill_common.kafka import Record, TopicPartition
+from tidemill_common.kafka import TopicPartition
 from tidemill_features.settings import GROUP
 
 if TYPE_CHECKING:
@@ -24,12 +26,10 @@ if TYPE_CHECKING:
 
 NEVER_SECONDS: Final = 10.0 * 365 * 86_400
 NEVER_RECORDS: Final = 2**60
-BUFFERED_RECORDS: Final = 512
-FETCH_BYTES: Final = 4 << 20
-POLL_RECORDS: Final = 500
+FETCH_BYTES: Final = 1
+"""Of what is fetched before a new partition is paused, and dropped."""
 HEARTBEAT_SECONDS: Final = 0.5
 """A member learns of a rebalance by its heartbeat, and everybody waits for the last to learn."""
-_MS: Final = 1_000
 
 
 class Assignments(Protocol):
@@ -41,15 +41,43 @@ class Assignments(Protocol):
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """These are ours from now on: close the others, open the new ones."""
 
-    async def received(self, record: Record) -> None:
-        """A record of one of our partitions, in order."""
+
+class MemberThread(driver.AIOKafkaConsumerThread):
+    """Where faust's consumer lives: it takes part in the group and polls, but reads nothing.
+
+    The polls come from the process's own loop: once that hangs they end, and with them, after
+    aiokafka's `max_poll_interval_ms`, the membership.
+    """
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[Any], *args: Any, **options: Any
+    ) -> Any:
+        consumer.pause(*(active_partitions & consumer.assignment()))
+        await super()._fetch_records(consumer, active_partitions, *args, **options)
+        return {}  # around a rebalance a partition is not paused for a moment
+
+
+class Member(driver.Consumer):
+    """faust's consumer with a thread that reads nothing."""
+
+    def _new_consumer_thread(self) -> MemberThread:
+        return MemberThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class MemberTransport(driver.Transport):
+    """faust's transport with such a consumer."""
+
+    Consumer = Member
 
 
 class FeatureApp(faust.App):
-    """A faust app whose partitions are opened before they flow."""
+    """A faust app that says which partitions are ours."""
 
     assignments: Assignments
     failed: asyncio.Future[None]
+
+    def _new_transport(self) -> MemberTransport:
+        return MemberTransport(self.conf.broker_consumer, self)
 
     async def _on_partitions_assigned(self, assigned: set[Any], generation_id: int = 0) -> None:
         try:
@@ -102,7 +130,7 @@ def feature_app(
     assignments: Assignments,
     failed: asyncio.Future[None],
 ) -> FeatureApp:
-    """Wire the app: one agent over the raw topics that hands every record on."""
+    """Wire the app: one agent over the raw topics, for faust subscribes to what agents read."""
     folder = settings.data / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     app = FeatureApp(
@@ -119,13 +147,11 @@ def feature_app(
         key_serializer="raw",
         value_serializer="raw",
         stream_wait_empty=False,
-        stream_buffer_maxsize=BUFFERED_RECORDS,
         broker_commit_every=NEVER_RECORDS,
         broker_commit_interval=NEVER_SECONDS,
         broker_commit_livelock_soft_timeout=NEVER_SECONDS,
         broker_session_timeout=settings.session_seconds,
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
-        broker_max_poll_records=POLL_RECORDS,
         consumer_max_fetch_size=FETCH_BYTES,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.member,
@@ -133,25 +159,9 @@ def feature_app(
     app.assignments, app.failed = assignments, failed
     source = app.topic(*sorted(topics), key_serializer="raw", value_serializer="raw")
 
-    async def flow(stream: Any) -> None:
-        try:
-            async for event in stream.noack().events():
-                await assignments.received(_record(event.message))
-        except BaseException as error:
-            fail(failed, error)
-            raise
+    async def membership(stream: Any) -> None:
+        async for _ in stream.noack():
+            pass
 
-    app.agent(source, name="features.flow")(flow)
+    app.agent(source, name="features.membership")(membership)
     return app
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        round(message.timestamp * _MS),
-        message.key,
-        message.value,
-        tuple(message.headers or ()),
-    )

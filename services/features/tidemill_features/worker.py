@@ -24,7 +24,7 @@ from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, newest, projects
 from tidemill_features.definitions import Work, generation_text, work_of
 from tidemill_features.opening import Opener
-from tidemill_features.owning import Owned
+from tidemill_features.owning import Owned, owning
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import standing_by
 from tidemill_features.stream import FeatureApp, feature_app
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS: Final = 0.0003
-"""Of the interpreter, between threads: 5 ms by default, in which a fetched record waits."""
+"""Of the interpreter, between threads: 5 ms by default, in which the loop waits for a flush."""
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run until told to stop, or become the worker of the next generation."""
-    make_threads_fast()
+    sys.setswitchinterval(SWITCH_SECONDS)
     warm_up()
     health = rpc.Health(ready=False)
     async with asyncio.TaskGroup() as tasks:
@@ -56,15 +56,6 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     if again:
         logger.info("worker.next_generation")
         os.execv(sys.executable, [sys.executable, "-m", "tidemill_features", "worker"])  # noqa: S606 (ourselves)
-
-
-def make_threads_fast() -> None:
-    """Prepare for faust, which fetches in a thread with a loop that the policy makes."""
-    sys.setswitchinterval(SWITCH_SECONDS)
-    with contextlib.suppress(ImportError):
-        from uvloop import EventLoopPolicy
-
-        asyncio.set_event_loop_policy(EventLoopPolicy())
 
 
 @contextlib.contextmanager
@@ -110,26 +101,26 @@ async def _own(
         refusing = await first_list(settings.registry, stop)
         opener = Opener(broker, admin, standby, current, settings.archive, refusing)
         await opener.build_ahead()
-        owned = Owned(opener, standby, admin, settings, failed)
         topics = [one.topic for one in current.streams.values()]
         await _come_anew(admin, settings, topics)
         with ending_the_process():
-            app = feature_app(settings, topics, owned, failed)
-            # A start waits for the first assignment: a failure or the stop may come before it.
-            async with (
-                beside(refuse(settings.registry, refusing, stop), "erasures"),
-                beside(_start(app), "start"),
-                beside(_ready(owned, health), "ready"),
-                contextlib.aclosing(
-                    newest(source, lambda one: prepare(one, current, owned.partitions))
-                ) as successors,
-            ):
-                renewed = await _until_done(failed, successors, stop)
-            health.set(False)
-            await owned.close()
-            await app.stop()
-            if not renewed:
-                await _leave(admin, settings)
+            async with owning(broker, opener, standby, admin, settings, failed) as owned:
+                app = feature_app(settings, topics, owned, failed)
+                # A start waits for the first assignment: a failure or the stop may come before it.
+                async with (
+                    beside(refuse(settings.registry, refusing, stop), "erasures"),
+                    beside(_start(app), "start"),
+                    beside(_ready(owned, health), "ready"),
+                    contextlib.aclosing(
+                        newest(source, lambda one: prepare(one, current, owned.partitions))
+                    ) as successors,
+                ):
+                    renewed = await _until_done(failed, successors, stop)
+                health.set(False)
+                await owned.close()
+                await app.stop()
+                if not renewed:
+                    await _leave(admin, settings)
         return renewed
 
 

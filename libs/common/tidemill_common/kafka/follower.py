@@ -43,6 +43,7 @@ class Follower:
         self._on_reset = on_reset
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
+        self._held: set[TopicPartition] = set()
         self._changed = asyncio.Event()
         self._moved = asyncio.Condition()
 
@@ -76,7 +77,25 @@ class Follower:
         for tp in partitions:
             self._positions.pop(tp, None)
             self._ends.pop(tp, None)
+            self._held.discard(tp)
         self._changed.set()
+
+    def hold(self, tp: TopicPartition) -> None:
+        """Hand over nothing more of a partition until `release`: its reader has no room.
+
+        Called within the callback it holds from the next call on.
+        """
+        if tp in self._positions and tp not in self._held:
+            self._held.add(tp)
+            if not self._changed.is_set():
+                self._client.pause(KafkaPartition(*tp))
+
+    def release(self, tp: TopicPartition) -> None:
+        """Go on with a partition that was held, from where it is."""
+        if tp in self._held:
+            self._held.remove(tp)
+            if not self._changed.is_set():
+                self._client.resume(KafkaPartition(*tp))
 
     async def caught_up(self) -> None:
         """Return when every partition is at the end that was taken when it was added."""
@@ -118,6 +137,8 @@ class Follower:
         self._client.assign(partitions)
         for partition in partitions:
             self._client.seek(partition, self._positions[TopicPartition(*partition)])
+        if self._held:
+            self._client.pause(*(KafkaPartition(*tp) for tp in self._held))
 
     async def _hand_over(self, batches: Mapping[Any, Sequence[Any]]) -> None:
         """Give the records to the callback and move the positions, markers included."""
