@@ -42,11 +42,25 @@ def main(names: Sequence[str]) -> int:
 
 
 async def _all(names: Sequence[str], folder: Path) -> list[Report]:
-    """Run scenarios, then mutants, one after another on the same parts."""
+    """Run scenarios, then mutants, one after another on the same parts; some have their own."""
     mutants = [one for one in MUTANTS if not names or one in names]
-    async with staged(folder) as stage:
-        runs = [_said(await perform(stage, one, SEED)) for one in _scenarios(names)]
-        return [*runs, *[_said(await _mutated(stage, one)) for one in mutants]]
+    scenarios = _scenarios(names)
+    shared = [one for one in scenarios if not one.parts]
+    runs: list[Report] = []
+    if shared or mutants:
+        async with staged(_made(folder / "shared")) as stage:
+            runs += [_said(await perform(stage, one, SEED)) for one in shared]
+            runs += [_said(await _mutated(stage, one)) for one in mutants]
+    for one in scenarios:
+        if one.parts:
+            async with staged(_made(folder / one.name), one.parts) as stage:
+                runs.append(_said(await perform(stage, one, SEED)))
+    return runs
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 async def _mutated(stage: Stage, mutant: str) -> Report:

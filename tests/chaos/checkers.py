@@ -1,7 +1,7 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
 C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks; where a scenario asks
-for them C9 counted, C10 stopped, C11 slow, C12 replayed. (C7, the audit chain, belongs to the
+for them C9 counted, C10 stopped, C11 slow, C12 replayed, C13 vectors, C14 forgotten. (C7, the audit chain, belongs to the
 registry.) An empty list is the only good answer.
 """
 
@@ -22,6 +22,10 @@ LAG_S: Final = 1.0
 STEADY_S: Final = 2.0
 """For so long the lag must stay below LAG_S: the first moment after a fault proves nothing."""
 
+REFUSED_S: Final = 2.0
+"""The edge asks for the list of the erased every second."""
+ERASED_S: Final = 60.0
+"""Until all is gone, if raw records are kept for the de-duplication and logs for ten seconds."""
 STOPPED: Final = b'"partition.stopped"'
 GROWTH: Final = 1.2
 
@@ -60,6 +64,35 @@ class Replayed:
     cut_off: int
     refused: int
     second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Served vectors, recomputed: what the platform's own job said, and what the oracle says.
+
+    The job compared so many vectors and values; so many vectors are in the log.
+    """
+
+    vectors: int
+    values: int
+    mismatches: int
+    examples: Sequence[str]
+    logged: int
+    differing: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What is left of people who were erased, and how it went.
+
+    `accepted_for_s`: for so long after the request the edge took events of theirs.
+    """
+
+    places: Sequence[str]
+    accepted_for_s: float
+    completed_after_s: float | None
+    refused: int
+    put_back: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +292,38 @@ def replayed(expected: Expected, replays: Sequence[Replayed]) -> list[Finding]:
         if not one.cut_off:
             wrong.append("no replay was cut off")
     return _finding("C12 replayed", "dead letters", wrong)
+
+
+def vectors(compared: Compared, least: int) -> list[Finding]:
+    """C13: enough vectors were served, and each is what its positions say, to both of those who look."""
+    wrong = []
+    if compared.mismatches:
+        wrong.append(f"{compared.mismatches} values: {'; '.join(compared.examples[:SHOWN])}")
+    if compared.vectors != compared.logged:
+        wrong.append(f"{compared.vectors} recomputed of {compared.logged}")
+    if compared.logged < least:
+        wrong.append(f"{compared.logged}, fewer than {least}")
+    return [
+        *_finding("C13 vectors", "recomputed by the features server", wrong),
+        *_finding("C13 vectors", "recomputed by the harness", compared.differing),
+    ]
+
+
+def forgotten(found: Forgotten, slower: float) -> list[Finding]:
+    """C14: nothing is left of the erased, nothing of theirs gets in again, and it did not take long."""
+    wrong = []
+    if found.accepted_for_s > slower * REFUSED_S:
+        wrong.append(f"events were accepted for {found.accepted_for_s:.1f} s")
+    if found.put_back or not found.refused:
+        wrong.append(f"{found.put_back} dead letters put back, {found.refused} events refused")
+    took = found.completed_after_s
+    if took is None or took > slower * ERASED_S:
+        said = "never" if took is None else f"after {took:.0f} s"
+        wrong.append(f"complete {said}, not in {slower * ERASED_S:.0f} s")
+    return [
+        *_finding("C14 forgotten", "the erased are found in", found.places),
+        *_finding("C14 forgotten", "erasures", wrong),
+    ]
 
 
 def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:

@@ -14,6 +14,7 @@ from tests.chaos.proxy import Mode
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20130101"))
 SESSION_S: Final = 6.0
 WORKERS: Final = ("worker-a", "worker-b")
+SERVING: Final = ("serving-a", "serving-b")
 EDGES: Final = ("publisher", "ingestion", "worker-a", "worker-b", "server")
 """Where a proxy may stand: before ingestion, and between each service and the broker."""
 
@@ -41,6 +42,7 @@ RECOVERY_S: Final = {
     "publisher": 8.0,
     "worker": 15.0,
     "server": 15.0,
+    "serving": 15.0,
 }
 """From a fault's end until the lag must be below a second, by what was struck."""
 
@@ -96,6 +98,17 @@ class Scenario:
     """Partitions must stop, until workers are started again."""
     ahead: bool = False
     """Writers of a newer schema write beside those of the present one."""
+    beside: tuple[str, ...] = ()
+    """Roles that run too; without the registry a stand-in tells services what the project is."""
+    parts: tuple[str, ...] = ()
+    """Parts of the scenario's own; none: those that the others share."""
+    erases_at_s: float = 0.0
+    """When people ask to be erased; 0: nobody does."""
+
+    @property
+    def served(self) -> bool:
+        """Tell whether predictions are asked for, so that there are vectors to compare."""
+        return set(SERVING) <= set(self.beside)
 
 
 def smoke(seed: int = SEED) -> Scenario:
@@ -129,6 +142,8 @@ def full(seed: int = SEED) -> tuple[Scenario, ...]:
         _worker_slow(dice),
         _poison_burst(dice),
         _schema_changed(dice),
+        _vectors(dice),
+        _erased(dice),
     )
 
 
@@ -257,6 +272,37 @@ def _schema_changed(dice: random.Random) -> Scenario:
         Fault(14.0, Do.REPLAY, "ingestion"),
     )
     return Scenario("schema-changed", "P11 P12", 55.0, 300, faults, ahead=True)
+
+
+def _vectors(dice: random.Random) -> Scenario:
+    first, second = dice.sample(WORKERS, 2)
+    one, other = dice.sample(SERVING, 2)
+    faults = (
+        Fault(5.0 + dice.random(), Do.KILL, first),
+        Fault(11.0 + dice.random(), Do.KILL, one),
+        Fault(17.0 + dice.random(), Do.KILL, "server"),
+        Fault(22.0 + dice.random(), Do.REPUBLISH),
+        Fault(25.0 + dice.random(), Do.KILL, second),
+        Fault(32.0 + dice.random(), Do.KILL, other),
+        Fault(38.0 + dice.random(), Do.STOP, first),
+        Fault(44.0 + dice.random(), Do.STOP, one),
+    )
+    parts = ("postgres", "kafka", "triton")
+    beside = ("registry", *SERVING)
+    return Scenario("vectors", "P3 P7 P8", 58.0, 400, faults, beside=beside, parts=parts)
+
+
+def _erased(dice: random.Random) -> Scenario:
+    first, second = dice.sample(WORKERS, 2)
+    faults = (
+        Fault(12.5, Do.KILL, first),
+        Fault(16.0 + dice.random(), Do.KILL, "server"),
+        Fault(22.0 + dice.random(), Do.STOP, second),
+    )
+    parts, beside = ("postgres", "kafka"), ("registry", "monitoring")
+    return Scenario(
+        "erased", "P27", 36.0, 300, faults, beside=beside, parts=parts, erases_at_s=12.0
+    )
 
 
 def _at(fault: Fault) -> float:

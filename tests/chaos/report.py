@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -12,12 +13,14 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.checkers import Finding, Replayed, Slowed, recovered_after
+from tests.chaos.checkers import Finding, Forgotten, Replayed, Slowed, recovered_after
 from tests.chaos.evidence import Evidence
+from tests.chaos.forgetting import PEOPLE, Forgetting
 from tests.chaos.ledger import Ledger
 from tests.chaos.oracle import Expected
 from tests.chaos.pace import Pace
-from tests.chaos.plans import Scenario
+from tests.chaos.plans import Do, Scenario
+from tests.chaos.predicting import Predictor
 from tests.chaos.publishing import Publisher
 from tests.chaos.striking import Struck, alone
 from tests.chaos.watching import Watch
@@ -50,6 +53,9 @@ class Course:
     mutant: str = ""
     ledger: Ledger = field(default_factory=Ledger)
     publisher: Publisher | None = None
+    predictor: Predictor | None = None
+    forgetting: Forgetting | None = None
+    forgotten: Forgotten | None = None
     struck: list[Struck] = field(default_factory=list)
     slowed: list[Slowed] = field(default_factory=list)
     replayed: list[Replayed] = field(default_factory=list)
@@ -81,6 +87,8 @@ class Report:
     slower: float
     findings: Sequence[Finding]
     wall_s: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What else a scenario has measured, by name."""
 
     @property
     def passed(self) -> bool:
@@ -117,6 +125,7 @@ def reported(course: Course, wall_s: float) -> Report:
             "published": sent,
             "attempts": {one.value: count for one, count in course.ledger.attempts.items()},
             "errors": {} if publisher is None else dict(publisher.errors),
+            "kinds": {} if publisher is None else dict(sorted(publisher.kinds.items())),
         },
         rows={
             "raw": sum(expected.ids.values()),
@@ -130,7 +139,46 @@ def reported(course: Course, wall_s: float) -> Report:
         slower=round(course.pace.worst, 1),
         findings=course.findings,
         wall_s=round(wall_s, 1),
+        figures=figures(course),
     )
+
+
+def figures(course: Course) -> dict[str, float]:
+    """Say what a scenario measures that others do not."""
+    found: dict[str, float] = {}
+    evidence, predictor, publisher = course.evidence, course.predictor, course.publisher
+    if evidence is not None and evidence.vectors is not None and predictor and publisher:
+        vectors = evidence.vectors
+        found |= {
+            "vectors": vectors.vectors,
+            "values": vectors.values,
+            "values that differ": vectors.mismatches,
+            "vectors that differ from the harness's": len(vectors.differing),
+            "requests": predictor.answered.total(),
+            "requests without an answer": predictor.failed.total(),
+            **_restarts(course.struck),
+            **{f"{kind} events": count for kind, count in sorted(publisher.kinds.items())},
+        }
+    if course.forgotten is not None and course.forgetting is not None:
+        forgotten = course.forgotten
+        found |= {
+            "erased": PEOPLE,
+            "places that hold one of them": len(forgotten.places),
+            "events accepted for s after the request": round(forgotten.accepted_for_s, 2),
+            "events refused after it": forgotten.refused,
+            "events brought in around the edge after it": course.forgetting.around,
+            "dead letters put back": forgotten.put_back,
+            "complete after s": round(forgotten.completed_after_s or -1.0, 1),
+            **_restarts(course.struck),
+        }
+    return found
+
+
+def _restarts(struck: Sequence[Struck]) -> dict[str, int]:
+    ended = Counter(
+        one.fault.target.partition("-")[0] for one in struck if one.fault.do in {Do.KILL, Do.STOP}
+    )
+    return {f"restarts of {role}": count for role, count in sorted(ended.items())}
 
 
 def _faults(course: Course, watch: Watch) -> list[dict[str, Any]]:
@@ -193,6 +241,8 @@ def table(reports: Sequence[Report]) -> str:
         "|---" * len(HEADS) + "|",
         *(_run_line(one) for one in runs),
         "",
+        *(_figures_line(one) for one in runs if one.figures),
+        "",
         "| known mistake, put back | found by |",
         "|---|---|",
         *(_mutant_line(one) for one in reports if one.mutant),
@@ -217,6 +267,11 @@ def _run_line(report: Report) -> str:
         "none" if report.passed else ", ".join(sorted(report.broken())),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _figures_line(report: Report) -> str:
+    figures = "; ".join(f"{name} {value:,}" for name, value in report.figures.items())
+    return f"- **{report.scenario}**: {figures}."
 
 
 def _slowest(report: Report, what: str) -> str:

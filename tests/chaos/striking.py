@@ -179,7 +179,7 @@ class Striker:
         self.slowed.append(await slow(self.cast, fault.target, fault.for_s))
 
     async def _apply(self, _: Fault) -> None:
-        self.operator.apply()
+        await self.operator.apply()
 
     async def _replay(self, _: Fault) -> None:
         await self.operator.replay()
