@@ -1,7 +1,7 @@
 """The long profile: `python -m tests.chaos [name ...]`; every scenario and mutant by default.
 
-What ran takes the place of what docs/chaos-report.json had of it, and the tables in docs/chaos.md are
-written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
+What ran takes the place of what docs/chaos-report.json had of it (all of it, if nothing is named), and
+the tables in docs/chaos.md are written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.mutants import MUTANTS, caught
-from tests.chaos.plans import SEED, Scenario, full, mutation, smoke
+from tests.chaos.mutants import CONTROL, MUTANTS, caught, plan_of, shared_out
+from tests.chaos.plans import SEED, Scenario, full, smoke
 from tests.chaos.report import Report, facts, merged, read, table, write
 from tests.chaos.run import perform
 from tests.chaos.stage import Stage, staged
@@ -24,7 +24,7 @@ from tests.chaos.stage import Stage, staged
 DOCS: Final = Path(__file__).parents[2] / "docs"
 LAST_RUN: Final = "## The last run"
 """Below it, docs/chaos.md is written by this program."""
-MUTANT_PATIENCE_S: Final = 15.0
+MUTANT_PATIENCE_S: Final = 10.0
 
 
 def main(names: Sequence[str]) -> int:
@@ -33,7 +33,7 @@ def main(names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
         reports = asyncio.run(_all(names, Path(folder)))
     document = DOCS / "chaos-report.json"
-    shown = merged(read(document), reports)
+    shown = merged(read(document), reports) if names else reports
     write(shown, document)
     page = DOCS / "chaos.md"
     head, _, _ = page.read_text().partition(LAST_RUN)
@@ -42,20 +42,27 @@ def main(names: Sequence[str]) -> int:
 
 
 async def _all(names: Sequence[str], folder: Path) -> list[Report]:
-    """Run scenarios, then mutants, one after another on the same parts; some have their own."""
-    mutants = [one for one in MUTANTS if not names or one in names]
+    """Run scenarios one after another, then mutants and their control in two lanes at once."""
     scenarios = _scenarios(names)
-    shared = [one for one in scenarios if not one.parts]
     runs: list[Report] = []
-    if shared or mutants:
+    if shared := [one for one in scenarios if not one.parts]:
         async with staged(_made(folder / "shared")) as stage:
             runs += [_said(await perform(stage, one, SEED)) for one in shared]
-            runs += [_said(await _mutated(stage, one)) for one in mutants]
     for one in scenarios:
         if one.parts:
             async with staged(_made(folder / one.name), one.parts) as stage:
                 runs.append(_said(await perform(stage, one, SEED)))
-    return runs
+    lanes = shared_out([one for one in (CONTROL, *MUTANTS) if not names or one in names], SEED)
+    told = await asyncio.gather(
+        *(_lane(lane, _made(folder / f"lane{number}")) for number, lane in enumerate(lanes))
+    )
+    return [*runs, *(report for lane in told for report in lane)]
+
+
+async def _lane(names: Sequence[str], folder: Path) -> list[Report]:
+    """Run mutants on parts of their own: what finds them is no matter of time."""
+    async with staged(folder) as stage:
+        return [_said(await _mutated(stage, one)) for one in names]
 
 
 def _made(folder: Path) -> Path:
@@ -63,12 +70,15 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-async def _mutated(stage: Stage, mutant: str) -> Report:
-    return await perform(stage, mutation(), SEED, mutant=mutant, patience_s=MUTANT_PATIENCE_S)
+async def _mutated(stage: Stage, name: str) -> Report:
+    plan = plan_of(name, SEED)
+    if name == CONTROL:
+        return await perform(stage, plan, SEED)
+    return await perform(stage, plan, SEED, mutant=name, patience_s=MUTANT_PATIENCE_S)
 
 
 def _scenarios(names: Sequence[str]) -> list[Scenario]:
-    known = [*full(), mutation(), *([smoke()] if "smoke" in names else [])]
+    known = [*full(), *([smoke()] if "smoke" in names else [])]
     return [one for one in known if not names or one.name in names]
 
 

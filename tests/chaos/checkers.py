@@ -1,7 +1,8 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
 C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks; where a scenario asks
-for them C9 counted, C10 stopped, C11 slow, C12 replayed, C13 vectors, C14 forgotten. (C7, the audit chain, belongs to the
+for them C9 counted, C10 stopped, C11 slow, C12 replayed, C13 vectors, C14 forgotten,
+C15 neighbours. (C7, the audit chain, belongs to the
 registry.) An empty list is the only good answer.
 """
 
@@ -26,6 +27,10 @@ REFUSED_S: Final = 2.0
 """The edge asks for the list of the erased every second."""
 ERASED_S: Final = 60.0
 """Until all is gone, if raw records are kept for the de-duplication and logs for ten seconds."""
+SLOWER: Final = 2.0
+LEAST_P99_S: Final = 0.02
+"""What is quicker is not compared: a pause of the interpreter would decide."""
+LOOKS: Final = 50
 STOPPED: Final = b'"partition.stopped"'
 GROWTH: Final = 1.2
 
@@ -93,6 +98,15 @@ class Forgotten:
     completed_after_s: float | None
     refused: int
     put_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """How reading, and publishing until it can be read, went before a partition stopped and then."""
+
+    looks: tuple[int, int]
+    read_p99_s: tuple[float, float]
+    readable_p99_s: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +338,20 @@ def forgotten(found: Forgotten, slower: float) -> list[Finding]:
         *_finding("C14 forgotten", "the erased are found in", found.places),
         *_finding("C14 forgotten", "erasures", wrong),
     ]
+
+
+def neighbours(found: Neighbours, slower: float) -> list[Finding]:
+    """C15: while a partition stands still, reading and publishing beside it are hardly slower."""
+    wrong = []
+    if min(found.looks) < LOOKS:
+        wrong.append(f"only {found.looks[0]} looks before and {found.looks[1]} beside it")
+    for name, (before, beside) in (
+        ("reading", found.read_p99_s),
+        ("from published to readable", found.readable_p99_s),
+    ):
+        if beside > slower * SLOWER * max(before, LEAST_P99_S):
+            wrong.append(f"{name}: p99 {beside * 1_000:.0f} ms, {before * 1_000:.0f} ms before")
+    return _finding("C15 neighbours", "beside a stopped partition", wrong)
 
 
 def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:

@@ -24,7 +24,7 @@ from tests.chaos.traffic import LATENESS_US, PARTITIONS, SECOND_US, Row, Traffic
 from tests.integration.erased_places import files_with, records_with, rows_with
 from tidemill.addresses import Addresses
 from tidemill.aio import AsyncClient
-from tidemill.errors import Invalid, NotFound, TidemillError
+from tidemill.errors import DeadlineExceeded, Invalid, NotFound, TidemillError, Unavailable
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill_common import topics
 from tidemill_common.feature_views import StreamSpec
@@ -190,7 +190,11 @@ class Forgetting:
 
             async def ask(name: str) -> None:
                 async with asking:
-                    await client.erase({"user": name}, reason="asked by letter")
+                    while True:
+                        with contextlib.suppress(Unavailable, DeadlineExceeded):
+                            await client.erase({"user": name}, reason="asked by letter")
+                            return
+                        await asyncio.sleep(_AGAIN_S)
 
             await asyncio.gather(*(ask(name) for name in NAMES))
             self.asked_s = time.monotonic()

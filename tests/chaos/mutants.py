@@ -12,12 +12,13 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
+from tests.chaos.plans import Scenario, mutation
 from tests.chaos.report import Report
 from tidemill.errors import TidemillError, Unavailable
 from tidemill_common.kafka import Transaction, TransactionalProducer
@@ -41,11 +42,15 @@ Put = Callable[[type, str, Callable[..., Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mistake, and the checkers of which one at least must see it."""
+    """A mistake, the checkers of which one at least must see it, and how much load shows it.
+
+    No-fence needs the whole of the plan; what every flush may do wrong shows in its first seconds.
+    """
 
     what: str
     mistake: Callable[[Put], None]
     seen_by: frozenset[str]
+    seconds: float
 
 
 def put(owner: type, name: str, by: Callable[..., Any]) -> None:
@@ -186,22 +191,59 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "the offset is committed before the log is written",
         _commit_before_the_log,
         frozenset({"C3"}),
+        seconds=12.0,
     ),
-    "no-fence": Mutant("a paused owner may write on", _no_fence, frozenset({"C3", "C4"})),
-    "no-event-ids": Mutant("every row is a new event", _no_event_ids, frozenset({"C3"})),
+    "no-fence": Mutant(
+        "a paused owner may write on", _no_fence, frozenset({"C3", "C4"}), seconds=30.0
+    ),
+    "no-event-ids": Mutant(
+        "every row is a new event", _no_event_ids, frozenset({"C3"}), seconds=6.0
+    ),
     "ack-in-finally": Mutant(
-        "a flush counts as done however it ended", _ack_in_finally, frozenset({"C3", "C4"})
+        "a flush counts as done however it ended",
+        _ack_in_finally,
+        frozenset({"C3", "C4"}),
+        seconds=10.0,
     ),
     "unawaited-send": Mutant(
         "a transaction commits although a send in it failed",
         _unawaited_send,
         frozenset({"C3", "C4"}),
+        seconds=10.0,
     ),
     "seek-while-fetching": Mutant(
-        "records flow while the partition is opened", _seek_while_fetching, frozenset({"C3"})
+        "records flow while the partition is opened",
+        _seek_while_fetching,
+        frozenset({"C3"}),
+        seconds=14.0,
     ),
-    "late-dropped": Mutant("late rows vanish", _late_dropped, frozenset({"C3"})),
+    "late-dropped": Mutant("late rows vanish", _late_dropped, frozenset({"C3"}), seconds=6.0),
     "wall-clock-expiry": Mutant(
-        "tiles expire by the wall clock", _wall_clock_expiry, frozenset({"C3"})
+        "tiles expire by the wall clock", _wall_clock_expiry, frozenset({"C3"}), seconds=6.0
     ),
 }
+
+LANES: Final = 2
+RUN_S: Final = 14.0
+"""What a run takes besides its load."""
+CONTROL: Final = "mutation"
+"""The plan of the mutants, without a mistake."""
+
+
+def plan_of(name: str, seed: int) -> Scenario:
+    """Return what a mutant meets: the beginning of the plan; the control meets all of it."""
+    whole = mutation(seed)
+    return whole if name == CONTROL else whole.cut(MUTANTS[name].seconds)
+
+
+def shared_out(names: Sequence[str], seed: int) -> list[list[str]]:
+    """Share mutants and control out to lanes that take about as long; no lane is empty."""
+    lanes: list[list[str]] = [[] for _ in range(LANES)]
+    for one in sorted(names, key=lambda name: -plan_of(name, seed).seconds):
+        min(lanes, key=lambda lane: lane_s(lane, seed)).append(one)
+    return [lane for lane in lanes if lane]
+
+
+def lane_s(names: Sequence[str], seed: int) -> float:
+    """Return about how many seconds a lane takes."""
+    return sum(plan_of(name, seed).seconds + RUN_S for name in names)

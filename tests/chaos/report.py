@@ -13,10 +13,18 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.checkers import Finding, Forgotten, Replayed, Slowed, recovered_after
+from tests.chaos.checkers import (
+    Finding,
+    Forgotten,
+    Neighbours,
+    Replayed,
+    Slowed,
+    recovered_after,
+)
 from tests.chaos.evidence import Evidence
 from tests.chaos.forgetting import PEOPLE, Forgetting
 from tests.chaos.ledger import Ledger
+from tests.chaos.neighbours import Neighbour, compared
 from tests.chaos.oracle import Expected
 from tests.chaos.pace import Pace
 from tests.chaos.plans import Do, Scenario
@@ -54,6 +62,7 @@ class Course:
     ledger: Ledger = field(default_factory=Ledger)
     publisher: Publisher | None = None
     predictor: Predictor | None = None
+    neighbour: Neighbour | None = None
     forgetting: Forgetting | None = None
     forgotten: Forgotten | None = None
     struck: list[Struck] = field(default_factory=list)
@@ -64,6 +73,11 @@ class Course:
     evidence: Evidence | None = None
     pace: Pace = field(default_factory=Pace)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """Return how entities beside a stopped partition fared, if a run has looked."""
+        return None if self.neighbour is None else compared(self.neighbour.took, self.struck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,10 @@ def figures(course: Course) -> dict[str, float]:
             **_restarts(course.struck),
             **{f"{kind} events": count for kind, count in sorted(publisher.kinds.items())},
         }
+    if (beside := course.neighbours) is not None:
+        for name, pair in (("read", beside.read_p99_s), ("readable", beside.readable_p99_s)):
+            for when, seconds in zip(("before", "beside a stopped partition"), pair, strict=True):
+                found[f"{name} p99 ms {when}"] = round(seconds * 1_000, 1)
     if course.forgotten is not None and course.forgetting is not None:
         forgotten = course.forgotten
         found |= {
@@ -243,8 +261,8 @@ def table(reports: Sequence[Report]) -> str:
         "",
         *(_figures_line(one) for one in runs if one.figures),
         "",
-        "| known mistake, put back | found by |",
-        "|---|---|",
+        "| known mistake, put back | found by | after |",
+        "|---|---|---|",
         *(_mutant_line(one) for one in reports if one.mutant),
     ]
     return "\n".join(lines) + "\n"
@@ -282,4 +300,5 @@ def _slowest(report: Report, what: str) -> str:
 
 
 def _mutant_line(report: Report) -> str:
-    return f"| {report.mutant} | {', '.join(sorted(report.broken())) or 'nothing'} |"
+    found = ", ".join(sorted(report.broken())) or "nothing"
+    return f"| {report.mutant} | {found} | {report.wall_s:.0f} s |"

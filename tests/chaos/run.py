@@ -12,6 +12,7 @@ from typing import Final
 from tests.chaos import checkers
 from tests.chaos.evidence import collect
 from tests.chaos.forgetting import Forgetting, Kept, forgetful, keeping
+from tests.chaos.neighbours import Neighbour
 from tests.chaos.operating import Operator
 from tests.chaos.pace import pacing
 from tests.chaos.plans import Scenario
@@ -146,6 +147,11 @@ async def _load(running: Running, course: Course) -> None:
                 )
                 course.predictor = predictor
                 tasks.create_task(predictor.run(scenario.seconds), name="predictor")
+            if scenario.stops:
+                course.neighbour = Neighbour(
+                    running.client, spec, Traffic(seed + 4, base_us, "n"), ledger
+                )
+                tasks.create_task(course.neighbour.run(scenario.seconds), name="neighbour")
             if scenario.erases_at_s:
                 course.forgetting = Forgetting(
                     cast, running.client, spec, producer, ledger, base_us, seed
@@ -223,6 +229,7 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.stopped(evidence.texts, wanted=course.scenario.stops),
         *checkers.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
         *checkers.replayed(evidence.expected, course.replayed),
+        *(checkers.neighbours(course.neighbours, slower) if course.neighbours else []),
         *(checkers.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
         *(checkers.forgotten(course.forgotten, slower) if course.forgotten else []),
     ]

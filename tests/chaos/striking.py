@@ -27,6 +27,8 @@ STORM_S: Final = 2.0
 REPUBLISHED: Final = 40
 BURST: Final = 150
 """Garbage in a row, more than a partition takes before it stops."""
+STOPPED: Final = 0
+"""The partition that it comes to."""
 REFUSED_BYTES: Final = 100
 REFUSED_S: Final = 1.5
 
@@ -167,12 +169,11 @@ class Striker:
             await asyncio.sleep(0.01)
 
     async def _burst(self, fault: Fault) -> None:
-        """Add garbage in a row to every partition, each second."""
+        """Add garbage in a row to one partition, each second."""
         end = time.monotonic() + fault.for_s
         while time.monotonic() < end:
-            for partition in range(PARTITIONS):
-                for _ in range(BURST):
-                    self.intruder.poison(partition)
+            for _ in range(BURST):
+                self.intruder.poison(STOPPED)
             await asyncio.sleep(1.0)
 
     async def _slow(self, fault: Fault) -> None:

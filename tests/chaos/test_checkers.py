@@ -10,6 +10,7 @@ from tests.chaos.checkers import (
     Compared,
     Forgotten,
     Letter,
+    Neighbours,
     Recovery,
     Replayed,
     Sample,
@@ -21,6 +22,7 @@ from tests.chaos.checkers import (
     leaks,
     liveness,
     lost,
+    neighbours,
     order,
     outputs,
     phantom,
@@ -31,6 +33,7 @@ from tests.chaos.checkers import (
     vectors,
 )
 from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.neighbours import Took, compared, p99
 from tests.chaos.oracle import Applied, Expected
 from tests.chaos.pace import WINDOW, Pace
 from tests.chaos.plans import Do, Fault
@@ -242,3 +245,25 @@ def test_nothing_is_left_of_the_erased_and_nothing_of_theirs_gets_in() -> None:
     ):
         assert forgotten(a_forgetting(**wrong), 1.0) != []
     assert forgotten(a_forgetting(completed_after_s=61.0), 2.0) == []
+
+
+def test_neighbours_of_a_stopped_partition_are_at_most_twice_as_slow() -> None:
+    well = Neighbours(looks=(90, 90), read_p99_s=(0.001, 0.03), readable_p99_s=(0.05, 0.09))
+    assert neighbours(well, 1.0) == []
+    assert neighbours(replace(well, read_p99_s=(0.001, 0.05)), 1.0) != []
+    assert neighbours(replace(well, readable_p99_s=(0.05, 0.11)), 1.0) != []
+    assert neighbours(replace(well, readable_p99_s=(0.05, 0.11)), 2.0) == []
+    assert neighbours(replace(well, looks=(90, 3)), 1.0) != []
+
+
+def test_looks_are_compared_from_before_a_burst_and_from_then_until_the_next_fault() -> None:
+    def struck(do: Do, began_s: float, ended_s: float) -> Struck:
+        return Struck(Fault(0.0, do), began_s, ended_s, 0.0, 0.0)
+
+    faults = [struck(Do.BURST, 10.0, 12.0), struck(Do.STOP, 20.0, 21.0)]
+    took = [Took(at, at / 100, at / 10) for at in (1.0, 9.0, 11.0, 13.0, 19.0, 25.0)]
+    found = compared(took, faults)
+    assert found.looks == (2, 2)
+    assert found.read_p99_s == (0.09, 0.19)
+    assert found.readable_p99_s == (0.9, 1.9)
+    assert p99([float(number) for number in range(1, 201)]) == 198.0

@@ -59,6 +59,11 @@ def test_every_line_of_the_table_has_a_cell_for_every_head() -> None:
     assert {line.count("|") for line in lines[:3]} == {len(HEADS) + 1}
 
 
+def test_what_a_scenario_measures_besides_is_a_line_of_its_own() -> None:
+    text = table([replace(a_report(), figures={"vectors": 105_965, "values that differ": 0})])
+    assert "- **storm**: vectors 105,965; values that differ 0." in text
+
+
 def test_what_ran_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
     old = [a_report(C3), a_report(mutant="no-fence")]
     write(old, tmp_path / "report.json")
