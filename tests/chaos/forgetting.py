@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.checkers import Forgotten
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.operating import ORIGIN
+from tests.chaos.particular import Forgotten
 from tests.chaos.publishing import TOLD, encoded, to_event
 from tests.chaos.registering import REGISTRY
 from tests.chaos.stage import Cast

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.checkers import Neighbours
 from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.particular import Neighbours
 from tests.chaos.plans import Do
 from tests.chaos.publishing import to_event
 from tests.chaos.striking import STOPPED, Struck

@@ -7,8 +7,8 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.chaos.checkers import Replayed
 from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.particular import Replayed
 from tests.chaos.publishing import encoded
 from tests.chaos.registering import Registry
 from tests.chaos.stage import Cast

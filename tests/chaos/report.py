@@ -13,20 +13,14 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.checkers import (
-    Finding,
-    Forgotten,
-    Neighbours,
-    Replayed,
-    Slowed,
-    recovered_after,
-)
+from tests.chaos.checkers import Finding, recovered_after
 from tests.chaos.evidence import Evidence
 from tests.chaos.forgetting import PEOPLE, Forgetting
 from tests.chaos.ledger import Ledger
 from tests.chaos.neighbours import Neighbour, compared
 from tests.chaos.oracle import Expected
 from tests.chaos.pace import Pace
+from tests.chaos.particular import Forgotten, Neighbours, Replayed, Slowed
 from tests.chaos.plans import Do, Scenario
 from tests.chaos.predicting import Predictor
 from tests.chaos.publishing import Publisher

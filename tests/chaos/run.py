@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos import checkers
+from tests.chaos import checkers, particular
 from tests.chaos.evidence import collect
 from tests.chaos.forgetting import Forgetting, Kept, forgetful, keeping
 from tests.chaos.neighbours import Neighbour
@@ -225,11 +225,11 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
         *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
-        *(checkers.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
-        *checkers.stopped(evidence.texts, wanted=course.scenario.stops),
-        *checkers.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
-        *checkers.replayed(evidence.expected, course.replayed),
-        *(checkers.neighbours(course.neighbours, slower) if course.neighbours else []),
-        *(checkers.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
-        *(checkers.forgotten(course.forgotten, slower) if course.forgotten else []),
+        *(particular.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
+        *particular.stopped(evidence.texts, wanted=course.scenario.stops),
+        *particular.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
+        *particular.replayed(evidence.expected, course.replayed),
+        *(particular.neighbours(course.neighbours, slower) if course.neighbours else []),
+        *(particular.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
+        *(particular.forgotten(course.forgotten, slower) if course.forgotten else []),
     ]

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.checkers import Recovery, Slowed
+from tests.chaos.checkers import Recovery
 from tests.chaos.operating import Operator
+from tests.chaos.particular import Slowed
 from tests.chaos.plans import SESSION_S, Do, Fault, Scenario
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder

@@ -7,35 +7,37 @@ from dataclasses import replace
 from typing import Any
 
 from tests.chaos.checkers import (
-    Compared,
-    Forgotten,
     Letter,
-    Neighbours,
     Recovery,
-    Replayed,
     Sample,
     Seen,
-    Slowed,
-    counted,
     effect,
-    forgotten,
     leaks,
     liveness,
     lost,
-    neighbours,
     order,
     outputs,
     phantom,
     recovered_after,
-    replayed,
-    slow,
-    stopped,
-    vectors,
 )
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.neighbours import Took, compared, p99
 from tests.chaos.oracle import Applied, Expected
 from tests.chaos.pace import WINDOW, Pace
+from tests.chaos.particular import (
+    Compared,
+    Forgotten,
+    Neighbours,
+    Replayed,
+    Slowed,
+    counted,
+    forgotten,
+    neighbours,
+    replayed,
+    slow,
+    stopped,
+    vectors,
+)
 from tests.chaos.plans import Do, Fault
 from tests.chaos.striking import Struck, alone
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tests.chaos.checkers import Compared
 from tests.chaos.oracle import Applied, Expected, tile
+from tests.chaos.particular import Compared
 from tests.chaos.predicting import MODEL, model_of
 from tests.chaos.traffic import PARTITIONS, WINDOWS
 from tidemill_common import topics
