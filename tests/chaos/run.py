@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
-from tidemill_common.kafka import TopicPartition, administering, producing
+from tidemill_common.kafka import Producer, TopicPartition, administering, producing
 
 READY_S: Final = 60.0
 SETTLE_S: Final = 60.0
@@ -141,26 +141,30 @@ async def _load(running: Running, course: Course) -> None:
             tasks.create_task(publisher.run(scenario.seconds), name="publisher")
             tasks.create_task(intruder.run(scenario.seconds), name="intruder")
             tasks.create_task(striker.run(scenario, publisher.began), name="striker")
-            if scenario.served:
-                predictor = Predictor(
-                    cast, model_of(running.registry), base_us, publisher.elapsed_us, seed
-                )
-                course.predictor = predictor
-                tasks.create_task(predictor.run(scenario.seconds), name="predictor")
-            if scenario.stops:
-                course.neighbour = Neighbour(
-                    running.client, spec, Traffic(seed + 4, base_us, "n"), ledger
-                )
-                tasks.create_task(course.neighbour.run(scenario.seconds), name="neighbour")
-            if scenario.erases_at_s:
-                course.forgetting = Forgetting(
-                    cast, running.client, spec, producer, ledger, base_us, seed
-                )
-                tasks.create_task(
-                    course.forgetting.run(scenario.seconds, scenario.erases_at_s, publisher.began),
-                    name="forgetting",
-                )
+            for work in _particular(running, course, publisher, producer, base_us):
+                tasks.create_task(work)
         await producer.flush(READY_S)
+
+
+def _particular(
+    running: Running, course: Course, publisher: Publisher, producer: Producer, base_us: int
+) -> Iterator[Coroutine[None, None, None]]:
+    """Give what only some scenarios do beside the load."""
+    scenario, seed, ledger = course.scenario, course.seed, course.ledger
+    if scenario.served:
+        model = model_of(running.registry)
+        elapsed_us = publisher.elapsed_us
+        course.predictor = Predictor(running.cast, model, base_us, elapsed_us, seed)
+        yield course.predictor.run(scenario.seconds)
+    if scenario.stops:
+        traffic = Traffic(seed + 4, base_us, "n")
+        course.neighbour = Neighbour(running.client, running.spec, traffic, ledger)
+        yield course.neighbour.run(scenario.seconds)
+    if scenario.erases_at_s:
+        course.forgetting = Forgetting(
+            running.cast, running.client, running.spec, producer, ledger, base_us, seed
+        )
+        yield course.forgetting.run(scenario.seconds, scenario.erases_at_s, publisher.began)
 
 
 async def _settled(running: Running, patience_s: float) -> dict[str, float | None]:
