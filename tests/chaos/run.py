@@ -68,7 +68,7 @@ async def perform(
         async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
             course.watch = running.watch
             await _load(running, course)
-            course.settled_s = await _settled(running, patience_s)
+            course.settled_s = await _settled(running, patience_s * course.pace.worst)
             running.watch.finish()
             if course.forgetting is not None:
                 await course.forgetting.complete()

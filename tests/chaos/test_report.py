@@ -84,6 +84,13 @@ def test_a_mutant_is_caught_by_a_checker_that_can_know_and_by_no_other() -> None
         assert not caught(a_report(mutant=name))
 
 
+def test_what_is_missing_while_work_is_left_catches_only_mutants_that_never_end_it() -> None:
+    for name, mutant in MUTANTS.items():
+        unsettled = a_report(C3, mutant=name, settled=None)
+        assert caught(unsettled) is not mutant.settles
+        assert caught(replace(unsettled, settled_s={})) is not mutant.settles
+
+
 def test_a_log_that_ends_in_the_middle_was_silent_to_the_end() -> None:
     watch = a_watch()
     quiet, other = min(watch.logs), TopicPartition("another", 0)
