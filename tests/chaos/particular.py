@@ -20,7 +20,7 @@ ERASED_S: Final = 60.0
 SLOWER: Final = 2.0
 LEAST_P99_S: Final = 0.02
 """What is quicker is not compared: a pause of the interpreter would decide."""
-LOOKS: Final = 50
+LOOKS: Final = 20
 STOPPED: Final = b'"partition.stopped"'
 GROWTH: Final = 1.2
 
