@@ -24,7 +24,7 @@ from tests.chaos.stage import Stage, staged
 DOCS: Final = Path(__file__).parents[2] / "docs"
 LAST_RUN: Final = "## The last run"
 """Below it, docs/chaos.md is written by this program."""
-MUTANT_PATIENCE_S: Final = 10.0
+MUTANT_PATIENCE_S: Final = 15.0
 
 
 def main(names: Sequence[str]) -> int:
