@@ -1,7 +1,7 @@
 """The long profile: `python -m tests.chaos [name ...]`; every scenario and mutant by default.
 
-What ran takes the place of what docs/chaos-report.json had of it, and the tables in docs/chaos.md are
-written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
+What ran takes the place of what docs/chaos-report.json had of it (all of it, if nothing is named), and
+the tables in docs/chaos.md are written anew. Exits 1 at a finding of a scenario, and if a mutant was not found out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.mutants import MUTANTS, caught
-from tests.chaos.plans import SEED, Scenario, full, mutation, smoke
+from tests.chaos.mutants import CONTROL, MUTANTS, caught, plan_of, shared_out
+from tests.chaos.plans import SEED, Scenario, full, smoke
 from tests.chaos.report import Report, facts, merged, read, table, write
 from tests.chaos.run import perform
 from tests.chaos.stage import Stage, staged
@@ -33,7 +33,7 @@ def main(names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
         reports = asyncio.run(_all(names, Path(folder)))
     document = DOCS / "chaos-report.json"
-    shown = merged(read(document), reports)
+    shown = merged(read(document), reports) if names else reports
     write(shown, document)
     page = DOCS / "chaos.md"
     head, _, _ = page.read_text().partition(LAST_RUN)
@@ -42,19 +42,43 @@ def main(names: Sequence[str]) -> int:
 
 
 async def _all(names: Sequence[str], folder: Path) -> list[Report]:
-    """Run scenarios, then mutants, one after another on the same parts."""
-    mutants = [one for one in MUTANTS if not names or one in names]
+    """Run scenarios one after another, then mutants and their control in two lanes at once."""
+    scenarios = _scenarios(names)
+    runs: list[Report] = []
+    if shared := [one for one in scenarios if not one.parts]:
+        async with staged(_made(folder / "shared")) as stage:
+            runs += [_said(await perform(stage, one, SEED)) for one in shared]
+    for one in scenarios:
+        if one.parts:
+            async with staged(_made(folder / one.name), one.parts) as stage:
+                runs.append(_said(await perform(stage, one, SEED)))
+    lanes = shared_out([one for one in (CONTROL, *MUTANTS) if not names or one in names], SEED)
+    told = await asyncio.gather(
+        *(_lane(lane, _made(folder / f"lane{number}")) for number, lane in enumerate(lanes))
+    )
+    return [*runs, *(report for lane in told for report in lane)]
+
+
+async def _lane(names: Sequence[str], folder: Path) -> list[Report]:
+    """Run mutants on parts of their own: what finds them is no matter of time."""
     async with staged(folder) as stage:
-        runs = [_said(await perform(stage, one, SEED)) for one in _scenarios(names)]
-        return [*runs, *[_said(await _mutated(stage, one)) for one in mutants]]
+        return [_said(await _mutated(stage, one)) for one in names]
 
 
-async def _mutated(stage: Stage, mutant: str) -> Report:
-    return await perform(stage, mutation(), SEED, mutant=mutant, patience_s=MUTANT_PATIENCE_S)
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+async def _mutated(stage: Stage, name: str) -> Report:
+    plan = plan_of(name, SEED)
+    if name == CONTROL:
+        return await perform(stage, plan, SEED)
+    return await perform(stage, plan, SEED, mutant=name, patience_s=MUTANT_PATIENCE_S)
 
 
 def _scenarios(names: Sequence[str]) -> list[Scenario]:
-    known = [*full(), mutation(), *([smoke()] if "smoke" in names else [])]
+    known = [*full(), *([smoke()] if "smoke" in names else [])]
     return [one for one in known if not names or one.name in names]
 
 

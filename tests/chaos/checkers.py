@@ -1,8 +1,7 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
-C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks; where a scenario asks
-for them C9 counted, C10 stopped, C11 slow, C12 replayed. (C7, the audit chain, belongs to the
-registry.) An empty list is the only good answer.
+C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks. (C7, the audit chain, belongs
+to the registry; C9 to C15 are in particular.py.) An empty list is the only good answer.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ LAG_S: Final = 1.0
 STEADY_S: Final = 2.0
 """For so long the lag must stay below LAG_S: the first moment after a fault proves nothing."""
 
-STOPPED: Final = b'"partition.stopped"'
-GROWTH: Final = 1.2
 
 View = Mapping[str, tuple[Values, ...]]
 
@@ -35,31 +32,6 @@ class Finding:
     checker: str
     count: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Slowed:
-    """A process that was slow for a while, on the monotonic clock."""
-
-    name: str
-    began_s: float
-    ended_s: float
-    resident_before: int
-    resident_peak: int
-    rebalances: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What came of putting dead letters back.
-
-    So many calls were cut off, so many letters refused, so many put back by a call after the last.
-    """
-
-    ids: tuple[str, ...]
-    cut_off: int
-    refused: int
-    second: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +77,14 @@ class Recovery:
 
 def lost(ledger: Ledger, raw: Counter[str]) -> list[Finding]:
     """C1: every id that was acknowledged is in the raw topic."""
-    return _finding(
-        "C1 lost", "acknowledged, not in the topic", ledger.ids(Outcome.OK) - raw.keys()
-    )
+    return finding("C1 lost", "acknowledged, not in the topic", ledger.ids(Outcome.OK) - raw.keys())
 
 
 def phantom(ledger: Ledger, raw: Counter[str]) -> list[Finding]:
     """C2: no id that was refused is there, and none that nobody ever sent."""
-    refused = _finding("C2 phantom", "refused, but there", ledger.ids(Outcome.FAIL) & raw.keys())
+    refused = finding("C2 phantom", "refused, but there", ledger.ids(Outcome.FAIL) & raw.keys())
     known = {one for outcome in Outcome for one in ledger.ids(outcome)}
-    return [*refused, *_finding("C2 phantom", "there, but never sent", raw.keys() - known)]
+    return [*refused, *finding("C2 phantom", "there, but never sent", raw.keys() - known)]
 
 
 def effect(
@@ -137,7 +107,7 @@ def effect(
         for one in dead
         if one.place in expected.dead and expected.dead[one.place] != one.content
     }
-    return [*found, *_finding("C3 effect", "dead letters with other bytes", changed)]
+    return [*found, *finding("C3 effect", "dead letters with other bytes", changed)]
 
 
 def order(readers: Mapping[str, Sequence[Seen]]) -> list[Finding]:
@@ -152,13 +122,13 @@ def order(readers: Mapping[str, Sequence[Seen]]) -> list[Finding]:
             or after.watermark_us < before.watermark_us
             or after.generation < before.generation
         ]
-        found += _finding("C4 order", f"steps back in {name}", back)
+        found += finding("C4 order", f"steps back in {name}", back)
     return found
 
 
 def unreadable(error: str) -> list[Finding]:
     """C4: a replica refuses what two writers at once have made of a log."""
-    return _finding("C4 order", "a replica refuses its log", [error])
+    return finding("C4 order", "a replica refuses its log", [error])
 
 
 def outputs(
@@ -171,7 +141,7 @@ def outputs(
     for name, seconds in settled_s.items():
         if seconds is None or seconds > limit_s:
             said = "never" if seconds is None else f"after {seconds:.1f} s"
-            found += _finding(
+            found += finding(
                 "C5 outputs", f"{name} had all of it {said}, not in {limit_s:.0f} s", [name]
             )
     for replica, views in replicas.items():
@@ -188,7 +158,7 @@ def liveness(recoveries: Sequence[Recovery], samples: Sequence[Sample]) -> list[
         if took is None or took > one.limit_s:
             said = "never" if took is None else f"after {took:.1f} s"
             late.append(f"{one.name}: {said}, not in {one.limit_s:.0f} s")
-    return _finding("C6 liveness", "recovered too late", late)
+    return finding("C6 liveness", "recovered too late", late)
 
 
 def recovered_after(one: Recovery, samples: Sequence[Sample]) -> float | None:
@@ -205,66 +175,10 @@ def recovered_after(one: Recovery, samples: Sequence[Sample]) -> float | None:
     return None if steady is None else steady - one.ended_s
 
 
-def counted(expected: Expected, told: Mapping[str, float]) -> list[Finding]:
-    """C9: what workers that lived through all of it have counted is what there was."""
-    wanted = {
-        "tidemill_events_applied_total": len(expected.applied),
-        "tidemill_duplicates_total": expected.duplicates,
-        "tidemill_events_late_total": len(expected.late),
-        "tidemill_dead_letters_total": len(expected.dead),
-    }
-    wrong = {
-        f"{name} is {told.get(name, 0.0):.0f}, not {count}"
-        for name, count in wanted.items()
-        if told.get(name, 0.0) != count
-    }
-    return _finding("C9 counted", "counters", wrong)
-
-
-def stopped(texts: Mapping[str, bytes], *, wanted: bool) -> list[Finding]:
-    """C10: a partition stops in a burst of garbage, and never else."""
-    seen = [name for name, text in texts.items() if STOPPED in text]
-    if wanted:
-        return [] if seen else _finding("C10 stopped", "no partition stopped in", ["the burst"])
-    return _finding("C10 stopped", "partitions stopped for", seen)
-
-
-def slow(slowed: Sequence[Slowed], publisher: Sequence[Sample], limit_s: float) -> list[Finding]:
-    """C11: a slow worker takes no more memory, stays in the group, and holds no publisher up."""
-    wrong = []
-    for one in slowed:
-        if one.resident_peak > GROWTH * one.resident_before:
-            wrong.append(f"{one.name}: {one.resident_before} bytes, then {one.resident_peak}")
-        if one.rebalances:
-            wrong.append(f"{one.name}: {one.rebalances} assignments meanwhile")
-        held_up = [
-            sample
-            for sample in publisher
-            if one.began_s <= sample.taken_s <= one.ended_s
-            and (sample.applied_s is None or sample.applied_s - sample.taken_s > limit_s)
-        ]
-        if held_up:
-            wrong.append(f"{one.name}: {len(held_up)} batches took more than {limit_s:.1f} s")
-    return _finding("C11 slow", "a slow worker", wrong)
-
-
-def replayed(expected: Expected, replays: Sequence[Replayed]) -> list[Finding]:
-    """C12: every dead letter that was put back counts once, however often the tool died."""
-    applied = Counter(one.id for one in expected.applied)
-    wrong = []
-    for one in replays:
-        wrong += [f"{each} counts {applied[each]} times" for each in one.ids if applied[each] != 1]
-        if one.refused or one.second:
-            wrong.append(f"{one.refused} refused, {one.second} in a second run")
-        if not one.cut_off:
-            wrong.append("no replay was cut off")
-    return _finding("C12 replayed", "dead letters", wrong)
-
-
 def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:
     """C8: no personal value is in a log, a header or an error."""
     held = [name for name, text in texts.items() if canary.encode() in text]
-    return _finding("C8 leaks", "personal values in", held)
+    return finding("C8 leaks", "personal values in", held)
 
 
 def _values(checker: str, name: str, found: View, wanted: View) -> list[Finding]:
@@ -273,20 +187,21 @@ def _values(checker: str, name: str, found: View, wanted: View) -> list[Finding]
         for key in found.keys() | wanted.keys()
         if found.get(key) != wanted.get(key)
     }
-    return _finding(checker, f"entities of {name} differ", differing)
+    return finding(checker, f"entities of {name} differ", differing)
 
 
 def _letters(name: str, found: Counter[Place], wanted: Iterable[Place]) -> list[Finding]:
     twice = {place for place, count in found.items() if count > 1}
     wanted = set(wanted)
     return [
-        *_finding("C3 effect", f"missing in the {name}", wanted - found.keys()),
-        *_finding("C3 effect", f"unwanted in the {name}", found.keys() - wanted),
-        *_finding("C3 effect", f"more than once in the {name}", twice),
+        *finding("C3 effect", f"missing in the {name}", wanted - found.keys()),
+        *finding("C3 effect", f"unwanted in the {name}", found.keys() - wanted),
+        *finding("C3 effect", f"more than once in the {name}", twice),
     ]
 
 
-def _finding(checker: str, what: str, which: Iterable[object]) -> list[Finding]:
+def finding(checker: str, what: str, which: Iterable[object]) -> list[Finding]:
+    """Return one finding with examples of what may not be, or none if there is nothing."""
     some = sorted(str(one) for one in which)
     if not some:
         return []

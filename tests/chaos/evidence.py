@@ -12,11 +12,13 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.checkers import Letter, View
+from tests.chaos.forgetting import DEDUPE_S, NAMES
 from tests.chaos.operating import ORIGIN
 from tests.chaos.oracle import Expected, Values, decide, values_at
+from tests.chaos.particular import Compared
 from tests.chaos.plans import WORKERS
-from tests.chaos.stage import ROLES
-from tests.chaos.traffic import COLD, HOT, SHOPS, WINDOWS
+from tests.chaos.traffic import COLD, DEDUPE_US, HOT, SECOND_US, SHOPS, WINDOWS
+from tests.chaos.vectors import compared
 from tidemill_common import events, topics
 from tidemill_common.kafka import Admin, Record, TopicPartition, administering, dead_letters
 from tidemill_common.kafka.ranges import stretch
@@ -43,25 +45,25 @@ class Evidence:
     dead: Sequence[Letter]
     texts: Mapping[str, bytes]
     told: Mapping[str, float]
+    vectors: Compared | None = None
+    """Of a run that serves predictions."""
 
 
 async def collect(running: Running) -> Evidence:
     """Read everything there is, by the harness's own client."""
-    expected = Expected()
+    scenario, erased = running.cast.scenario, running.kept is not None
+    expected = Expected(erased=frozenset(NAMES if erased else ()))
+    dedupe_us = DEDUPE_S * SECOND_US if erased else DEDUPE_US
     schema = events.event_schema(running.spec.columns)
     broker = running.cast.stage.broker
     async with administering(broker) as admin:
         for tp in running.partitions:
             records = await _all(running, admin, tp)
-            await asyncio.to_thread(decide, records, schema, expected)
-        late = await _all(
-            running, admin, TopicPartition(topics.late(running.spec.topic.name).name, 0)
-        )
-    letters = [
-        one
-        for one in await dead_letters.read(broker, running.spec.topic.name, limit=10_000_000)
-        if one.stage != ORIGIN.stage
-    ]
+            await asyncio.to_thread(decide, records, schema, expected, dedupe_us)
+        name = running.spec.topic.name
+        late = await _all(running, admin, TopicPartition(topics.late(name).name, 0))
+        dead = await _all(running, admin, TopicPartition(topics.dead_letters(name).name, 0))
+    letters = [one for one in map(dead_letters.from_record, dead) if one.stage != ORIGIN.stage]
     told = [dead_letters.from_record(record) for record in late]
     texts = await asyncio.to_thread(_logs, running)
     for name, some in (("late", told), ("dead letters", letters)):
@@ -71,10 +73,11 @@ async def collect(running: Running) -> Evidence:
     return Evidence(
         expected,
         await _replicas(running, expected),
-        [as_letter(one) for one in told],
-        [as_letter(one) for one in letters],
+        _of_others(expected, told),
+        _of_others(expected, letters),
         texts,
-        await asyncio.to_thread(_told, running),
+        await asyncio.to_thread(_told, running) if scenario.counted else {},
+        await compared(running, expected) if scenario.served else None,
     )
 
 
@@ -95,8 +98,15 @@ def _told(running: Running) -> dict[str, float]:
 
 async def _all(running: Running, admin: Admin, tp: TopicPartition) -> list[Record]:
     end = (await admin.end_offsets([tp]))[tp]
+    if running.kept is not None:
+        return await running.kept.up_to(tp, end)
     broker = running.cast.stage.broker
     return [record async for some in stretch(broker, tp, 0, end) for record in some]
+
+
+def _of_others(expected: Expected, told: Sequence[dead_letters.DeadLetter]) -> list[Letter]:
+    """Return the letters without those that are about the erased, from before they asked."""
+    return [one for one in map(as_letter, told) if one.place not in expected.left_out]
 
 
 def as_letter(told: dead_letters.DeadLetter) -> Letter:
@@ -172,6 +182,6 @@ def _empty(values: tuple[Values, ...]) -> bool:
 
 def _logs(running: Running) -> dict[str, bytes]:
     stack: Any = running.cast.stage.stack
-    names = [running.cast.process(role) for role in ROLES]
+    names = [running.cast.process(role) for role in running.cast.roles]
     paths = {name: stack.log(name) for name in names}
     return {name: path.read_bytes() for name, path in paths.items() if path.exists()}

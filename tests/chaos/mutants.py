@@ -12,12 +12,13 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
+from tests.chaos.plans import Scenario, mutation
 from tests.chaos.report import Report
 from tidemill.errors import TidemillError, Unavailable
 from tidemill_common.kafka import Follower, TopicPartition, Transaction, TransactionalProducer
@@ -41,11 +42,18 @@ Put = Callable[[type, str, Callable[..., Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mistake, and the checkers of which one at least must see it."""
+    """A mistake, the checkers of which one at least must see it, and how much load shows it.
+
+    No-fence and unawaited-send need the whole of the plan; what every flush does wrong shows before its first fault. A
+    mistake with which a run `settles` must be seen in one that did: behind work that is not done yet
+    anything is missing.
+    """
 
     what: str
     mistake: Callable[[Put], None]
     seen_by: frozenset[str]
+    seconds: float
+    settles: bool = True
 
 
 def put(owner: type, name: str, by: Callable[..., Any]) -> None:
@@ -57,7 +65,10 @@ def put(owner: type, name: str, by: Callable[..., Any]) -> None:
 
 def caught(report: Report) -> bool:
     """Tell whether the run of a mutant was found out by a checker that can know."""
-    return bool(report.broken() & MUTANTS[report.mutant].seen_by)
+    mutant, seen = MUTANTS[report.mutant], report.broken()
+    if mutant.settles and (not report.settled_s or None in report.settled_s.values()):
+        seen -= {"C3"}
+    return bool(seen & mutant.seen_by)
 
 
 def _commit_before_the_log(put: Put) -> None:
@@ -184,22 +195,65 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "the offset is committed before the log is written",
         _commit_before_the_log,
         frozenset({"C3"}),
+        seconds=16.0,
     ),
-    "no-fence": Mutant("a paused owner may write on", _no_fence, frozenset({"C3", "C4"})),
-    "no-event-ids": Mutant("every row is a new event", _no_event_ids, frozenset({"C3"})),
+    "no-fence": Mutant(
+        "a paused owner may write on",
+        _no_fence,
+        frozenset({"C3", "C4"}),
+        seconds=30.0,
+        settles=False,
+    ),
+    "no-event-ids": Mutant(
+        "every row is a new event", _no_event_ids, frozenset({"C3"}), seconds=4.0
+    ),
     "ack-in-finally": Mutant(
-        "a flush counts as done however it ended", _ack_in_finally, frozenset({"C3", "C4"})
+        "a flush counts as done however it ended",
+        _ack_in_finally,
+        frozenset({"C3", "C4"}),
+        seconds=12.0,
+        settles=False,
     ),
     "unawaited-send": Mutant(
         "a transaction commits although a send in it failed",
         _unawaited_send,
         frozenset({"C3", "C4"}),
+        seconds=30.0,
     ),
     "seek-while-fetching": Mutant(
-        "records flow while the partition is opened", _seek_while_fetching, frozenset({"C3"})
+        "records flow while the partition is opened",
+        _seek_while_fetching,
+        frozenset({"C3"}),
+        seconds=16.0,
+        settles=False,
     ),
-    "late-dropped": Mutant("late rows vanish", _late_dropped, frozenset({"C3"})),
+    "late-dropped": Mutant("late rows vanish", _late_dropped, frozenset({"C3"}), seconds=4.0),
     "wall-clock-expiry": Mutant(
-        "tiles expire by the wall clock", _wall_clock_expiry, frozenset({"C3"})
+        "tiles expire by the wall clock", _wall_clock_expiry, frozenset({"C3"}), seconds=4.0
     ),
 }
+
+LANES: Final = 2
+RUN_S: Final = 13.0
+"""What a run takes besides its load."""
+CONTROL: Final = "mutation"
+"""The plan of the mutants, without a mistake."""
+
+
+def plan_of(name: str, seed: int) -> Scenario:
+    """Return what a mutant meets: the beginning of the plan; the control meets all of it."""
+    whole = mutation(seed)
+    return whole if name == CONTROL else whole.cut(MUTANTS[name].seconds)
+
+
+def shared_out(names: Sequence[str], seed: int) -> list[list[str]]:
+    """Share mutants and control out to lanes that take about as long; no lane is empty."""
+    lanes: list[list[str]] = [[] for _ in range(LANES)]
+    for one in sorted(names, key=lambda name: -plan_of(name, seed).seconds):
+        min(lanes, key=lambda lane: lane_s(lane, seed)).append(one)
+    return [lane for lane in lanes if lane]
+
+
+def lane_s(names: Sequence[str], seed: int) -> float:
+    """Return about how many seconds a lane takes."""
+    return sum(plan_of(name, seed).seconds + RUN_S for name in names)

@@ -7,9 +7,10 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.chaos.checkers import Replayed
 from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.particular import Replayed
 from tests.chaos.publishing import encoded
+from tests.chaos.registering import Registry
 from tests.chaos.stage import Cast
 from tests.chaos.traffic import PARTITIONS, Traffic, widened
 from tidemill.aio import AsyncClient
@@ -17,7 +18,6 @@ from tidemill.errors import Invalid, TidemillError
 from tidemill_common import topics
 from tidemill_common.feature_views import StreamSpec
 from tidemill_common.kafka import Producer, Record, dead_letters
-from tidemill_features.testing import OneProject
 
 LETTERS: Final = 1_000
 KILLS: Final = 2
@@ -34,16 +34,16 @@ class Operator:
 
     cast: Cast
     client: AsyncClient
-    servicer: OneProject
+    registry: Registry
     spec: StreamSpec
     producer: Producer
     traffic: Traffic
     ledger: Ledger
     replayed: list[Replayed] = field(default_factory=list)
 
-    def apply(self) -> None:
+    async def apply(self) -> None:
         """Give the stream a field more: services take the new generation up while they run."""
-        self.servicer.apply(widened(self.spec.name))
+        await self.registry.apply(widened(self.spec.name))
 
     async def replay(self) -> None:
         """Put planted dead letters back; the service that does it is killed in the middle, twice."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tests.chaos.traffic import DEDUPE_US, LATENESS_US, SECOND_US, WINDOWS
@@ -30,6 +32,8 @@ class Applied:
     user: str
     shop: str | None
     cents: int
+    partition: int
+    offset: int
 
 
 @dataclass(slots=True)
@@ -43,9 +47,15 @@ class Expected:
     duplicates: int = 0
     newest_us: int = 0
     """The newest time of any row that counts for it: no later read finds less."""
+    erased: frozenset[str] = frozenset()
+    """Users whose rows come to nothing, though they keep their place among ids and times."""
+    left_out: set[Place] = field(default_factory=set)
+    """Where those rows are."""
 
 
-def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> None:
+def decide(
+    records: Sequence[Record], schema: pa.Schema, expected: Expected, dedupe_us: int = DEDUPE_US
+) -> None:
     """Give every row of one whole partition its fate, by the rules of the design."""
     seen: dict[tuple[str, str | None], int] = {}
     watermark, clock = -(2**63), 0
@@ -58,25 +68,31 @@ def decide(records: Sequence[Record], schema: pa.Schema, expected: Expected) -> 
         for number, row in enumerate(rows):
             place = (record.partition, record.offset, number)
             expected.ids[row["_id"]] += 1
-            amount = row["amount"]
+            amount, erased = row["amount"], row["user"] in expected.erased
+            if erased:
+                expected.left_out.add(place)
             if amount is not None and not abs(amount * 100) < HELD:
-                expected.dead[place] = row["_id"].encode()
+                if not erased:
+                    expected.dead[place] = row["_id"].encode()
                 continue
             key = (row["_id"], row["_replay_of"])
-            duplicate = key in seen and clock - seen[key] <= DEDUPE_US
+            duplicate = key in seen and clock - seen[key] <= dedupe_us
             seen[key] = clock
             time_us = min(row["_time"], row["_available"])
             late = time_us < watermark - LATENESS_US
             watermark = max(watermark, min(time_us, record.timestamp_ms * 1_000 + SKEW_US))
             expected.newest_us = max(expected.newest_us, watermark)
+            if erased:
+                continue
             if late:
                 expected.late.add(place)
             elif duplicate:
                 expected.duplicates += 1
             else:
                 cents = round((amount or 0.0) * 100)
+                source = (record.partition, record.offset)
                 expected.applied.append(
-                    Applied(row["_id"], time_us, row["user"], row["shop"], cents)
+                    Applied(row["_id"], time_us, row["user"], row["shop"], cents, *source)
                 )
                 expected.newest_us = max(expected.newest_us, row["_available"])
 
@@ -117,8 +133,8 @@ def values_at(expected: Expected, entity: str, at_us: int) -> dict[str, tuple[Va
             continue
         windows = found[key]
         for place, (length, hop, _) in enumerate(WINDOWS):
-            head = _tile(at_us, hop)
-            if head - length // hop < _tile(event.time_us, hop) <= head:
+            head = tile(at_us, hop)
+            if head - length // hop < tile(event.time_us, hop) <= head:
                 windows[place].append(event.cents)
     return {key: tuple(_summary(windows)) for key, windows in found.items()}
 
@@ -128,5 +144,9 @@ def _summary(windows: list[list[int]]) -> Iterator[Values]:
         yield float(len(cents)), float(sum(cents)), float(max(cents)) if cents else None
 
 
-def _tile(time_us: int, hop_us: int) -> int:
+Times = TypeVar("Times", int, npt.NDArray[np.int64])
+
+
+def tile(time_us: Times, hop_us: int) -> Times:
+    """Return the number k of the tile (k h, (k + 1) h] that holds a time."""
     return -(-time_us // hop_us) - 1

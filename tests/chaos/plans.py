@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -14,6 +14,7 @@ from tests.chaos.proxy import Mode
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20130101"))
 SESSION_S: Final = 6.0
 WORKERS: Final = ("worker-a", "worker-b")
+SERVING: Final = ("serving-a", "serving-b")
 EDGES: Final = ("publisher", "ingestion", "worker-a", "worker-b", "server")
 """Where a proxy may stand: before ingestion, and between each service and the broker."""
 
@@ -35,12 +36,15 @@ class Do(Enum):
     REPLAY = "replay"  # dead letters are put back, the target killed twice meanwhile
 
 
+SEEN_S: Final = 2.0
+"""For so long at least the load goes on when a fault is over."""
 RECOVERY_S: Final = {
     "broker": 20.0,
     "ingestion": 8.0,
     "publisher": 8.0,
     "worker": 15.0,
     "server": 15.0,
+    "serving": 15.0,
 }
 """From a fault's end until the lag must be below a second, by what was struck."""
 
@@ -96,6 +100,22 @@ class Scenario:
     """Partitions must stop, until workers are started again."""
     ahead: bool = False
     """Writers of a newer schema write beside those of the present one."""
+    beside: tuple[str, ...] = ()
+    """Roles that run too; without the registry a stand-in tells services what the project is."""
+    parts: tuple[str, ...] = ()
+    """Parts of the scenario's own; none: those that the others share."""
+    erases_at_s: float = 0.0
+    """When people ask to be erased; 0: nobody does."""
+
+    def cut(self, seconds: float) -> Scenario:
+        """Return its beginning: the same load, so long, and the faults that are over by then."""
+        over = tuple(one for one in self.faults if one.at_s + one.for_s < seconds - SEEN_S)
+        return replace(self, seconds=seconds, faults=over)
+
+    @property
+    def served(self) -> bool:
+        """Tell whether predictions are asked for, so that there are vectors to compare."""
+        return set(SERVING) <= set(self.beside)
 
 
 def smoke(seed: int = SEED) -> Scenario:
@@ -129,6 +149,8 @@ def full(seed: int = SEED) -> tuple[Scenario, ...]:
         _worker_slow(dice),
         _poison_burst(dice),
         _schema_changed(dice),
+        _vectors(dice),
+        _erased(dice),
     )
 
 
@@ -146,29 +168,29 @@ def mutation(seed: int = SEED) -> Scenario:
 
 
 def _ingestion_killed(dice: random.Random) -> Scenario:
-    faults = [Fault(at, Do.KILL, "ingestion") for at in _times(dice, 3.0, 48.0, (5.0, 8.0))]
-    return Scenario("ingestion-killed", "P1", 55.0, 800, tuple(faults))
+    faults = [Fault(at, Do.KILL, "ingestion") for at in _times(dice, 3.0, 38.0, (5.0, 8.0))]
+    return Scenario("ingestion-killed", "P1", 45.0, 800, tuple(faults))
 
 
 def _broker_killed(dice: random.Random) -> Scenario:
     faults = [
         Fault(at, Do.KILL, "broker", dice.uniform(0.0, 2.0))
-        for at in _times(dice, 4.0, 56.0, (16.0, 19.0))
+        for at in _times(dice, 4.0, 40.0, (16.0, 18.0))
     ]
-    return Scenario("broker-killed", "P2", 75.0, 600, tuple(faults))
+    return Scenario("broker-killed", "P2", 62.0, 600, tuple(faults))
 
 
 def _workers_killed(dice: random.Random) -> Scenario:
-    times = _times(dice, 3.0, 50.0, (4.0, 6.0))
+    times = _times(dice, 3.0, 40.0, (4.0, 6.0))
     faults = [Fault(at, Do.KILL, WORKERS[index % 2]) for index, at in enumerate(times)]
     both = times[-1] + 6.0
     faults += [Fault(both, Do.KILL, one) for one in WORKERS]
-    return Scenario("workers-killed", "P3", both + 14.0, 800, tuple(faults))
+    return Scenario("workers-killed", "P3", both + 13.0, 800, tuple(faults))
 
 
 def _workers_paused(dice: random.Random) -> Scenario:
-    faults = [Fault(at, Do.PAUSE, dice.choice(WORKERS), 2 * SESSION_S) for at in (4.0, 26.0, 48.0)]
-    return Scenario("workers-paused", "P4", 74.0, 600, tuple(faults))
+    faults = [Fault(at, Do.PAUSE, dice.choice(WORKERS), 2 * SESSION_S) for at in (3.0, 23.0, 43.0)]
+    return Scenario("workers-paused", "P4", 64.0, 600, tuple(faults))
 
 
 def _network(dice: random.Random) -> Scenario:
@@ -184,10 +206,10 @@ def _network(dice: random.Random) -> Scenario:
     edges = list(EDGES)
     dice.shuffle(edges)
     faults = [
-        Fault(3.0 + 11.0 * index, Do.NETWORK, edges[index % len(edges)], _length(mode), mode)
+        Fault(3.0 + 9.0 * index, Do.NETWORK, edges[index % len(edges)], _length(mode), mode)
         for index, mode in enumerate(modes)
     ]
-    return Scenario("network", "P18", 78.0, 500, tuple(faults), frozenset(EDGES))
+    return Scenario("network", "P18", 62.0, 500, tuple(faults), frozenset(EDGES))
 
 
 def _length(mode: Mode) -> float:
@@ -195,27 +217,27 @@ def _length(mode: Mode) -> float:
 
 
 def _storm(dice: random.Random) -> Scenario:
-    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 35.0)
+    storm = Fault(3.0, Do.STORM, dice.choice(WORKERS), 33.0)
     faults = (storm, Fault(20.0 + dice.random(), Do.REPUBLISH))
-    return Scenario("rebalance-storm", "P17", 60.0, 500, faults)
+    return Scenario("rebalance-storm", "P17", 51.0, 500, faults)
 
 
 def _stopped(dice: random.Random) -> Scenario:
     targets = ["worker-a", "ingestion", "worker-b", "server", "worker-a", "ingestion"]
     dice.shuffle(targets)
-    faults = [Fault(4.0 + 7.0 * index, Do.STOP, one) for index, one in enumerate(targets)]
-    return Scenario("stopped", "P30", 60.0, 800, tuple(faults))
+    faults = [Fault(4.0 + 6.0 * index, Do.STOP, one) for index, one in enumerate(targets)]
+    return Scenario("stopped", "P30", 47.0, 800, tuple(faults))
 
 
 def _mixed(dice: random.Random) -> Scenario:
     faults: list[Fault] = []
-    for at in _times(dice, 3.0, 54.0, (5.0, 9.0)):
+    for at in _times(dice, 3.0, 42.0, (5.0, 9.0)):
         target = dice.choice(["ingestion", *WORKERS, "server"])
         do = dice.choice([Do.KILL, Do.KILL, Do.STOP, Do.PAUSE])
         faults.append(Fault(at, do, target, dice.uniform(0.0, 4.0)))
     faults += [Fault(20.0, Do.POISON, "", 3.0), Fault(30.0, Do.REPUBLISH)]
-    faults += [Fault(40.0, Do.REFUSE)]
-    return Scenario("mixed", "P3 P7 P8 P10", 75.0, 600, tuple(sorted(faults, key=_at)))
+    faults += [Fault(36.0, Do.REFUSE)]
+    return Scenario("mixed", "P3 P7 P8 P10", 56.0, 600, tuple(sorted(faults, key=_at)))
 
 
 def _clocks_skewed(dice: random.Random) -> Scenario:
@@ -239,16 +261,16 @@ def _clocks_skewed(dice: random.Random) -> Scenario:
 
 def _worker_slow(dice: random.Random) -> Scenario:
     faults = (
-        Fault(4.0, Do.SLOW, dice.choice(WORKERS), 20.0),
+        Fault(3.0, Do.SLOW, dice.choice(WORKERS), 60.0),
         Fault(12.0 + dice.random(), Do.REPUBLISH),
     )
-    return Scenario("worker-slow", "P7 P15", 40.0, 800, faults, counted=True)
+    return Scenario("worker-slow", "P7 P15", 67.0, 800, faults, counted=True)
 
 
 def _poison_burst(dice: random.Random) -> Scenario:
-    burst = Fault(4.0 + dice.random(), Do.BURST, "", 6.0)
-    restarts = [Fault(at, Do.STOP, one) for at, one in zip((16.0, 22.0), WORKERS, strict=True)]
-    return Scenario("poison-burst", "P10", 40.0, 300, (burst, *restarts), stops=True)
+    burst = Fault(12.0 + dice.random(), Do.BURST, "", 3.0)
+    restarts = [Fault(at, Do.STOP, one) for at, one in zip((25.0, 30.0), WORKERS, strict=True)]
+    return Scenario("poison-burst", "P10", 41.0, 300, (burst, *restarts), stops=True)
 
 
 def _schema_changed(dice: random.Random) -> Scenario:
@@ -256,7 +278,38 @@ def _schema_changed(dice: random.Random) -> Scenario:
         Fault(5.0 + dice.random(), Do.APPLY),
         Fault(14.0, Do.REPLAY, "ingestion"),
     )
-    return Scenario("schema-changed", "P11 P12", 55.0, 300, faults, ahead=True)
+    return Scenario("schema-changed", "P11 P12", 47.0, 300, faults, ahead=True)
+
+
+def _vectors(dice: random.Random) -> Scenario:
+    first, second = dice.sample(WORKERS, 2)
+    one, other = dice.sample(SERVING, 2)
+    faults = (
+        Fault(5.0 + dice.random(), Do.KILL, first),
+        Fault(11.0 + dice.random(), Do.KILL, one),
+        Fault(17.0 + dice.random(), Do.KILL, "server"),
+        Fault(22.0 + dice.random(), Do.REPUBLISH),
+        Fault(25.0 + dice.random(), Do.KILL, second),
+        Fault(32.0 + dice.random(), Do.KILL, other),
+        Fault(38.0 + dice.random(), Do.STOP, first),
+        Fault(44.0 + dice.random(), Do.STOP, one),
+    )
+    parts = ("postgres", "kafka", "triton")
+    beside = ("registry", *SERVING)
+    return Scenario("vectors", "P3 P7 P8", 52.0, 400, faults, beside=beside, parts=parts)
+
+
+def _erased(dice: random.Random) -> Scenario:
+    first, second = dice.sample(WORKERS, 2)
+    faults = (
+        Fault(12.5, Do.KILL, first),
+        Fault(16.0 + dice.random(), Do.KILL, "server"),
+        Fault(22.0 + dice.random(), Do.STOP, second),
+    )
+    parts, beside = ("postgres", "kafka"), ("registry", "monitoring")
+    return Scenario(
+        "erased", "P27", 34.0, 300, faults, beside=beside, parts=parts, erases_at_s=12.0
+    )
 
 
 def _at(fault: Fault) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,7 @@ TIMEOUT_S: Final = 4.0
 PATIENCE_S: Final = 60.0
 _AGAIN_S: Final = 0.2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TOLD: Final = {
+TOLD: Final = {
     pb.OUTCOME_ACCEPTED: Outcome.OK,
     pb.OUTCOME_REJECTED: Outcome.FAIL,
     pb.OUTCOME_UNAVAILABLE: Outcome.FAIL,
@@ -49,7 +50,12 @@ class Publisher:
     began: float = field(default_factory=time.monotonic)
     samples: list[Sample] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
-    sent: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def sent(self) -> int:
+        """Return how many events were sent, each counted once however often it was tried."""
+        return self.kinds.total()
 
     def elapsed_us(self) -> int:
         """Return how far the stream's time is past the run's begin."""
@@ -63,7 +69,7 @@ class Publisher:
             while time.monotonic() < self.began + seconds:
                 await places.acquire()
                 rows = self.traffic.batch(BATCH, self.elapsed_us())
-                self.sent += len(rows)
+                self.kinds.update(row.kind.value for row in rows)
                 sending.create_task(self._deliver(rows)).add_done_callback(
                     lambda _: places.release()
                 )
@@ -96,7 +102,7 @@ class Publisher:
         """Note what became of each; return those to be sent again."""
         again = []
         for row, result in zip(rows, reply.results, strict=True):
-            self.ledger.note(row.id, _TOLD.get(result.outcome, Outcome.UNKNOWN))
+            self.ledger.note(row.id, TOLD.get(result.outcome, Outcome.UNKNOWN))
             if result.outcome not in {pb.OUTCOME_ACCEPTED, pb.OUTCOME_REJECTED}:
                 again.append(row)
         self.samples.append(Sample(asked, None if again else time.monotonic()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -12,12 +13,16 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.checkers import Finding, Replayed, Slowed, recovered_after
+from tests.chaos.checkers import Finding, recovered_after
 from tests.chaos.evidence import Evidence
+from tests.chaos.forgetting import PEOPLE, Forgetting
 from tests.chaos.ledger import Ledger
+from tests.chaos.neighbours import Neighbour, compared
 from tests.chaos.oracle import Expected
 from tests.chaos.pace import Pace
-from tests.chaos.plans import Scenario
+from tests.chaos.particular import Forgotten, Neighbours, Replayed, Slowed
+from tests.chaos.plans import Do, Scenario
+from tests.chaos.predicting import Predictor
 from tests.chaos.publishing import Publisher
 from tests.chaos.striking import Struck, alone
 from tests.chaos.watching import Watch
@@ -50,6 +55,10 @@ class Course:
     mutant: str = ""
     ledger: Ledger = field(default_factory=Ledger)
     publisher: Publisher | None = None
+    predictor: Predictor | None = None
+    neighbour: Neighbour | None = None
+    forgetting: Forgetting | None = None
+    forgotten: Forgotten | None = None
     struck: list[Struck] = field(default_factory=list)
     slowed: list[Slowed] = field(default_factory=list)
     replayed: list[Replayed] = field(default_factory=list)
@@ -58,6 +67,11 @@ class Course:
     evidence: Evidence | None = None
     pace: Pace = field(default_factory=Pace)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def neighbours(self) -> Neighbours | None:
+        """Return how entities beside a stopped partition fared, if a run has looked."""
+        return None if self.neighbour is None else compared(self.neighbour.took, self.struck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,8 @@ class Report:
     slower: float
     findings: Sequence[Finding]
     wall_s: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """What else a scenario has measured, by name."""
 
     @property
     def passed(self) -> bool:
@@ -117,6 +133,7 @@ def reported(course: Course, wall_s: float) -> Report:
             "published": sent,
             "attempts": {one.value: count for one, count in course.ledger.attempts.items()},
             "errors": {} if publisher is None else dict(publisher.errors),
+            "kinds": {} if publisher is None else dict(sorted(publisher.kinds.items())),
         },
         rows={
             "raw": sum(expected.ids.values()),
@@ -130,7 +147,50 @@ def reported(course: Course, wall_s: float) -> Report:
         slower=round(course.pace.worst, 1),
         findings=course.findings,
         wall_s=round(wall_s, 1),
+        figures=figures(course),
     )
+
+
+def figures(course: Course) -> dict[str, float]:
+    """Say what a scenario measures that others do not."""
+    found: dict[str, float] = {}
+    evidence, predictor, publisher = course.evidence, course.predictor, course.publisher
+    if evidence is not None and evidence.vectors is not None and predictor and publisher:
+        vectors = evidence.vectors
+        found |= {
+            "vectors": vectors.vectors,
+            "values": vectors.values,
+            "values that differ": vectors.mismatches,
+            "vectors that differ from the harness's": len(vectors.differing),
+            "requests": predictor.answered.total(),
+            "requests without an answer": predictor.failed.total(),
+            **_restarts(course.struck),
+            **{f"{kind} events": count for kind, count in sorted(publisher.kinds.items())},
+        }
+    if (beside := course.neighbours) is not None:
+        for name, pair in (("read", beside.read_p99_s), ("readable", beside.readable_p99_s)):
+            for when, seconds in zip(("before", "beside a stopped partition"), pair, strict=True):
+                found[f"{name} p99 ms {when}"] = round(seconds * 1_000, 1)
+    if course.forgotten is not None and course.forgetting is not None:
+        forgotten = course.forgotten
+        found |= {
+            "erased": PEOPLE,
+            "places that hold one of them": len(forgotten.places),
+            "events accepted for s after the request": round(forgotten.accepted_for_s, 2),
+            "events refused after it": forgotten.refused,
+            "events brought in around the edge after it": course.forgetting.around,
+            "dead letters put back": forgotten.put_back,
+            "complete after s": round(forgotten.completed_after_s or -1.0, 1),
+            **_restarts(course.struck),
+        }
+    return found
+
+
+def _restarts(struck: Sequence[Struck]) -> dict[str, int]:
+    ended = Counter(
+        one.fault.target.partition("-")[0] for one in struck if one.fault.do in {Do.KILL, Do.STOP}
+    )
+    return {f"restarts of {role}": count for role, count in sorted(ended.items())}
 
 
 def _faults(course: Course, watch: Watch) -> list[dict[str, Any]]:
@@ -193,8 +253,10 @@ def table(reports: Sequence[Report]) -> str:
         "|---" * len(HEADS) + "|",
         *(_run_line(one) for one in runs),
         "",
-        "| known mistake, put back | found by |",
-        "|---|---|",
+        *(_figures_line(one) for one in runs if one.figures),
+        "",
+        "| known mistake, put back | found by | after |",
+        "|---|---|---|",
         *(_mutant_line(one) for one in reports if one.mutant),
     ]
     return "\n".join(lines) + "\n"
@@ -219,6 +281,11 @@ def _run_line(report: Report) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _figures_line(report: Report) -> str:
+    figures = "; ".join(f"{name} {value:,}" for name, value in report.figures.items())
+    return f"- **{report.scenario}**: {figures}."
+
+
 def _slowest(report: Report, what: str) -> str:
     known = [fault[what] for fault in report.faults if fault["judged"]]
     if None in known:
@@ -227,4 +294,5 @@ def _slowest(report: Report, what: str) -> str:
 
 
 def _mutant_line(report: Report) -> str:
-    return f"| {report.mutant} | {', '.join(sorted(report.broken())) or 'nothing'} |"
+    found = ", ".join(sorted(report.broken())) or "nothing"
+    return f"| {report.mutant} | {found} | {report.wall_s:.0f} s |"

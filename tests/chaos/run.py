@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos import checkers
+from tests.chaos import checkers, particular
 from tests.chaos.evidence import collect
+from tests.chaos.forgetting import Forgetting, Kept, forgetful, keeping
+from tests.chaos.neighbours import Neighbour
 from tests.chaos.operating import Operator
 from tests.chaos.pace import pacing
 from tests.chaos.plans import Scenario
+from tests.chaos.predicting import SERVED, VECTORS, Predictor, first_version, model_of
 from tests.chaos.proxy import proxying
 from tests.chaos.publishing import Intruder, Publisher
+from tests.chaos.registering import REGISTRY, Registry, registered
 from tests.chaos.report import Course, Report, reported
-from tests.chaos.stage import Cast, Stage, cast
+from tests.chaos.stage import Cast, Stage, cast, start
 from tests.chaos.striking import Striker, alone
 from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic, widened
 from tests.chaos.watching import Watch, watching
@@ -28,8 +32,7 @@ from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
-from tidemill_common.kafka import TopicPartition, administering, producing
-from tidemill_features.testing import OneProject, one_project
+from tidemill_common.kafka import Producer, TopicPartition, administering, producing
 
 READY_S: Final = 60.0
 SETTLE_S: Final = 60.0
@@ -43,10 +46,11 @@ class Running:
     cast: Cast
     spec: StreamSpec
     views: dict[str, ViewSpec]
-    servicer: OneProject
+    registry: Registry
     replica: FeatureReplica
     client: AsyncClient
     watch: Watch
+    kept: Kept | None = None
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -64,8 +68,11 @@ async def perform(
         async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
             course.watch = running.watch
             await _load(running, course)
-            course.settled_s = await _settled(running, patience_s)
+            course.settled_s = await _settled(running, patience_s * course.pace.worst)
             running.watch.finish()
+            if course.forgetting is not None:
+                await course.forgetting.complete()
+                course.forgotten = await course.forgetting.look()
             course.evidence = await collect(running)
     except Corrupt as error:
         course.findings += checkers.unreadable(error.message)
@@ -78,22 +85,31 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
     """Start the services on a project of the run's own, and stop them."""
     run = f"{scenario.name}-{mutant}" if mutant else scenario.name
     stream = f"chaos_{run}".replace("-", "_")
-    project = normalise(loads(PROJECT.format(stream=stream)).project)
+    text = (f"{PROJECT}{SERVED}" if scenario.served else PROJECT).format(stream=stream)
+    text = forgetful(text) if scenario.erases_at_s else text
+    project = normalise(loads(text).project)
     spec, views = stream_spec(project, stream), view_specs(project)
     async with contextlib.AsyncExitStack() as stack:
-        registry, servicer = await stack.enter_async_context(one_project(project))
-        made = await cast(stage, run, registry, scenario, mutant)
+        made = await cast(stage, run, scenario)
+        registry = await stack.enter_async_context(registered(made, project))
         stack.push_async_callback(made.stop)
+        others = [role for role in made.roles if role != REGISTRY]
+        await start(made, others, registry.address, mutant)
         replica = await stack.enter_async_context(replicating(stage.broker))
-        await replica.adopt(servicer.project, servicer.current)
+        await replica.adopt(registry.project, registry.generation)
         async with asyncio.timeout(READY_S):
             await replica.caught_up()
+        if scenario.served:
+            await first_version(made, registry)
         partitions = [TopicPartition(spec.topic.name, number) for number in range(PARTITIONS)]
         watch = await stack.enter_async_context(watching(stage.broker, views, partitions))
         where = {"ingestion": made.address("publisher"), "features": made.address("server")}
         client = AsyncClient(Addresses(where, "the run's services"))
         stack.push_async_callback(client.close)
-        yield Running(made, spec, views, servicer, replica, client, watch)
+        kept = None
+        if scenario.erases_at_s:
+            kept = await stack.enter_async_context(keeping(stage.broker, spec))
+        yield Running(made, spec, views, registry, replica, client, watch, kept)
 
 
 async def _load(running: Running, course: Course) -> None:
@@ -112,7 +128,7 @@ async def _load(running: Running, course: Course) -> None:
         operator = Operator(
             cast,
             running.client,
-            running.servicer,
+            running.registry,
             spec,
             producer,
             Traffic(seed + 2, base_us, "l"),
@@ -125,7 +141,30 @@ async def _load(running: Running, course: Course) -> None:
             tasks.create_task(publisher.run(scenario.seconds), name="publisher")
             tasks.create_task(intruder.run(scenario.seconds), name="intruder")
             tasks.create_task(striker.run(scenario, publisher.began), name="striker")
+            for work in _particular(running, course, publisher, producer, base_us):
+                tasks.create_task(work)
         await producer.flush(READY_S)
+
+
+def _particular(
+    running: Running, course: Course, publisher: Publisher, producer: Producer, base_us: int
+) -> Iterator[Coroutine[None, None, None]]:
+    """Give what only some scenarios do beside the load."""
+    scenario, seed, ledger = course.scenario, course.seed, course.ledger
+    if scenario.served:
+        model = model_of(running.registry)
+        elapsed_us = publisher.elapsed_us
+        course.predictor = Predictor(running.cast, model, base_us, elapsed_us, seed)
+        yield course.predictor.run(scenario.seconds)
+    if scenario.stops:
+        traffic = Traffic(seed + 4, base_us, "n")
+        course.neighbour = Neighbour(running.client, running.spec, traffic, ledger)
+        yield course.neighbour.run(scenario.seconds)
+    if scenario.erases_at_s:
+        course.forgetting = Forgetting(
+            running.cast, running.client, running.spec, producer, ledger, base_us, seed
+        )
+        yield course.forgetting.run(scenario.seconds, scenario.erases_at_s, publisher.began)
 
 
 async def _settled(running: Running, patience_s: float) -> dict[str, float | None]:
@@ -190,8 +229,11 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
         *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
-        *(checkers.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
-        *checkers.stopped(evidence.texts, wanted=course.scenario.stops),
-        *checkers.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
-        *checkers.replayed(evidence.expected, course.replayed),
+        *(particular.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
+        *particular.stopped(evidence.texts, wanted=course.scenario.stops),
+        *particular.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
+        *particular.replayed(evidence.expected, course.replayed),
+        *(particular.neighbours(course.neighbours, slower) if course.neighbours else []),
+        *(particular.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
+        *(particular.forgotten(course.forgotten, slower) if course.forgotten else []),
     ]

@@ -8,7 +8,7 @@ from typing import Final
 
 import psutil
 
-from tests.chaos.checkers import Slowed
+from tests.chaos.particular import Slowed
 from tests.chaos.plans import WORKERS
 from tests.chaos.stage import Cast
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,23 @@ from tidemill_local.program import Program
 
 ROOT: Final = Path(__file__).parents[2]
 ROLES: Final = ("ingestion", *WORKERS, "server")
-MODULES: Final = {"ingestion": ("tidemill_ingestion",), "server": ("tidemill_features", "server")}
-WORKER: Final = ("tidemill_features", "worker")
+"""The services of every run."""
+MODULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "worker": ("tidemill_features", "worker"),
+    "ingestion": ("tidemill_ingestion",),
+    "server": ("tidemill_features", "server"),
+    "registry": ("tidemill_registry",),
+    "serving": ("tidemill_serving",),
+    "monitoring": ("tidemill_monitoring",),
+}
+ERASING: Final[Mapping[str, str]] = {
+    "TIDEMILL_FEATURES_ERASE_SECONDS": "0.5",
+    "TIDEMILL_FEATURES_ERASE_RAW_SECONDS": "0",
+    "TIDEMILL_FEATURES_ERASE_LOG_SECONDS": "10",
+    "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "1",
+}
+"""What takes half a day and a week takes seconds in a run."""
+PARTS: Final = ("postgres", "kafka")
 MUTANT: Final = "tests.chaos.worker"
 SKEWED: Final = "tests.chaos.skewed"
 
@@ -49,7 +64,13 @@ class Cast:
 
     stage: Stage
     run: str
+    scenario: Scenario
     ports: Mapping[str, int]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Return every role of the run."""
+        return (*ROLES, *self.scenario.beside)
 
     def process(self, role: str) -> str:
         """Return the name of a role's process in the stack."""
@@ -62,7 +83,7 @@ class Cast:
     async def stop(self) -> None:
         """Stop every service of the run; the parts go on."""
         stack = self.stage.stack
-        names = [self.process(role) for role in ROLES]
+        names = [self.process(role) for role in self.roles]
         there = {one.name for one in stack.view.processes}
         await asyncio.gather(
             *(asyncio.to_thread(stack.stop_process, name) for name in names if name in there)
@@ -70,8 +91,8 @@ class Cast:
 
 
 @contextlib.asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Stage]:
-    """Start broker and database, and a proxy for every service that talks to the broker.
+async def staged(folder: Path, parts: Sequence[str] = PARTS) -> AsyncIterator[Stage]:
+    """Start the parts, and a proxy for every service that talks to the broker.
 
     `folder` must be there.
     """
@@ -82,7 +103,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
     ]
     async with contextlib.AsyncExitStack() as proxies:
         stack = await proxies.enter_async_context(
-            LocalStack(folder / "parts", services=[], parts=("postgres", "kafka"), edges=edges)
+            LocalStack(folder / "parts", services=[], parts=parts, edges=edges)
         )
         made = {
             role: await proxies.enter_async_context(proxying(ports[f"{role}-told"], ports[role]))
@@ -91,52 +112,43 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(stack, made, {role: ports[f"{role}-told"] for role in ROLES})
 
 
-async def cast(stage: Stage, run: str, registry: str, scenario: Scenario, mutant: str) -> Cast:
-    """Start the services of a run."""
+async def cast(stage: Stage, run: str, scenario: Scenario) -> Cast:
+    """Give every service of a run its place; none of them runs yet."""
     folder = stage.stack.data / run
     await asyncio.to_thread(folder.mkdir)
-    names = [name for role in ROLES for name in (role, f"{role}-metrics")]
+    roles = (*ROLES, *scenario.beside)
+    names = [name for role in roles for name in (role, f"{role}-metrics")]
     ports = choose([*names, "http", "publisher"], folder / "ports.json")
-    made = Cast(stage, run, ports)
-    skews = {one.role: one for one in scenario.clocks}
-    programs = {
-        role: _program(
-            made,
-            role,
-            registry,
-            folder / role,
-            through=role in scenario.edges,
-            command=_command(role, mutant, skews.get(role)),
-        )
-        for role in ROLES
-    }
-    await asyncio.to_thread(stage.stack.add, *programs.values())
-    for role in ROLES:
-        await asyncio.to_thread(stage.stack.wait_ready, made.process(role))
-    return made
+    return Cast(stage, run, scenario, ports)
+
+
+async def start(made: Cast, roles: Sequence[str], registry: str, mutant: str = "") -> None:
+    """Start these services of a run and wait until they are ready."""
+    stack = made.stage.stack
+    programs = [_program(made, role, registry, mutant) for role in roles]
+    await asyncio.to_thread(stack.add, *programs)
+    for role in roles:
+        await asyncio.to_thread(stack.wait_ready, made.process(role))
 
 
 def _command(role: str, mutant: str, skew: Skew | None) -> tuple[str, ...]:
     """Return what to run for a role, with a known mistake or with a wrong clock."""
-    module = MODULES.get(role, (MUTANT, mutant) if mutant else WORKER)
+    module = MODULES[role.partition("-")[0]]
+    if mutant and role in WORKERS:
+        module = (MUTANT, mutant)
     return module if skew is None else (SKEWED, f"{skew.ahead_s:g}", f"{skew.drift:g}", *module)
 
 
-def _program(
-    made: Cast,
-    role: str,
-    registry: str,
-    folder: Path,
-    *,
-    through: bool,
-    command: tuple[str, ...],
-) -> Program:
-    """Say how a role is run; `through`: it reaches the broker by its proxy."""
-    listen = made.address(role)
+def _program(made: Cast, role: str, registry: str, mutant: str) -> Program:
+    """Say how a role is run."""
+    listen, scenario = made.address(role), made.scenario
+    folder = made.stage.stack.data / made.run / role
+    through = role in scenario.edges
     kafka = f"{LOOPBACK}:{made.stage.edges[role]}" if through else made.stage.broker.address
+    skews = {one.role: one for one in scenario.clocks}
     return Program(
         name=made.process(role),
-        argv=(sys.executable, "-m", *command),
+        argv=(sys.executable, "-m", *_command(role, mutant, skews.get(role))),
         folder=folder,
         environment={
             **made.stage.stack.environment,
@@ -153,6 +165,7 @@ def _program(
             "TIDEMILL_FEATURES_SNAPSHOT_SECONDS": "10",
             "TIDEMILL_FEATURES_SNAPSHOT_BYTES": f"{1 << 18}",
             "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "5",
+            **(ERASING if scenario.erases_at_s else {}),
         },
         probe=partial(grpc_health, listen),
     )

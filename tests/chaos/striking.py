@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.checkers import Recovery, Slowed
+from tests.chaos.checkers import Recovery
 from tests.chaos.operating import Operator
+from tests.chaos.particular import Slowed
 from tests.chaos.plans import SESSION_S, Do, Fault, Scenario
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder
@@ -27,6 +28,8 @@ STORM_S: Final = 2.0
 REPUBLISHED: Final = 40
 BURST: Final = 150
 """Garbage in a row, more than a partition takes before it stops."""
+STOPPED: Final = 0
+"""The partition that it comes to."""
 REFUSED_BYTES: Final = 100
 REFUSED_S: Final = 1.5
 
@@ -167,19 +170,18 @@ class Striker:
             await asyncio.sleep(0.01)
 
     async def _burst(self, fault: Fault) -> None:
-        """Add garbage in a row to every partition, each second."""
+        """Add garbage in a row to one partition, each second."""
         end = time.monotonic() + fault.for_s
         while time.monotonic() < end:
-            for partition in range(PARTITIONS):
-                for _ in range(BURST):
-                    self.intruder.poison(partition)
+            for _ in range(BURST):
+                self.intruder.poison(STOPPED)
             await asyncio.sleep(1.0)
 
     async def _slow(self, fault: Fault) -> None:
         self.slowed.append(await slow(self.cast, fault.target, fault.for_s))
 
     async def _apply(self, _: Fault) -> None:
-        self.operator.apply()
+        await self.operator.apply()
 
     async def _replay(self, _: Fault) -> None:
         await self.operator.replay()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from tests.chaos.checkers import (
     Letter,
     Recovery,
-    Replayed,
     Sample,
     Seen,
-    Slowed,
-    counted,
     effect,
     leaks,
     liveness,
@@ -21,13 +19,25 @@ from tests.chaos.checkers import (
     outputs,
     phantom,
     recovered_after,
+)
+from tests.chaos.ledger import Ledger, Outcome
+from tests.chaos.neighbours import Took, compared, p99
+from tests.chaos.oracle import Applied, Expected
+from tests.chaos.pace import WINDOW, Pace
+from tests.chaos.particular import (
+    Compared,
+    Forgotten,
+    Neighbours,
+    Replayed,
+    Slowed,
+    counted,
+    forgotten,
+    neighbours,
     replayed,
     slow,
     stopped,
+    vectors,
 )
-from tests.chaos.ledger import Ledger, Outcome
-from tests.chaos.oracle import Applied, Expected
-from tests.chaos.pace import WINDOW, Pace
 from tests.chaos.plans import Do, Fault
 from tests.chaos.striking import Struck, alone
 
@@ -147,7 +157,7 @@ def test_a_personal_value_in_a_log_is_found() -> None:
 
 def test_counters_tell_of_every_row_and_of_none_twice() -> None:
     expected = Expected(
-        applied=[Applied("a", 0, "u1", None, 1)], duplicates=2, late={(0, 1, 2)}, dead={}
+        applied=[Applied("a", 0, "u1", None, 1, 0, 0)], duplicates=2, late={(0, 1, 2)}, dead={}
     )
     told = {
         "tidemill_events_applied_total": 1.0,
@@ -178,7 +188,7 @@ def test_a_slow_worker_may_not_grow_nor_leave_nor_hold_publishers_up() -> None:
 
 
 def test_a_letter_that_is_put_back_counts_once_and_the_tool_must_have_died() -> None:
-    once = Expected(applied=[Applied(one, 0, "u1", None, 1) for one in ("a", "b")])
+    once = Expected(applied=[Applied(one, 0, "u1", None, 1, 0, 0) for one in ("a", "b")])
     well = Replayed(("a", "b"), cut_off=2, refused=0, second=0)
     assert replayed(once, [well]) == []
     assert replayed(Expected(applied=once.applied[:1]), [well])[0].count == 1
@@ -202,3 +212,60 @@ def test_a_starved_machine_is_seen_over_ten_seconds_not_in_a_moment() -> None:
     for ratio in [1.0] * (WINDOW - 1) + [41.0]:
         pace.note(ratio)
     assert pace.worst == 2.0
+
+
+def a_comparison(**changes: Any) -> Compared:
+    same = {"vectors": 10, "values": 120, "mismatches": 0, "examples": [], "logged": 10}
+    return Compared(**{**same, "differing": [], **changes})
+
+
+def test_vectors_are_enough_all_are_recomputed_and_none_differs() -> None:
+    assert vectors(a_comparison(), 10) == []
+    for wrong in (
+        {"mismatches": 1, "examples": ["p1 count: served 2.0, recomputed 1.0"]},
+        {"vectors": 9},
+        {"vectors": 9, "logged": 9},
+        {"differing": ["u1 at 0: [1.0], not [2.0]"]},
+    ):
+        assert vectors(a_comparison(**wrong), 10) != []
+
+
+def a_forgetting(**changes: Any) -> Forgotten:
+    well = {"places": (), "accepted_for_s": 0.5, "completed_after_s": 30.0, "refused": 9}
+    return Forgotten(**{**well, "put_back": 0, **changes})
+
+
+def test_nothing_is_left_of_the_erased_and_nothing_of_theirs_gets_in() -> None:
+    assert forgotten(a_forgetting(), 1.0) == []
+    for wrong in (
+        {"places": ("1 records of events.s",)},
+        {"accepted_for_s": 3.0},
+        {"completed_after_s": None},
+        {"completed_after_s": 61.0},
+        {"refused": 0},
+        {"put_back": 1},
+    ):
+        assert forgotten(a_forgetting(**wrong), 1.0) != []
+    assert forgotten(a_forgetting(completed_after_s=61.0), 2.0) == []
+
+
+def test_neighbours_of_a_stopped_partition_are_at_most_twice_as_slow() -> None:
+    well = Neighbours(looks=(90, 90), read_p99_s=(0.001, 0.03), readable_p99_s=(0.05, 0.09))
+    assert neighbours(well, 1.0) == []
+    assert neighbours(replace(well, read_p99_s=(0.001, 0.05)), 1.0) != []
+    assert neighbours(replace(well, readable_p99_s=(0.05, 0.11)), 1.0) != []
+    assert neighbours(replace(well, readable_p99_s=(0.05, 0.11)), 2.0) == []
+    assert neighbours(replace(well, looks=(90, 3)), 1.0) != []
+
+
+def test_looks_are_compared_from_before_a_burst_and_from_then_until_the_next_fault() -> None:
+    def struck(do: Do, began_s: float, ended_s: float) -> Struck:
+        return Struck(Fault(0.0, do), began_s, ended_s, 0.0, 0.0)
+
+    faults = [struck(Do.BURST, 10.0, 12.0), struck(Do.STOP, 20.0, 21.0)]
+    took = [Took(at, at / 100, at / 10) for at in (1.0, 9.0, 11.0, 13.0, 19.0, 25.0)]
+    found = compared(took, faults)
+    assert found.looks == (2, 2)
+    assert found.read_p99_s == (0.09, 0.19)
+    assert found.readable_p99_s == (0.9, 1.9)
+    assert p99([float(number) for number in range(1, 201)]) == 198.0

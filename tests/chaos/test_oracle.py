@@ -28,9 +28,14 @@ def a_row(event_id: str, after_s: float = 0.0, **changes: object) -> Row:
     return replace(row, **changes)  # type: ignore[arg-type]
 
 
-def decided(spec: StreamSpec, *records: list[Row] | bytes, appended_s: float = 0.0) -> Expected:
+def decided(
+    spec: StreamSpec,
+    *records: list[Row] | bytes,
+    appended_s: float = 0.0,
+    erased: frozenset[str] = frozenset(),
+) -> Expected:
     """Decide records of one partition; each appended a second after the one before."""
-    expected = Expected()
+    expected = Expected(erased=erased)
     made = [
         Record("t", 0, offset, (NOW_US + round((appended_s + offset) * SECOND_US)) // 1_000, None,
                one if isinstance(one, bytes) else encoded(spec, one), ())
@@ -94,3 +99,23 @@ def test_a_window_covers_its_tiles_and_the_head_tile_whole(spec: StreamSpec) -> 
 
 def test_an_entity_without_a_key_counts_nowhere(spec: StreamSpec) -> None:
     assert values_at(decided(spec, [a_row("a", shop=None)]), "shop", NOW_US) == {}
+
+
+def test_rows_of_the_erased_come_to_nothing_and_change_no_other_rows_fate(
+    spec: StreamSpec,
+) -> None:
+    late_s = -LATENESS_US / SECOND_US - 1.0
+    rows = [
+        a_row("a"),
+        a_row("b", user="gone", after_s=10.0),
+        a_row("c", user="gone", after_s=-200.0),
+        a_row("d", user="gone", amount=float("nan")),
+        a_row("e", after_s=10.0 + late_s),
+    ]
+    there = decided(spec, rows)
+    left = decided(spec, rows, erased=frozenset({"gone"}))
+    assert [one.id for one in there.applied] == ["a", "b"]
+    assert [one.id for one in left.applied] == ["a"]
+    assert (left.late, left.dead) == ({(0, 0, 4)}, {})
+    assert left.left_out == {(0, 0, 1), (0, 0, 2), (0, 0, 3)}
+    assert there.ids == left.ids

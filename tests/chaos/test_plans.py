@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.chaos.mutants import MUTANTS
+from tests.chaos.mutants import CONTROL, MUTANTS, RUN_S, lane_s, plan_of, shared_out
 from tests.chaos.plans import EDGES, SESSION_S, Do, full, mutation, smoke
 from tests.chaos.traffic import LATENESS_US, SECOND_US, Kind, Traffic
+
+PARTS_S = 10.0
+"""Until broker and database have started and ended."""
+SERVED_S = 20.0
+"""Until Triton and serving have started and all vectors are recomputed."""
+ERASED_S = 30.0
+"""Until everything is gone and has been looked for."""
 
 
 def test_the_same_seed_makes_the_same_plan_and_another_another() -> None:
@@ -74,6 +81,27 @@ def test_where_workers_are_counted_none_of_them_ends() -> None:
             }  # fmt: skip
 
 
-def test_the_long_profile_takes_less_than_twenty_minutes_of_load() -> None:
-    mutants = len(MUTANTS) * mutation(7).seconds
-    assert sum(one.seconds for one in full(7)) + mutation(7).seconds + mutants < 20 * 60
+def test_a_mutant_meets_the_beginning_of_the_plan_that_passes_without_it() -> None:
+    whole = plan_of(CONTROL, 7)
+    assert whole == mutation(7) == whole.cut(whole.seconds)
+    for name in MUTANTS:
+        beginning = plan_of(name, 7)
+        assert whole.faults[: len(beginning.faults)] == beginning.faults
+        assert beginning.seconds <= whole.seconds
+
+
+def test_mutants_are_shared_out_evenly_and_none_is_forgotten() -> None:
+    lanes = shared_out([CONTROL, *MUTANTS], 7)
+    assert sorted(name for lane in lanes for name in lane) == sorted([CONTROL, *MUTANTS])
+    assert len(lanes) == 2
+    assert abs(lane_s(lanes[0], 7) - lane_s(lanes[1], 7)) < 2 * RUN_S
+    assert shared_out(["no-fence"], 7) == [["no-fence"]]
+    assert shared_out([], 7) == []
+
+
+def test_the_long_profile_takes_less_than_nineteen_minutes_with_its_starts() -> None:
+    runs = full(7)
+    runs_s = sum(one.seconds + RUN_S for one in runs) + SERVED_S + ERASED_S
+    lanes_s = max(lane_s(lane, 7) for lane in shared_out([CONTROL, *MUTANTS], 7))
+    parts_s = PARTS_S * (2 + sum(bool(one.parts) for one in runs))
+    assert runs_s + lanes_s + parts_s < 19 * 60

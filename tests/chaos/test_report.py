@@ -59,6 +59,11 @@ def test_every_line_of_the_table_has_a_cell_for_every_head() -> None:
     assert {line.count("|") for line in lines[:3]} == {len(HEADS) + 1}
 
 
+def test_what_a_scenario_measures_besides_is_a_line_of_its_own() -> None:
+    text = table([replace(a_report(), figures={"vectors": 105_965, "values that differ": 0})])
+    assert "- **storm**: vectors 105,965; values that differ 0." in text
+
+
 def test_what_ran_again_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
     old = [a_report(C3), a_report(mutant="no-fence")]
     write(old, tmp_path / "report.json")
@@ -77,6 +82,13 @@ def test_a_mutant_is_caught_by_a_checker_that_can_know_and_by_no_other() -> None
         assert caught(a_report(C3, mutant=name))
         assert not caught(a_report(late, mutant=name))
         assert not caught(a_report(mutant=name))
+
+
+def test_what_is_missing_while_work_is_left_catches_only_mutants_that_never_end_it() -> None:
+    for name, mutant in MUTANTS.items():
+        unsettled = a_report(C3, mutant=name, settled=None)
+        assert caught(unsettled) is not mutant.settles
+        assert caught(replace(unsettled, settled_s={})) is not mutant.settles
 
 
 def test_a_log_that_ends_in_the_middle_was_silent_to_the_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,6 +70,17 @@ async def test_asking_twice_is_one_erasure_and_the_key_is_stored_nowhere(
     for row in tables:
         dump = await pool.fetch(f'SELECT t::text AS row FROM "{row["table_name"]}" AS t')  # noqa: S608
         assert not [one for one in dump if "lovelace" in one["row"]], row["table_name"]
+
+
+async def test_many_who_ask_at_once_for_the_first_time_are_all_recorded_under_one_secret(
+    registry: Registry,
+) -> None:
+    asked = [{"customer": f"customer-{number % 8}"} for number in range(16)]
+    found = await asyncio.gather(*(erasures.request(registry, one, "dpo", "") for one in asked))
+    assert sum(created for _, created in found) == 8
+    for entity, (erasure, _) in zip(asked, found, strict=True):
+        assert (await erasures.get(registry, "", entity)).erasure_id == erasure.erasure_id
+    assert len(await erasures.listed(registry, 100, open_only=True)) == 8
 
 
 async def test_the_list_lets_services_recognise_the_entity_and_changes_its_revision(

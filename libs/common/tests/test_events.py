@@ -79,6 +79,17 @@ def test_a_compressed_body_is_refused_before_it_can_grow(codec: str) -> None:
         decode(value)
 
 
+def test_a_slice_is_encoded_without_a_byte_of_the_rows_beside_it() -> None:
+    names = [f"neighbour-{number}" for number in range(9)]
+    names[4] = "somebody"
+    numbers = [float(0x5EC2E7 + number) for number in range(9)]
+    batch = pa.RecordBatch.from_pydict({"name": names, "number": numbers})
+    alone = pa.RecordBatch.from_pydict({"name": ["somebody"], "number": numbers[4:5]})
+    value = encode(batch.slice(4, 1))
+    assert b"neighbour" not in value
+    assert value == encode(alone)
+
+
 def test_a_record_has_exactly_one_batch() -> None:
     with pytest.raises(Invalid, match="one batch"):
         decode(a_stream(a_batch(), n=2))

@@ -103,7 +103,13 @@ _PLAIN = pa.ipc.IpcWriteOptions()
 
 
 def encode(batch: pa.RecordBatch) -> bytes:
-    """Return the Arrow IPC stream of one batch, uncompressed: Kafka compresses whole batches."""
+    """Return the Arrow IPC stream of one batch, uncompressed: Kafka compresses whole batches.
+
+    Of a slice only its own rows: Arrow would fill the last 64 bytes of each column with what lies
+    behind it, which may be about somebody else.
+    """
+    columns = [pa.concat_arrays([column]) for column in batch.columns]
+    batch = pa.RecordBatch.from_arrays(columns, schema=batch.schema)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=_PLAIN) as writer:
         writer.write_batch(batch)

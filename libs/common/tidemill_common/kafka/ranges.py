@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Misconfigured
 from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_error, to_records
-from tidemill_common.kafka.reading import reading, starts
+from tidemill_common.kafka.reading import Isolation, reading, starts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,18 +70,24 @@ class Ranges:
 
 
 @contextlib.asynccontextmanager
-async def ranging(broker: Broker) -> AsyncIterator[Ranges]:
-    """Give a reader of stretches that sees committed records."""
-    async with reading(broker) as client:
+async def ranging(broker: Broker, isolation: Isolation = "read_committed") -> AsyncIterator[Ranges]:
+    """Give a reader of stretches; uncommitted, it sees what transactions that failed left too."""
+    async with reading(broker, isolation) as client:
         yield Ranges(client)
 
 
 async def stretch(
-    broker: Broker, tp: TopicPartition, start: int, end: int, *, piece: int = PIECE_RECORDS
+    broker: Broker,
+    tp: TopicPartition,
+    start: int,
+    end: int,
+    *,
+    piece: int = PIECE_RECORDS,
+    isolation: Isolation = "read_committed",
 ) -> AsyncIterator[list[Record]]:
     """Give the records of [start, end) in log order, by a client of its own."""
     if start >= end:
         return
-    async with ranging(broker) as ranges:
+    async with ranging(broker, isolation) as ranges:
         async for records in ranges.stretch(tp, start, end, piece=piece):
             yield records

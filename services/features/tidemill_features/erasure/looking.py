@@ -45,7 +45,10 @@ class _Seen:
 
 
 class Look:
-    """What a topic holds of some entities; a further look goes on where the last one ended."""
+    """What a topic holds of some entities; a further look goes on where the last one ended.
+
+    What a transaction that failed has left counts: readers that take uncommitted records get it.
+    """
 
     def __init__(
         self, broker: Broker, admin: Admin, topic: str, sight: Sight, erased: Erased
@@ -65,7 +68,9 @@ class Look:
         for tp, end in (await self._admin.stable_ends(tps)).items():
             begin = max(self._at.get(tp, 0), self._starts[tp])
             try:
-                async for records in stretch(self._broker, tp, begin, end):
+                async for records in stretch(
+                    self._broker, tp, begin, end, isolation="read_uncommitted"
+                ):
                     for record in records:
                         self._note(tp, record)
             except Misconfigured as error:
