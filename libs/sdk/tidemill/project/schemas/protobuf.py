@@ -117,7 +117,7 @@ def _walked(
             yield from _walked(inner, where, inside)
 
 
-def _no_column(field: CField) -> str:
+def _no_column(field: FieldDescriptor | CField) -> str:
     if field.is_repeated:
         entries = field.message_type is not None and field.message_type.GetOptions().map_entry
         return "is a map" if entries else "is repeated"
