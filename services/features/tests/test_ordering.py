@@ -74,6 +74,18 @@ def test_equal_rows_of_all_times_are_ordered_by_the_id_and_not_by_the_place() ->
     assert ids != rows["_id"].to_pylist()
 
 
+def test_only_the_columns_that_are_asked_for_are_given_and_rows_are_ordered_by_all(
+    tmp_path: Path,
+) -> None:
+    tables = [a_table([(5, 5)] * 30, start) for start in (0, 30)]
+    parts = [Part(FIRST_TIME, [table]) for table in tables]
+    expected = sorted_rows(pa.concat_tables(tables), "moment").select(["_offset", "moment"])
+    for hold_bytes in (1, 1 << 20):
+        asked = ["_offset", "moment", "_offset"]
+        found = in_order(parts, "moment", tmp_path, give=asked, hold_bytes=hold_bytes)
+        assert pa.concat_tables(found).equals(expected)
+
+
 def test_files_that_follow_one_another_are_read_one_after_the_other() -> None:
     opened = []
 

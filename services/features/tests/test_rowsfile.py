@@ -50,6 +50,16 @@ def test_the_file_holds_the_rows_and_the_hash_is_theirs(rows: int, tmp_path: Pat
     assert pq.read_table(tmp_path / "rows").equals(table)
 
 
+def test_texts_that_repeat_have_a_dictionary_and_ids_which_never_do_have_none(
+    tmp_path: Path,
+) -> None:
+    ids = pa.array([f"r{number}" for number in range(1_000)])
+    written(tmp_path / "rows", pa.table({"_spine_id": ids, "_spine_key": ["a"] * 1_000}), 1_000)
+    group = pq.ParquetFile(tmp_path / "rows").metadata.row_group(0)
+    found = [group.column(place).has_dictionary_page for place in range(2)]
+    assert found == [False, True]
+
+
 def test_an_error_while_rows_are_made_is_not_hidden(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="power cut"), RowsFile(tmp_path / "rows") as file:
         file.write(a_table())

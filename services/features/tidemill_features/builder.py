@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
 logger = logging.getLogger(__name__)
+ROWS: Final = "rows.parquet"
 MIB_KB: Final = 1024
 SHARDS: Final = min(4, os.cpu_count() or 1)
 
@@ -100,14 +101,14 @@ def _training_set(job: Job) -> pb.TrainingSet:
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(SHARDS) as pool:
         folder = Path(name)
         means, scan = Means(folder, shards=SHARDS, run=pool.map), partial(_scan, job, folder)
-        with RowsFile(folder / "rows.parquet") as rows:
+        artifacts = Artifacts(job.artifacts)
+        with RowsFile(folder / ROWS) as rows:
             built = build(wanted, scan, means, rows.write, _say)
             _say("profile", built.rows, 0)
-            profiling = pool.submit(profile_of, wanted, scan, folder, built)
-            row_hash = rows.finish()
-        artifacts = Artifacts(job.artifacts)
-        digest = artifacts.put_file(folder / "rows.parquet")
-        profile, events = profiling.result()
+            storing = pool.submit(_stored, rows, folder / ROWS, artifacts)
+            with ThreadPoolExecutor(SHARDS) as looking:
+                profile, events = profile_of(wanted, scan, folder, built, looking.map)
+            row_hash, digest = storing.result()
         profile_digest = artifacts.put(orjson.dumps(profile, option=orjson.OPT_SORT_KEYS))
     pa.default_memory_pool().release_unused()
     seconds = time.perf_counter() - began
@@ -123,10 +124,16 @@ def _training_set(job: Job) -> pb.TrainingSet:
             "peak_memory_mib": peak,
         },
     )
-    answer = _answer(job, (row_hash, str(digest), str(profile_digest)), seconds)
+    answer = _answer(job, (row_hash, digest, str(profile_digest)), seconds)
     answer.rows, answer.events = built.rows, events
     answer.newest_time.FromMicroseconds(built.newest_us)
     return answer
+
+
+def _stored(rows: RowsFile, path: Path, artifacts: Artifacts) -> tuple[str, str]:
+    """Finish the file and store it; return the hash of its rows and its digest."""
+    row_hash = rows.finish()
+    return row_hash, str(artifacts.put_file(path))
 
 
 def _scan(job: Job, folder: Path, stream: str) -> ArchiveScan:

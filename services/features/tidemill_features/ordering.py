@@ -77,13 +77,26 @@ def _ordering(time: str) -> list[str]:
 
 
 def in_order(
-    parts: Sequence[Part], time: str, folder: Path, *, hold_bytes: int = HOLD_BYTES
+    parts: Sequence[Part],
+    time: str,
+    folder: Path,
+    *,
+    give: Sequence[str] | None = None,
+    hold_bytes: int = HOLD_BYTES,
 ) -> Iterator[pa.Table]:
     """Give the rows of all parts in their order, in pieces of any size up to `EMIT_ROWS`.
 
-    `folder` takes what does not fit into `hold_bytes`.
+    Only the columns to `give`, if that is said: rows are ordered by more. `folder` takes what does
+    not fit into `hold_bytes`.
     """
-    runs = _Runs(time, folder, hold_bytes)
+    rows = _in_order(parts, _Runs(time, folder, hold_bytes))
+    for table in rows:
+        some = table if give is None else table.select(list(dict.fromkeys(give)))
+        for start in range(0, len(some), EMIT_ROWS):
+            yield some.slice(start, EMIT_ROWS).combine_chunks()
+
+
+def _in_order(parts: Sequence[Part], runs: _Runs) -> Iterator[pa.Table]:
     for part in sorted(parts, key=lambda one: one.from_us):
         if runs.can_give(part.from_us):
             yield from runs.below(part.from_us)
@@ -240,6 +253,4 @@ def _merged(runs: Sequence[_Run], below_us: int | None, time: str) -> Iterator[p
         parts = [part for run in ready if len(part := run.take(below_us, upto))]
         if not parts:
             return
-        table = parts[0] if len(parts) == 1 else sorted_rows(pa.concat_tables(parts), time)
-        for start in range(0, len(table), EMIT_ROWS):
-            yield table.slice(start, EMIT_ROWS).combine_chunks()
+        yield parts[0] if len(parts) == 1 else sorted_rows(pa.concat_tables(parts), time)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -43,19 +44,21 @@ def _profiled(spec: StreamSpec) -> list[Field]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """Takes events with from <= event time <= to; numbers wait in files of `folder`."""
+    """Looks at events with from <= event time <= to; numbers wait in files of `folder`."""
 
-    def __init__(
-        self, from_us: int, to_us: int, exclusions: Sequence[Exclusion], folder: Path
-    ) -> None:
-        """Begin without fields."""
-        self._from_us, self._to_us, self._exclusions = from_us, to_us, exclusions
-        self._folder = folder
-        self._columns: list[NumericColumn | _TextColumn] = []
+    from_us: int
+    to_us: int
+    exclusions: Sequence[Exclusion]
+    folder: Path
 
-    def add(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> None:
-        """Add the events of one stream, in any order and in any pieces."""
+    def fields(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> list[dict[str, Any]]:
+        """Return the fields of one stream, whose events come in any order and in any pieces.
+
+        Each has 64 quantile cells with their counts, missing, mean, std and tails (numbers), or
+        the most frequent values (text).
+        """
         columns = {one.name: self._column(spec, one) for one in _profiled(spec)}
         for table in tables:
             events = self._span(table.select(["_time", *columns]))
@@ -65,28 +68,23 @@ class Profile:
                     column.add(_numbers(values))
                 elif not column.add(values):
                     del columns[name]
-        self._columns += columns.values()
+        return [bins_to_dict(column.bins()) for column in columns.values()]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return {"format", "from_us", "to_us", "fields"}.
-
-        Each field has 64 quantile cells with their counts, missing, mean, std and tails (numbers),
-        or the most frequent values (text).
-        """
-        fields = [bins_to_dict(column.bins()) for column in self._columns]
-        span = {"from_us": self._from_us, "to_us": self._to_us}
-        return {"format": FORMAT, **span, "fields": fields}
+    def to_dict(self, fields: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return {"format", "from_us", "to_us", "fields"}."""
+        span = {"from_us": self.from_us, "to_us": self.to_us}
+        return {"format": FORMAT, **span, "fields": list(fields)}
 
     def _column(self, spec: StreamSpec, field: Field) -> NumericColumn | _TextColumn:
         name = f"{spec.name}.{field.name}"
         if field.type in NUMERIC:
-            return NumericColumn(name, self._folder / f"{name}.values")
+            return NumericColumn(name, self.folder / f"{name}.values")
         return _TextColumn(name)
 
     def _span(self, table: pa.Table) -> pa.Table:
         time = micros(table, "_time")
-        keep = (time >= self._from_us) & (time <= self._to_us)
-        for one in self._exclusions:
+        keep = (time >= self.from_us) & (time <= self.to_us)
+        for one in self.exclusions:
             keep &= ~((time >= one.from_us) & (time < one.to_us))
         return table if keep.all() else table.filter(pa.array(keep))
 

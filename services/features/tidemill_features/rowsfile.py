@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROW_GROUP: Final = 131_072
+UNIQUE: Final = "_spine_id"
 TIMES: Final = "DELTA_BINARY_PACKED"
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a file: a dictionary for texts only, since numbers seldom repeat and it costs half."""
-    text = [one.name for one in schema if pa.types.is_string(one.type)]
+    """Open a file: a dictionary for texts that repeat only, since others double the work."""
+    text = [one.name for one in schema if pa.types.is_string(one.type) and one.name != UNIQUE]
     times = {one.name: TIMES for one in schema if pa.types.is_timestamp(one.type)}
     return pq.ParquetWriter(
         path, schema, compression="lz4", use_dictionary=text, column_encoding=times

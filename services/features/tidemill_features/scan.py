@@ -52,7 +52,7 @@ class ArchiveScan:
         """Give rows by (`time`, available time, id), whatever their files; only those to `keep`."""
         wanted = dict.fromkeys((*PLACE, *IDENTITY, "_available", time, *columns))
         parts = self._files(list(wanted), verdicts, time, keep)
-        return in_order(parts, time, self.folder)
+        return in_order(parts, time, self.folder, give=columns)
 
     def _files(
         self,

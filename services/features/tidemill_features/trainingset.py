@@ -27,7 +27,7 @@ from tidemill_features.unions import merged, view_past
 from tidemill_tiles.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_tiles.replay import Run
 
+    _Seen = tuple[list[dict[str, Any]], int]
+    """The fields of a stream, and how many of its events are in views."""
     Say = Callable[[str, int, int], None]
 
 SEEN: Final = (int(Verdict.APPLIED), int(Verdict.LATE))
@@ -138,21 +140,32 @@ def build(
 
 
 def profile_of(
-    wanted: Wanted, archive: Callable[[str], Stream], folder: Path, built: Built
+    wanted: Wanted,
+    archive: Callable[[str], Stream],
+    folder: Path,
+    built: Built,
+    run: Callable[[Callable[[str], _Seen], Sequence[str]], Iterable[_Seen]] = map,
 ) -> tuple[dict[str, Any], int]:
-    """Return the profile, and how many events below the cut the views were computed from."""
+    """Return the profile, and how many events below the cut the views were computed from.
+
+    `run` looks at every stream, in threads if it likes.
+    """
     model = model_of(wanted.project, wanted.model)
     inputs = model_inputs(wanted.project, model)
     newest = max(built.newest_us, built.label_us)
     profile = Profile(built.oldest_us, newest, wanted.exclusions, folder)
-    views, events = view_specs(wanted.project), 0
+    views = view_specs(wanted.project)
     used = {stream for name, _ in inputs.entities for stream in views[name].streams}
-    for name in streams_of(wanted.project, model.name):
+
+    def seen(name: str) -> _Seen:
         spec = stream_spec(wanted.project, name)
         counted = _Counted(archive(name).batches(["_time", *profiled(spec)], APPLIED))
-        profile.add(spec, counted)
-        events += counted.rows if name in used else 0
-    return profile.to_dict(), events
+        fields = profile.fields(spec, counted)
+        return fields, counted.rows if name in used else 0
+
+    found = list(run(seen, streams_of(wanted.project, model.name)))
+    fields = [one for fields, _ in found for one in fields]
+    return profile.to_dict(fields), sum(rows for _, rows in found)
 
 
 def streams_of(project: pb.Project, model_name: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from tidemill_ingestion.foreign.avro_values import AvroDecoder
 from tidemill_ingestion.foreign.decoding import ARROW, MAX_VALUE_BYTES, Decoded, Decoder, Framed
 from tidemill_ingestion.foreign.json_values import MAX_DEPTH, JsonDecoder
 from tidemill_ingestion.foreign.protobuf_values import ProtobufDecoder
+from tidemill_ingestion.foreign.testing import a_set_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = dict[str, Any]
@@ -102,6 +103,7 @@ message Ride {
 }
 """
 RIDE = protobuf.message_class(PROTO, "t.Ride")
+COMPILED = a_set_of(RIDE.DESCRIPTOR.file)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -192,6 +194,12 @@ class Protobuf:
         return RIDE(**tree).SerializeToString()
 
 
+class Descriptors(Protobuf):
+    decoder = ProtobufDecoder(
+        COMPILED, "t.Ride", protobuf.columns(COMPILED, "t.Ride"), framed=False
+    )
+
+
 def _plain() -> Row:
     at = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
     return {
@@ -216,7 +224,9 @@ def _spoilt(value: bytes, data: st.DataObject) -> bytes:
 
 
 in_each = pytest.mark.parametrize(
-    "encoding", [Json(), Avro(), Protobuf()], ids=["json", "avro", "protobuf"]
+    "encoding",
+    [Json(), Avro(), Protobuf(), Descriptors()],
+    ids=["json", "avro", "protobuf", "descriptors"],
 )
 
 

@@ -8,9 +8,16 @@ import pytest
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Misconfigured
+from tidemill.project.schemas import protobuf
 from tidemill_common.kafka import Record
 from tidemill_ingestion.foreign.source import Bridged, compile_source
-from tidemill_ingestion.foreign.testing import NOW_MS, TOPIC, a_foreign_stream, a_record
+from tidemill_ingestion.foreign.testing import (
+    NOW_MS,
+    TOPIC,
+    a_foreign_stream,
+    a_record,
+    a_set_of,
+)
 from tidemill_ingestion.testing import NOW_US
 
 
@@ -128,3 +135,33 @@ def test_a_source_that_cannot_be_read_is_misconfigured() -> None:
     stream.source.schema = '{"type": "record"'
     with pytest.raises(Misconfigured, match="the source of rides: not JSON"):
         compile_source(stream)
+
+
+PROTO = """
+syntax = "proto3";
+package t;
+import "google/protobuf/timestamp.proto";
+message Other { int32 a = 1; }
+message Ride { string rider = 1; double fare = 2; google.protobuf.Timestamp at = 3; }
+"""
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x00\x00\x00\x00\x07\x02\x02"], ids=["bare", "framed"])
+def test_compiled_descriptors_read_records_with_and_without_frames_of_any_id(frame: bytes) -> None:
+    ride = protobuf.message_class(PROTO, "t.Ride")
+    source = {
+        "format": pb.FORMAT_PROTOBUF,
+        "columns": {},
+        "message": "t.Ride",
+        "descriptors": a_set_of(ride.DESCRIPTOR.file),
+        "framed": bool(frame),
+        "fields": {},
+        "time": "at",
+    }
+    stream = a_foreign_stream(source)
+    good = frame + ride(rider="u1", fare=2.5, at={"seconds": 5}).SerializeToString()
+    other = b"\x00\x00\x00\x00\x07\x00" + good.removeprefix(frame)
+    found = events(stream, a_record(1, value=good), a_record(2, value=other))
+    assert [(row["rider"], row["fare"]) for row in rows(found)] == [("u1", 2.5)]
+    assert rows(found)[0]["_time"] == datetime.fromtimestamp(5, UTC)
+    assert list(found.refusals) == [1]

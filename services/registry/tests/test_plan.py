@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from google.protobuf import any_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import feature_names, load, normalise
 from tidemill_registry.plan import Kind, incompatible, plan
@@ -91,6 +96,29 @@ def test_a_new_stream_says_from_where_its_events_come() -> None:
     stream.source.filter = "cents > 0"
     (change,) = plan(after, normalise(pb.Project(name="p", streams=[stream])))
     assert change.details == ("source.filter: + cents > 0",)
+
+
+def test_compiled_descriptors_are_shown_by_their_digest() -> None:
+    def project(descriptors: bytes) -> pb.Project:
+        source = pb.Source(topic="t", format=pb.FORMAT_PROTOBUF, message="google.protobuf.Any")
+        source.descriptors = descriptors
+        stream = pb.Stream(name="ride", source=source)
+        stream.fields.add(name="type_url", type=pb.FIELD_TYPE_STRING)
+        return normalise(pb.Project(name="p", streams=[stream]))
+
+    file = FileDescriptorProto.FromString(any_pb2.DESCRIPTOR.serialized_pb)
+    before = project(FileDescriptorSet(file=[file]).SerializeToString())
+    (change,) = plan(pb.Project(), before)
+    first, *_ = change.details
+    assert re.fullmatch(
+        r"source: protobuf records of topic t, message google.protobuf.Any"
+        r" of descriptors sha256:[0-9a-f]{12}",
+        first,
+    )
+    file.message_type.add(name="More")
+    (change,) = plan(before, project(FileDescriptorSet(file=[file]).SerializeToString()))
+    (line,) = change.details
+    assert re.fullmatch(r"source.descriptors: sha256:[0-9a-f]{12} -> sha256:[0-9a-f]{12}", line)
 
 
 def test_removed_and_added_definitions_are_told_apart() -> None:

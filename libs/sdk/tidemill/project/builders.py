@@ -176,6 +176,7 @@ class Source(_Made):
     schemas: Mapping[int, str] | None = None
     framed: bool | None = None
     message: str | None = None
+    descriptors: str | None = None
     columns: Mapping[str, TypeName] | None = None
     filter: str | None = None
     id: str | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project import durations, sources
+from tidemill.project import durations, expressions, sources
 from tidemill.project.problems import did_you_mean
 from tidemill.project.rules import type_name
 from tidemill.project.schemas.columns import RECORD, SchemaError
@@ -27,6 +28,21 @@ connections, and with them what waits in one.
 """
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Readable:
+    """What expressions may read, and what else a record has, with why that holds no column."""
+
+    columns: Mapping[str, pb.FieldType]
+    without: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def refused(self, name: str) -> str:
+        """Say why a value, or what it lies in, cannot be read; empty if nothing is known of it."""
+        parts = name.split(".")
+        outer = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+        found = next((each for each in outer if each in self.without), None)
+        return "" if found is None else f"{found!r} {self.without[found]}: it is no column"
+
+
 def check_source(context: Context, stream: pb.Stream) -> None:
     """Check one stream's source; its expressions only if its columns are known."""
     source, path = stream.source, f"streams.{stream.name}.source"
@@ -39,7 +55,8 @@ def check_source(context: Context, stream: pb.Stream) -> None:
         report.add(f"{path}.format", "a source needs a format", "json, avro or protobuf")
         return
     if _shape(context, path, source) and (columns := _columns(context, path, stream)):
-        _mapping(context, path, stream, columns)
+        readable = Readable(columns, sources.without_column(source))
+        _mapping(context, path, stream, readable)
 
 
 def _topic(context: Context, path: str, topic: str) -> None:
@@ -56,16 +73,21 @@ def _shape(context: Context, path: str, source: pb.Source) -> bool:
     allowed = {
         pb.FORMAT_JSON: {"columns", "framed"},
         pb.FORMAT_AVRO: {"schema", "schemas"},
-        pb.FORMAT_PROTOBUF: {"schema", "schemas", "message"},
+        pb.FORMAT_PROTOBUF: {"schema", "schemas", "message", "descriptors"},
     }[source.format]
-    for key in ("schema", "schemas", "framed", "message", "columns"):
+    if source.descriptors:
+        allowed.add("framed")
+    for key in ("schema", "schemas", "framed", "message", "descriptors", "columns"):
         if key not in allowed and getattr(source, key):
             context.report.add(f"{path}.{key}", f"a {name} source has no {key}")
     if source.format == pb.FORMAT_JSON:
         return True
-    if bool(source.schema) == bool(source.schemas):
-        both = "only one of them" if source.schema else "schema, or schemas by id"
-        context.report.add(path, f"a source of {name} needs a schema", both)
+    given = [key for key in ("schema", "schemas", "descriptors") if getattr(source, key)]
+    if len(given) != 1:
+        ways = "schema, or schemas by id"
+        ways = f"descriptors, {ways}" if source.format == pb.FORMAT_PROTOBUF else ways
+        hint = f"only one of {' and '.join(given)}" if given else ways
+        context.report.add(path, f"a source of {name} needs a schema", hint)
         return False
     if source.format == pb.FORMAT_PROTOBUF and not source.message:
         hint = "message: package.v1.Name"
@@ -88,9 +110,15 @@ def _columns(context: Context, path: str, stream: pb.Stream) -> Mapping[str, pb.
         return _json_columns(context, f"{path}.columns", stream)
     found: dict[str, pb.FieldType] = {}
     good = True
-    for key, text in sources.texts(source).items():
+    try:
+        schemas = sources.schemas(source)
+    except SchemaError as error:
+        report.add(f"{path}.descriptors", str(error))
+        return None
+    for key, schema in schemas.items():
         try:
-            for name, column in sources.schema_columns(source.format, text, source.message).items():
+            known = sources.schema_columns(source.format, schema, source.message)
+            for name, column in known.items():
                 found[name] = sources.merged(name, found.get(name, column.type), column.type)
         except SchemaError as error:
             report.add(f"{path}.{key}", str(error))
@@ -117,11 +145,9 @@ def _json_columns(
     return sources.columns_of(stream)
 
 
-def _mapping(
-    context: Context, path: str, stream: pb.Stream, columns: Mapping[str, pb.FieldType]
-) -> None:
+def _mapping(context: Context, path: str, stream: pb.Stream, readable: Readable) -> None:
     source, report = stream.source, context.report
-    _attributes(context, path, stream, columns)
+    _attributes(context, path, stream, readable)
     known = {field.name: field for field in stream.fields}
     for name, sql in source.fields.items():
         where = f"{path}.fields.{name}"
@@ -129,15 +155,13 @@ def _mapping(
             message = f"stream {stream.name!r} has no field {name!r}"
             report.add(where, message, did_you_mean(name, known))
         elif known[name].type:
-            _expression(context, where, sql, columns, type_name(known[name].type))
+            _expression(context, where, sql, readable, type_name(known[name].type))
     for field in stream.fields:
         if field.name not in source.fields and field.type:
-            _same_name(context, f"{path}.fields", field, columns)
+            _same_name(context, f"{path}.fields", field, readable)
 
 
-def _attributes(
-    context: Context, path: str, stream: pb.Stream, columns: Mapping[str, pb.FieldType]
-) -> None:
+def _attributes(context: Context, path: str, stream: pb.Stream, readable: Readable) -> None:
     """Check what is no field: id, time, available time and the filter."""
     source, report = stream.source, context.report
     for key, owner in (("id", "event_id_field"), ("time", "event_time_field")):
@@ -149,21 +173,23 @@ def _attributes(
     gives = {"id": "string", "time": "timestamp", "available": "timestamp", "filter": "bool"}
     for key, kind in gives.items():
         if sql := getattr(source, key):
-            _expression(context, f"{path}.{key}", sql, columns, kind)
+            _expression(context, f"{path}.{key}", sql, readable, kind)
 
 
-def _expression(
-    context: Context, path: str, sql: str, columns: Mapping[str, pb.FieldType], gives: str
-) -> None:
-    context.expression(path, sql, columns, what="the expression", gives=gives)
+def _expression(context: Context, path: str, sql: str, readable: Readable, gives: str) -> None:
+    for name in expressions.columns_of(sql):
+        if name not in readable.columns and (why := readable.refused(name)):
+            context.report.add(path, f"the expression: {why}")
+            return
+    context.expression(path, sql, readable.columns, what="the expression", gives=gives)
 
 
-def _same_name(
-    context: Context, path: str, field: pb.Field, columns: Mapping[str, pb.FieldType]
-) -> None:
+def _same_name(context: Context, path: str, field: pb.Field, readable: Readable) -> None:
     """Check what a field gets that is not mapped: the column of its name, or NULL."""
-    kind = columns.get(field.name)
-    if kind is None:
+    kind = readable.columns.get(field.name)
+    if kind is None and (why := readable.refused(field.name)):
+        context.report.add(path, why, f"map it: {field.name}: <expression>")
+    elif kind is None:
         if field.required:
             message = f"{field.name!r} is required, and no column has that name"
             context.report.add(path, message, f"map it: {field.name}: <expression>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf import duration_pb2
@@ -14,6 +15,8 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.project import durations
 from tidemill.project.nodes import Items, Leaf, Node, Table
 from tidemill.project.problems import Location, Problem, Report, did_you_mean
+from tidemill.project.schemas.columns import SchemaError
+from tidemill.project.schemas.descriptors import read_set
 
 if TYPE_CHECKING:
     from google._upb._message import EnumDescriptor as CEnum
@@ -34,6 +37,8 @@ BY_NAME: Final = frozenset(
     )
 )
 LIFETIME: Final = "lifetime"
+DESCRIPTORS: Final = "tidemill.definitions.v1.Source.descriptors"
+DESCRIPTORS_HINT: Final = "protoc --include_imports --descriptor_set_out=FILE, or buf build -o FILE"
 FEATURE_KEYS: Final = ("view", "name", "entity", "alias")
 INPUT_KEYS: Final = (*FEATURE_KEYS, "on_demand", "field", "categorical")
 WHOLE: Final = {
@@ -110,6 +115,8 @@ class _Decoder:
             self.repeated(node, message, field, path)
         elif field.message_type is not None:
             self.message(node, getattr(message, field.name), path)
+        elif field.full_name == DESCRIPTORS:
+            message.descriptors = self.descriptors(node, path)  # type: ignore[attr-defined]
         else:
             value = self.scalar(node, field, path)
             if value is not None:
@@ -220,6 +227,18 @@ class _Decoder:
                 self.report.add(path, str(error), durations.FORM)
         else:
             self.report.add(path, f"expected a duration, got {shown(node)}", durations.FORM)
+
+    def descriptors(self, node: Node, path: str) -> bytes:
+        """Return what is in the file that is named, by its way from the project file."""
+        name = node.value if isinstance(node, Leaf) else None
+        if not isinstance(name, str):
+            self.report.add(path, f"expected the path of a file, got {shown(node)}")
+            return b""
+        try:
+            return read_set(Path(node.location.file).parent / name)
+        except SchemaError as error:
+            self.report.add(path, str(error), DESCRIPTORS_HINT)
+            return b""
 
     def scalar(
         self, node: Node, field: FieldDescriptor | CField, path: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project.schemas import avro, protobuf
+from tidemill.project.schemas import avro, descriptors, protobuf
 from tidemill.project.schemas.columns import RECORD, TIMESTAMP, Column, SchemaError, Stored, by_name
 
 if TYPE_CHECKING:
@@ -31,16 +31,37 @@ def json_columns(columns: Mapping[str, pb.FieldType]) -> dict[str, Column]:
     return by_name(found)
 
 
-def schema_columns(format_: pb.Format, text: str, message: str) -> dict[str, Column]:
+def schema_columns(format_: pb.Format, schema: str | bytes, message: str) -> dict[str, Column]:
     """Return the columns of a schema's records; SchemaError says what is wrong with it."""
-    if format_ == pb.FORMAT_AVRO:
-        return avro.columns(text)
-    return protobuf.columns(text, message)
+    if isinstance(schema, bytes) and len(schema) > descriptors.MAX_BYTES:
+        raise SchemaError(
+            f"what {message} needs takes {len(schema)} bytes, at most {descriptors.MAX_BYTES}"
+        )
+    if format_ == pb.FORMAT_AVRO and isinstance(schema, str):
+        return avro.columns(schema)
+    return protobuf.columns(schema, message)
 
 
-def texts(source: pb.Source) -> dict[str, str]:
-    """Return the schemas by their key in the project file, ids in their order."""
-    by_id = {f"schemas.{key}": source.schemas[key] for key in sorted(source.schemas, key=int)}
+def without_column(source: pb.Source) -> dict[str, str]:
+    """Return what a record has beside its columns, and why expressions cannot read it."""
+    if source.format != pb.FORMAT_PROTOBUF:
+        return {}
+    found: dict[str, str] = {}
+    for schema in schemas(source).values():
+        found |= protobuf.without_column(schema, source.message)
+    return found
+
+
+def schemas(source: pb.Source) -> dict[str, str | bytes]:
+    """Return the schemas by their key in the project file, ids in their order.
+
+    Of descriptors only what the message needs; SchemaError if they are none.
+    """
+    if source.descriptors:
+        return {"descriptors": descriptors.needed(source.descriptors, source.message)}
+    by_id: dict[str, str | bytes] = {
+        f"schemas.{key}": source.schemas[key] for key in sorted(source.schemas, key=int)
+    }
     return by_id or {"schema": source.schema}
 
 
@@ -54,8 +75,8 @@ def columns_of(stream: pb.Stream) -> dict[str, pb.FieldType]:
         declared = source.columns or {field.name: field.type for field in stream.fields}
         return {**dict(declared), **RECORD}
     found: dict[str, pb.FieldType] = {}
-    for text in texts(source).values():
-        for name, column in schema_columns(source.format, text, source.message).items():
+    for schema in schemas(source).values():
+        for name, column in schema_columns(source.format, schema, source.message).items():
             found[name] = merged(name, found.get(name, column.type), column.type)
     return {**found, **RECORD}
 
@@ -86,6 +107,8 @@ def fill(stream: pb.Stream) -> None:
     for field in stream.fields:
         if field.name not in source.fields and field.name in known:
             source.fields[field.name] = quoted(field.name)
+    if source.descriptors:
+        source.descriptors = descriptors.needed(source.descriptors, source.message)
     if not source.time and not stream.event_time_field:
         source.time = TIMESTAMP
     source.start = source.start or pb.START_EARLIEST

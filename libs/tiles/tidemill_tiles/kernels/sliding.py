@@ -16,6 +16,7 @@ from tidemill_tiles.kernels import wide
 from tidemill_tiles.kernels.compiling import I2, helper, types
 from tidemill_tiles.kernels.merge import PLAN
 from tidemill_tiles.kernels.places import tile_of
+from tidemill_tiles.kernels.prefetching import prefetch
 from tidemill_tiles.kernels.update import before
 
 WINDOWS = types.Tuple((PLAN, PLAN, I2))
@@ -181,14 +182,18 @@ def _find_extremes(plan: Any, kept: Any, group: Any, rows: Any) -> None:
 @helper
 def _move(state: Any, plan: Any, kept: Any, level: Any, time: Any) -> None:
     """Move the windows of a level on to a time."""
-    rows, levels, groups = state[4], plan[0], plan[1]
+    rows, links, levels, groups = state[4], state[5], plan[0], plan[1]
     head = tile_of(time, levels[level, at.LEVEL_HOP])
     for group in range(levels[level, at.LEVEL_GROUPS], levels[level, at.LEVEL_GROUPS_END]):
         words, tail = _group(group), head - groups[group, at.GROUP_TILES]
         row = kept[words + at.KEPT_OLDEST]
         while row >= 0 and rows[row, at.ROW_TILE] <= tail:
             _take_out(plan, kept, group, rows, row, True)  # noqa: FBT003 (numba: by place)
+            prefetch(links, row)  # what leaves the longest window is dropped
             row = rows[row, at.ROW_NEWER]
+        if row >= 0:
+            prefetch(links, row)
+            prefetch(rows, rows[row, at.ROW_NEWER])  # it is the next to leave; -1 does no harm
         kept[words + at.KEPT_TAIL] = tail
         kept[words + at.KEPT_OLDEST] = row
         _find_extremes(plan, kept, group, rows)

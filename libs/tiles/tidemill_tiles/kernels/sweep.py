@@ -26,8 +26,9 @@ from tidemill_tiles.kernels.compiling import (
 from tidemill_tiles.kernels.merge import INTERMEDIATE, clear, merge_slot
 from tidemill_tiles.kernels.past import forget, remember
 from tidemill_tiles.kernels.places import find_entity
+from tidemill_tiles.kernels.prefetching import prefetch, prefetch_item
 from tidemill_tiles.kernels.rows import room_for
-from tidemill_tiles.kernels.sliding import WINDOWS, read_windows
+from tidemill_tiles.kernels.sliding import WINDOWS, oldest_row, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
 LABELS = types.Tuple((RU2, RI1, RS1))
@@ -38,12 +39,55 @@ NO_GROUP = 2**31
 OUTPUT = types.Tuple((I2, F2, F2, B2, I1))
 """outputs, numbers, values, statuses, event times"""
 NO_ROOM, DONE = range(2)
+FAR, NEAR, SOON, NEXT = 8, 6, 4, 2
+"""Rows between asking for where an entity is, for it, its newest and oldest tiles, those that
+follow the oldest, and using them.
+"""
 
 
 @helper
 def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
     """Tell whether an event comes before a label: of an earlier group, or visible by its time."""
     return event_group < label_group or (event_group == label_group and visible <= time)
+
+
+@helper
+def _begins(groups: Any, place: Any) -> Any:
+    """Tell whether a row is the first one of another entity."""
+    return place < len(groups) and groups[place] != groups[place - 1]
+
+
+@helper
+def _ahead(entity_map: Any, hashes: Any, groups: Any, place: Any) -> Any:
+    """Return the slot that the map has first for an entity that begins at a row, else -1."""
+    if not _begins(groups, place):
+        return np.int64(-1)
+    return np.int64(entity_map[np.int64(hashes[place, 0]) & (len(entity_map) - 1)])
+
+
+@helper
+def _foresee(state: Any, windows: Any, levels: Any, hashes: Any, groups: Any, place: Any) -> None:
+    """Ask for what the entities some rows ahead will need.
+
+    Each step reads what the one before has asked for. The slot may be another entity's: that costs
+    some lines of memory, and no value depends on it.
+    """
+    entity, entity_map, rows, plan, kept = state[1], state[2], state[4], windows[0], windows[2]
+    if _begins(groups, place + FAR):
+        prefetch_item(entity_map, np.int64(hashes[place + FAR, 0]) & (len(entity_map) - 1))
+    slot = _ahead(entity_map, hashes, groups, place + NEAR)
+    if slot >= 0:
+        prefetch(entity, slot)
+        prefetch(kept, slot)
+    slot = _ahead(entity_map, hashes, groups, place + SOON)
+    for level in range(len(levels) if slot >= 0 else 0):
+        prefetch(rows, entity[slot, at.ENTITY_HEAD + level])
+        prefetch(rows, oldest_row(plan, kept[slot], level))
+    slot = _ahead(entity_map, hashes, groups, place + NEXT)
+    for level in range(len(levels) if slot >= 0 else 0):
+        oldest = oldest_row(plan, kept[slot], level)
+        if oldest >= 0:
+            prefetch(rows, rows[oldest, at.ROW_NEWER])
 
 
 @helper
@@ -106,10 +150,12 @@ def sweep(
                 break
             if not room_for(state, len(levels)):
                 return NO_ROOM, event, label
+            _foresee(state, windows, levels, events[0], event_groups, event)
             remember(state, laid, windows, events, event, visible[event])
             event += 1
         if label == len(times):
             return DONE, event, label
+        _foresee(state, windows, levels, hashes, label_groups, label)
         first, second = np.int64(hashes[label, 0]), np.int64(hashes[label, 1])
         slot = find_entity(state[2], state[1], first, second)
         _answer(state, windows, found, output, slot, label, time, ttl)

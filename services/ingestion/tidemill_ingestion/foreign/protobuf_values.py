@@ -39,12 +39,12 @@ class ProtobufDecoder:
     """Decodes messages of one type; a member that is not set is NULL where that can be told."""
 
     def __init__(
-        self, text: str, message: str, columns: Mapping[str, Column], *, framed: bool
+        self, schema: str | bytes, message: str, columns: Mapping[str, Column], *, framed: bool
     ) -> None:
         """Prepare for these columns; a framed value begins with the message's place in the file."""
-        self._type = protobuf.message_class(text, message)
+        self._type = protobuf.message_class(schema, message)
         self._types = {name: ARROW[column.type] for name, column in columns.items()}
-        root = protobuf.descriptor(text, message)
+        root = protobuf.descriptor(schema, message)
         self._leaves = [_Leaf(root, column) for column in columns.values()]
         self._place = _place(root) if framed else None
 

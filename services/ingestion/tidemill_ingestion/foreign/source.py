@@ -113,6 +113,9 @@ def _decoder(stream: pb.Stream, wanted: Mapping[str, pb.FieldType]) -> Decoder:
     if source.format == pb.FORMAT_JSON:
         json = JsonDecoder(sources.json_columns(wanted))
         return Framed({}, types, any_id=json) if source.framed else json
+    if source.descriptors:
+        decoder = _of_schema(source, source.descriptors, wanted, framed=source.framed)
+        return Framed({}, types, any_id=decoder) if source.framed else decoder
     if not source.schemas:
         return _of_schema(source, source.schema, wanted, framed=False)
     by_id = {
@@ -123,13 +126,13 @@ def _decoder(stream: pb.Stream, wanted: Mapping[str, pb.FieldType]) -> Decoder:
 
 
 def _of_schema(
-    source: pb.Source, text: str, wanted: Mapping[str, pb.FieldType], *, framed: bool
+    source: pb.Source, schema: str | bytes, wanted: Mapping[str, pb.FieldType], *, framed: bool
 ) -> Decoder:
-    columns = sources.schema_columns(source.format, text, source.message)
+    columns = sources.schema_columns(source.format, schema, source.message)
     own: dict[str, Column] = {name: column for name, column in columns.items() if name in wanted}
-    if source.format == pb.FORMAT_AVRO:
-        return AvroDecoder(text, own)
-    return ProtobufDecoder(text, source.message, own, framed=framed)
+    if source.format == pb.FORMAT_AVRO and isinstance(schema, str):
+        return AvroDecoder(schema, own)
+    return ProtobufDecoder(schema, source.message, own, framed=framed)
 
 
 def _of_records(

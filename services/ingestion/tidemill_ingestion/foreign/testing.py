@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Unavailable
@@ -17,6 +18,9 @@ from tidemill_common.kafka import Record, Sent, TopicPartition
 from tidemill_ingestion.foreign.progress import Progress, bridged_to, dead_to, places
 from tidemill_ingestion.foreign.source import ForeignSource
 from tidemill_ingestion.testing import NOW_US
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor
 
 TOPIC = "rides.raw"
 NOW_MS = NOW_US // 1_000
@@ -51,6 +55,16 @@ def a_foreign_stream(source: dict[str, Any] | None = None, **changes: Any) -> pb
     }
     stream = pb.Stream(**{**values, **changes})
     return normalise(pb.Project(name="p", streams=[stream])).streams[0]
+
+
+def a_set_of(file: FileDescriptor) -> bytes:
+    """Return a file and all that it imports as compiled descriptors."""
+    files, waiting = FileDescriptorSet(), [file]
+    while waiting:
+        each = waiting.pop()
+        each.CopyToProto(files.file.add())
+        waiting += [one for one in each.dependencies if one not in waiting]
+    return files.SerializeToString()
 
 
 def a_record(offset: int, *, partition: int = 0, value: bytes | None = b"", **data: Any) -> Record:

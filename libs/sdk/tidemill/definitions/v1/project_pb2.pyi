@@ -175,7 +175,7 @@ class Stream(_message.Message):
     def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., key: _Optional[_Iterable[str]] = ..., event_time_field: _Optional[str] = ..., event_id_field: _Optional[str] = ..., lateness: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., dedupe: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., partitions: _Optional[int] = ..., replay: _Optional[bool] = ..., owner: _Optional[str] = ..., description: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ("topic", "format", "schema", "schemas", "framed", "message", "columns", "filter", "id", "time", "available", "fields", "start")
+    __slots__ = ("topic", "format", "schema", "schemas", "framed", "message", "columns", "filter", "id", "time", "available", "fields", "start", "descriptors")
     class SchemasEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -210,6 +210,7 @@ class Source(_message.Message):
     AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTORS_FIELD_NUMBER: _ClassVar[int]
     topic: str
     format: Format
     schema: str
@@ -223,7 +224,8 @@ class Source(_message.Message):
     available: str
     fields: _containers.ScalarMap[str, str]
     start: Start
-    def __init__(self, topic: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., schema: _Optional[str] = ..., schemas: _Optional[_Mapping[str, str]] = ..., framed: _Optional[bool] = ..., message: _Optional[str] = ..., columns: _Optional[_Mapping[str, FieldType]] = ..., filter: _Optional[str] = ..., id: _Optional[str] = ..., time: _Optional[str] = ..., available: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., start: _Optional[_Union[Start, str]] = ...) -> None: ...
+    descriptors: bytes
+    def __init__(self, topic: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., schema: _Optional[str] = ..., schemas: _Optional[_Mapping[str, str]] = ..., framed: _Optional[bool] = ..., message: _Optional[str] = ..., columns: _Optional[_Mapping[str, FieldType]] = ..., filter: _Optional[str] = ..., id: _Optional[str] = ..., time: _Optional[str] = ..., available: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., start: _Optional[_Union[Start, str]] = ..., descriptors: _Optional[bytes] = ...) -> None: ...
 
 class Aggregation(_message.Message):
     __slots__ = ("function", "field", "windows", "filter", "name", "distinct_bound", "of", "half_life", "edges", "quantiles", "error", "k", "gives", "default")

@@ -1,17 +1,21 @@
-"""Protobuf schemas: the text of a .proto file, the messages in it, and the columns of one."""
+"""Protobuf schemas: a .proto file's text or compiled descriptors, and the columns of a message."""
 
 from __future__ import annotations
 
 import tempfile
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
 from tidemill.project.problems import did_you_mean
+from tidemill.project.schemas import descriptors
 from tidemill.project.schemas.columns import (
+    MAX_COLUMNS,
+    MAX_DEPTH,
     MAX_SCHEMA_CHARACTERS,
     Column,
     SchemaError,
@@ -23,12 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from google._upb._message import Descriptor as CDescriptor
+    from google._upb._message import FieldDescriptor as CField
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
+    Schema = str | bytes
+    """The text of a .proto file, or a FileDescriptorSet."""
+
 FILE: Final = "schema.proto"
 INSTANT: Final = "google.protobuf.Timestamp"
-NO_COLUMN: Final = frozenset({FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_GROUP})
+MAX_VALUES: Final = 10 * MAX_COLUMNS
+NO_COLUMN: Final = {
+    FieldDescriptor.TYPE_BYTES: "holds bytes",
+    FieldDescriptor.TYPE_GROUP: "is a group",
+}
 STORED: Final = {
     FieldDescriptor.CPPTYPE_BOOL: Stored.BOOL,
     FieldDescriptor.CPPTYPE_INT32: Stored.INT64,
@@ -43,57 +55,73 @@ STORED: Final = {
 
 
 @lru_cache(maxsize=64)
-def descriptor(text: str, name: str) -> Descriptor:
+def descriptor(schema: Schema, name: str) -> Descriptor:
     """Return a message's descriptor, in a pool of its own; SchemaError says what is wrong."""
-    pool = descriptor_pool.DescriptorPool()
-    files = descriptor_pb2.FileDescriptorSet.FromString(_compiled(text))
-    for file in files.file:
-        pool.Add(file)
-    own = next(file for file in files.file if file.name == FILE)
-    known = list(_messages(own.message_type, own.package))
+    files = descriptors.files_of(_compiled(schema) if isinstance(schema, str) else schema)
+    own = [file for file in files if file.name == FILE or isinstance(schema, bytes)]
+    known = [message for file in own for message in descriptors.messages(file)]
     if name not in known:
         raise SchemaError(f"no message {name!r}; {did_you_mean(name, known) or 'there is none'}")
+    pool = descriptor_pool.DescriptorPool()
+    for file in files:
+        try:
+            pool.Add(file)
+        except TypeError as error:
+            raise SchemaError(f"{file.name} is not valid: {error}") from error
     return pool.FindMessageTypeByName(name)
 
 
-def message_class(text: str, name: str) -> type[Message]:
+def message_class(schema: Schema, name: str) -> type[Message]:
     """Return the class of a message, made when it is first wanted."""
-    return message_factory.GetMessageClass(descriptor(text, name))
+    return message_factory.GetMessageClass(descriptor(schema, name))
 
 
 @lru_cache(maxsize=64)
-def columns(text: str, name: str) -> dict[str, Column]:
-    """Return the columns of a message; repeated fields, maps, bytes and groups hold none.
-
-    A message inside itself is not looked into: expressions see the first.
-    """
-    return by_name(list(_columns(descriptor(text, name), (), ())))
+def columns(schema: Schema, name: str) -> dict[str, Column]:
+    """Return the columns of a message."""
+    found = _values(schema, name)
+    return by_name([Column(path, how) for path, how in found if isinstance(how, Stored)])
 
 
-def _columns(
+@lru_cache(maxsize=64)
+def without_column(schema: Schema, name: str) -> dict[str, str]:
+    """Return the values of a message that hold no column, and why."""
+    return {".".join(path): how for path, how in _values(schema, name) if isinstance(how, str)}
+
+
+def _values(schema: Schema, name: str) -> list[tuple[tuple[str, ...], Stored | str]]:
+    found = list(islice(_walked(descriptor(schema, name), (), ()), MAX_VALUES + 1))
+    if len(found) > MAX_VALUES:
+        raise SchemaError(f"{name} has more than {MAX_VALUES} values")
+    return found
+
+
+def _walked(
     message: Descriptor | CDescriptor, path: tuple[str, ...], inside: tuple[str, ...]
-) -> Iterator[Column]:
+) -> Iterator[tuple[tuple[str, ...], Stored | str]]:
+    """Give each value's path with how it is stored, or why it has no column."""
+    inside = (*inside, message.full_name)
     for field in message.fields:
-        where = (*path, field.name)
-        if field.is_repeated or field.type in {
-            FieldDescriptor.TYPE_BYTES,
-            FieldDescriptor.TYPE_GROUP,
-        }:
-            continue
-        inner = field.message_type
-        if inner is None:
-            yield Column(where, STORED[field.cpp_type])
+        where, inner = (*path, field.name), field.message_type
+        if why := _no_column(field):
+            yield where, why
+        elif inner is None:
+            yield where, STORED[field.cpp_type]
         elif inner.full_name == INSTANT:
-            yield Column(where, Stored.TIMESTAMP)
-        elif inner.full_name not in (*inside, message.full_name):
-            yield from _columns(inner, where, (*inside, message.full_name))
+            yield where, Stored.TIMESTAMP
+        elif inner.full_name in inside:
+            yield where, "is a message inside itself"
+        elif len(where) == MAX_DEPTH:
+            yield where, "lies too deep"
+        else:
+            yield from _walked(inner, where, inside)
 
 
-def _messages(found: object, package: str) -> Iterator[str]:
-    for message in found:  # type: ignore[attr-defined]
-        name = f"{package}.{message.name}" if package else message.name
-        yield name
-        yield from _messages(message.nested_type, name)
+def _no_column(field: FieldDescriptor | CField) -> str:
+    if field.is_repeated:
+        entries = field.message_type is not None and field.message_type.GetOptions().map_entry
+        return "is a map" if entries else "is repeated"
+    return NO_COLUMN.get(field.type, "")
 
 
 @lru_cache(maxsize=64)
