@@ -290,7 +290,7 @@ def test_a_builder_that_died_inside_a_transaction_holds_no_takeover_up(world: Wo
     world.publish([world.a_row(1, 100, 0.0)])
     world.flush(1)
     view = world.stream.views[0]
-    dead = world.broker.fence(builder_id(world.stream, 0, view.name))
+    dead = world.broker.fence(builder_id(world.stream, 0, view))
     world.broker.begin(dead)
     world.broker.append(world.reader.logs[0], b"never ended", session=dead)
     world.settle()

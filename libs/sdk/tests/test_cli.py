@@ -72,6 +72,8 @@ NEEDS_A_STACK = {
     ("features", "describe"): ("v",),
     ("features", "history"): ("v", "user=u1"),
     ("features", "plot"): ("v", "user=u1", "count_1h", "-o", "it.png"),
+    ("features", "diff"): ("v",),
+    ("features", "switch"): (),
     ("features", "explain"): ("v", "user=u1", "count_1h"),
     ("dlq", "list"): ("s",),
     ("dlq", "show"): ("s", "1"),

@@ -117,7 +117,7 @@ class Owned:
         own = (
             owner.state_bytes
             for one in self._owned.values()
-            for owner in one.partition.state.owners.values()
+            for owner in one.partition.state.all_owners.values()
         )
         return sum(own) + self._standby.state_bytes
 
@@ -135,4 +135,5 @@ class Owned:
         await owned.stack.aclose()
         owned.partition.leave()
         if follow:
-            await self._standby.give_back(owned.partition.state.work, tp.partition)
+            for work in owned.partition.state.parts:
+                await self._standby.give_back(work, tp.partition)

@@ -14,12 +14,15 @@ from tidemill import addresses
 from tidemill.cli.exposition import fetch
 from tidemill.cli.flow import (
     BRIDGE_COLUMNS,
+    NEXT_COLUMNS,
     VIEW_COLUMNS,
     Rows,
     bridge_row,
     by_view,
+    next_rows,
     partition_row,
     shown,
+    shown_next,
     sources,
     stream_row,
 )
@@ -107,6 +110,7 @@ def _questions(client: Client) -> dict[str, Callable[[], Rows]]:
         "views": lambda: [
             partition_row(state) for state in client.describe_views(lag_times=True).views
         ],
+        "next": lambda: next_rows(client.describe_views().next),
         "bridges": lambda: sources(client.project().project),
         "models": lambda: _models(client),
         "runs": lambda: [_run(run) for run in client.runs(limit=3)],
@@ -211,6 +215,9 @@ def _print_answers(answers: dict[str, Rows]) -> None:
         typer.echo(f"project  {said}")
     streams = answers.get("streams", [])
     _section("views", answers["views"], VIEW_COLUMNS, lambda rows: by_view(rows, streams))
+    if answers["next"] and not _away(answers["next"]):
+        rows = [shown_next(row) for row in answers["next"]]
+        _section("built beside", rows, NEXT_COLUMNS)
     if answers["bridges"]:
         bridges = answers["bridges"]
         _section("bridges", bridges, BRIDGE_COLUMNS, lambda rows: [shown(row) for row in rows])
