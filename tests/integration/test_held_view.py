@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import threading
 from collections import Counter
@@ -149,8 +148,7 @@ def test_a_changed_view_is_held_compared_and_switched_to_or_given_up(
 ) -> None:
     stack = start_stack(SERVICES)
     shell = Shell(tmp_path, {"TIDEMILL_STACK": str(tmp_path / "stack0" / "stack.json")})
-    for name, text in (("first", PROJECT), ("changed", CHANGED), ("another", ANOTHER)):
-        (tmp_path / f"{name}.yaml").write_text(text)
+    (tmp_path / "changed.yaml").write_text(CHANGED)
     with connect(addresses(stack), author="test") as client:
         clicking = Clicking(Platform(stack, client))
         eventually(lambda: client.apply(loads(PROJECT).project), "apply")
@@ -163,13 +161,13 @@ def test_a_changed_view_is_held_compared_and_switched_to_or_given_up(
         assert "held: generation" in shell.run("apply", "changed.yaml", "--hold-switch").out
         coming = held(client).views[0].version
         clicking.assert_both_count(clicking.publish(), served, coming)
-        assert_seen_by_a_person(shell, served, coming)
+        assert_described(client, served, coming)
         assert_compared(client)
         with pytest.raises(NotFound, match="no version 'f00'") as unknown:
             client.get_features(VIEW, [{"user": "u2"}], version="f00")
         assert unknown.value.hint == f"there is {served} and {coming}"
-        refused = shell.run("apply", "another.yaml", code=1).err
-        assert "is held beside the current one" in refused
+        with pytest.raises(FailedPrecondition, match="is held beside the current one"):
+            client.apply(loads(ANOTHER).project)
 
         stack.kill("features-worker")
         clicking.assert_both_count(clicking.publish(), served, coming)
@@ -188,30 +186,24 @@ def test_a_changed_view_is_held_compared_and_switched_to_or_given_up(
         with pytest.raises(NotFound, match=f"no version '{served}'"):
             client.get_features(VIEW, [{"user": "u2"}], version=served)
 
-        shell.run("apply", "another.yaml", "--hold-switch")
+        client.hold(loads(ANOTHER).project)
         dropped = held(client).views[0].version
-        assert "aborted: generation" in shell.run("features", "switch", "--abort").out
+        assert client.abort().generation
         eventually(lambda: not client.describe_views().HasField("next"), "nothing is held")
         with pytest.raises(NotFound, match=f"no version '{dropped}'"):
             client.get_features(VIEW, [{"user": "u2"}], version=dropped)
         assert clicking.counts(clicking.publish()) == clicking.dear
-        assert "nothing is held" in shell.run("features", "switch", "--abort").out
+        assert not client.abort().generation
 
 
-def assert_seen_by_a_person(shell: Shell, served: str, coming: str) -> None:
-    (row,) = json.loads(shell.run("status", "--json", code=3).out)["next"]
-    assert (row["view"], row["version"], row["state"]) == (VIEW, coming, "held")
-    assert row["records_total"] - row["records"] == 0
-    described = shell.run("features", "describe", VIEW).out
-    assert f"{coming} (generation" in described
-    assert "held, 100 % built, 0 records behind" in described
-    assert "max_amount_lifetime" in described
-    read = shell.run("features", "get", VIEW, "user=u2", "--version", coming).out
-    assert coming in read
-    assert "max_amount_lifetime" in read
-    printed = shell.run("features", "diff", VIEW, "user=u1").out
-    assert f"{served} served, {coming} next" in printed
-    assert "1 of 30 compared, 1 differ" in printed
+def assert_described(client: Client, served: str, coming: str) -> None:
+    described = client.describe_view(VIEW)
+    assert (described.version, described.next.held) == (served, True)
+    assert {one.version for one in described.next.views} == {coming}
+    assert list(described.added_features) == ["max_amount_lifetime"]
+    progress = client.describe_views().next
+    assert progress.records == progress.records_total > 0
+    assert all(one.ready for one in progress.views)
 
 
 def assert_compared(client: Client) -> None:

@@ -54,9 +54,10 @@ def test_what_is_held_is_worked_on_beside_what_is_current_by_its_own_bounds(
     project: project_pb2.Project,
 ) -> None:
     held = changed_project(project)
-    held.streams[0].lateness.FromSeconds(7_200)
+    by_name = {stream.name: stream for stream in held.streams}
+    by_name["visits"].lateness.FromSeconds(7_200)
     new = held.streams.add()
-    new.CopyFrom(held.streams[1])
+    new.CopyFrom(by_name["orders"])
     new.name = "refunds"
     both = all_work(Applied(project, "c" * 64, 7, Held(held, "h" * 64)))
     current = work_of(project, "00000007-cccccccccccc")
