@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tidemill.definitions.v1 import project_pb2
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.project_source import Applied, Held
 from tidemill_features.definitions import Work, all_work, work_of
-from tidemill_features.succession import Order
+from tidemill_features.succession import Order, prepare
 
 
 def test_an_order_reads_back_from_its_line() -> None:
@@ -79,3 +81,33 @@ def test_when_nothing_is_held_the_work_is_the_current_generations(
     work = all_work(Applied(project, "c" * 64, 7))
     assert work == work_of(project, "00000007-cccccccccccc")
     assert len(work.of_topic("events.visits")) == 1
+
+
+async def goes_over(applied: Applied, present: Applied) -> bool:
+    """Say whether a worker is ready to go over at once, without building anything."""
+    going = asyncio.create_task(prepare(applied, present, frozenset))
+    await asyncio.sleep(0)
+    done = going.done()
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+    return done
+
+
+async def test_a_worker_stays_with_what_it_works_on_and_goes_over_when_that_is_held_no_longer(
+    project: project_pb2.Project,
+) -> None:
+    held = changed_project(project)
+    alone = Applied(project, "c", 1)
+    both = Applied(project, "c", 1, Held(held, "h"))
+    assert not await goes_over(alone, alone)
+    assert not await goes_over(both, both)
+    assert await goes_over(alone, both)  # aborted
+
+
+async def test_a_switch_to_what_was_held_builds_nothing(project: project_pb2.Project) -> None:
+    held = changed_project(project)
+    both = Applied(project, "c", 1, Held(held, "h"))
+    assert await goes_over(Applied(held, "h", 2), both)
+    further = changed_project(held)
+    further.views[0].filter = "amount > 2"
+    assert await goes_over(Applied(held, "h", 2, Held(further, "k")), both)  # k is built afterwards

@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 FAR_RECORDS: Final = 200
 """A view that lies further behind is built before the worker joins the group."""
+FAR_HELD_RECORDS: Final = 5_000
+"""A held one that lies further behind is built beside; one that fell behind in a restart is not."""
 COORDINATOR_SECONDS: Final = 10.0
 
 
@@ -176,9 +178,9 @@ class Opener:
     async def is_held_far_behind(self) -> bool:
         """Say whether a view that is only held is: then others go on without it meanwhile."""
         held = self.work.held.values()
-        return bool(held) and any(one.work in held for one in await self.behind())
+        return bool(held) and any(one.work in held for one in await self.behind(FAR_HELD_RECORDS))
 
-    async def behind(self) -> list[Behind]:
+    async def behind(self, records: int = FAR_RECORDS) -> list[Behind]:
         """Return the views that are far behind the group in some partition."""
         committed, found = await self._committed(), []
         for work in self.work.parts:
@@ -188,7 +190,7 @@ class Opener:
                 target = committed.get(tp, starts[tp])
                 for view in work.views:
                     position = self.standby.position(log_of(view, work, tp.partition))
-                    if target - max(position, starts[tp]) > FAR_RECORDS:
+                    if target - max(position, starts[tp]) > records:
                         found.append(Behind(tp, work, view, target))
         return found
 

@@ -70,11 +70,13 @@ class Order:
 async def prepare(
     applied: Applied, present: Applied, owned: Callable[[], frozenset[TopicPartition]]
 ) -> None:
-    """Return when this worker may go over to what is applied; until then it may go on.
+    """Return when this worker may go over to what is applied; never if it is at work on that.
 
     What is held is built only beside a generation that is at work already, so that no switch waits
     for it. A process that fails is started again, and so it is when other partitions are owned.
     """
+    if applied.generations == present.generations:
+        await asyncio.Event().wait()
     if applied.generation != present.generation:
         project, generation = applied.project, applied.generation
     elif applied.held is not None:

@@ -90,14 +90,14 @@ async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Healt
         applied = await anext(source, None)
         if applied is None:
             return False
-        refusing = await first_list(settings.registry, stop)
+        refusing, wanted = await first_list(settings.registry, stop), _from(applied, source)
         async with _opening(settings, broker, admin, applied, refusing) as opener:
             if not await opener.is_held_far_behind():
-                return await _own(settings, opener, applied, source, stop, health)
+                return await _own(settings, opener, applied, wanted, stop, health)
         # What is held is built while this worker is at work on what is current.
         current = replace(applied, held=None)
         async with _opening(settings, broker, admin, current, refusing) as opener:
-            return await _own(settings, opener, current, _from(applied, source), stop, health)
+            return await _own(settings, opener, current, wanted, stop, health)
 
 
 @contextlib.asynccontextmanager
