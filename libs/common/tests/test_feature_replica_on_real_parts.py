@@ -173,8 +173,8 @@ async def test_a_held_generation_is_read_by_its_version_until_it_takes_over(
         for version in (old.version, new.version):
             assert replica.read("users", user, version=version).version == version
         assert replica.read("users", user).version == replica.spec("users").version == old.version
-        both = replica.versions("users")
-        assert await replica.records_apart(*both.values(), A_WHILE_S) == 2
+        one, other = replica.versions("users").values()
+        assert await replica.records_apart(one, other, A_WHILE_S) == 2
         with pytest.raises(NotFound, match="no version 'f00'"):
             replica.read("users", user, version="f00")
         adopting = asyncio.create_task(replica.adopt(generations.changed, "2"))
