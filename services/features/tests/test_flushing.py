@@ -205,8 +205,16 @@ def test_what_is_held_takes_the_same_records_and_gives_its_own_verdicts(
     tiles = [state.all_owners[view.key].table.tiles for view in users]
     assert tiles[1] > tiles[0]  # the row that is late for one is not for the other
     assert {view.key for view, _ in both.log} == state.all_owners.keys()
-    third = [make_record(2, [{"_id": "b", "at": 9_001.0}], appended_s=9_001.0)]
-    assert state.flush(third).separable
+
+
+def test_what_is_held_binds_no_flush_together(visits: StreamWork, make_record: MakeRecord) -> None:
+    views = tuple(replace(view, version=f"2{view.version[1:]}") for view in visits.views)
+    state = a_state(visits)
+    state.held = a_state(StreamWork(visits.spec, views))
+    assert not state.flush([make_record(0, [{"_id": "a", "at": 9_000.0}])]).separable  # genesis
+    flush = state.flush([make_record(1, [{"_id": "b", "at": 9_001.0}])])
+    assert flush.separable
+    assert len(flush.log) == 2 * len(visits.views)
 
 
 def test_hashes_of_entities_stand_in_the_order_of_their_keys(
