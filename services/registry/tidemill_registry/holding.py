@@ -54,8 +54,9 @@ async def switch(registry: Registry, generation: str, *, author: str) -> StoredP
     """Make the held generation current; what is current by this name already stays so."""
 
     async def work(tx: Transaction) -> StoredProject:
-        current, held = await current_project(tx), await tx.held()
-        if held is None and generation and current.generation == generation:
+        held = await tx.held()
+        current = await current_project(tx)  # afterwards: who was faster has made it this one
+        if generation and current.generation == generation:
             return current
         meant = _meant(held, generation)
         if meant is None:
