@@ -190,7 +190,7 @@ def test_what_is_held_takes_the_same_records_and_gives_its_own_verdicts(
     visits: StreamWork, make_record: MakeRecord
 ) -> None:
     patient = replace(visits.spec, lateness_us=2 * visits.spec.lateness_us)
-    views = tuple(replace(view, version=f"2{view.version[1:]}") for view in visits.views)
+    views = tuple(replace(view, version=f"x{view.version[1:]}") for view in visits.views)
     plain, state = a_state(visits), a_state(visits)
     state.held = a_state(StreamWork(patient, views))
     first = [{"_id": "a", "at": 9_000.0}, {"_id": "bad", "amount": float("nan"), "at": 9_000.0}]
@@ -208,7 +208,7 @@ def test_what_is_held_takes_the_same_records_and_gives_its_own_verdicts(
 
 
 def test_what_is_held_binds_no_flush_together(visits: StreamWork, make_record: MakeRecord) -> None:
-    views = tuple(replace(view, version=f"2{view.version[1:]}") for view in visits.views)
+    views = tuple(replace(view, version=f"x{view.version[1:]}") for view in visits.views)
     state = a_state(visits)
     state.held = a_state(StreamWork(visits.spec, views))
     assert not state.flush([make_record(0, [{"_id": "a", "at": 9_000.0}])]).separable  # genesis
