@@ -282,7 +282,7 @@ class FeatureReplica:
         specs = view_specs(project)
         async with administering(self._broker) as admin:
             await admin.ensure(log for spec in specs.values() for log in spec.logs())
-            ends = await _source_ends(admin, project) if self.generation else {}
+            ends = await _source_ends(admin, project, held=held) if self.generation else {}
         views = {name: await self._follow(spec) for name, spec in specs.items()}
         return NextGeneration(generation, held, views, self._added(views), ends)
 
@@ -373,10 +373,15 @@ class FeatureReplica:
                 self._follower = None
 
 
-async def _source_ends(admin: Admin, project: project_pb2.Project) -> Mapping[TopicPartition, int]:
-    """Return where the streams of a project end now; a new one begins empty."""
+async def _source_ends(
+    admin: Admin, project: project_pb2.Project, *, held: bool
+) -> Mapping[TopicPartition, int]:
+    """Return where the streams of a project end now; a new one begins empty.
+
+    One that is only held does not say how long the events of others are kept.
+    """
     streams = [stream_spec(project, stream.name) for stream in project.streams]
-    await admin.ensure(stream.topic for stream in streams)
+    await admin.ensure((stream.topic for stream in streams), only_missing=held)
     return await admin.end_offsets(
         TopicPartition(stream.topic.name, number)
         for stream in streams

@@ -7,7 +7,7 @@ import asyncio
 from tidemill.definitions.v1 import project_pb2
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.project_source import Applied, Held
-from tidemill_features.definitions import Work, all_work, work_of
+from tidemill_features.definitions import StreamWork, Work, all_work, work_of
 from tidemill_features.succession import Order, prepare
 
 
@@ -52,11 +52,16 @@ def test_a_generation_with_the_same_views_adds_nothing(
     assert work_of(described, "2").beside(work.keys).streams == {}
 
 
+def keys_of(work: StreamWork) -> list[str]:
+    return [view.key for view in work.views]
+
+
 def test_what_is_held_is_worked_on_beside_what_is_current_by_its_own_bounds(
     project: project_pb2.Project,
 ) -> None:
     held = changed_project(project)
     by_name = {stream.name: stream for stream in held.streams}
+    by_name["visits"].retention.FromSeconds(60)
     by_name["visits"].lateness.FromSeconds(7_200)
     new = held.streams.add()
     new.CopyFrom(by_name["orders"])
@@ -73,6 +78,10 @@ def test_what_is_held_is_worked_on_beside_what_is_current_by_its_own_bounds(
     lateness = [one.spec.lateness_us for one in both.of_topic("events.visits")]
     assert lateness == [3_600_000_000, 7_200_000_000]
     assert both.keys == current.keys | work_of(held, "").keys
+    raw = [topic for topic in both.topics() if topic.name == "events.visits"]
+    assert raw == [current.streams["visits"].spec.topic]  # as long as it was kept before
+    logs = {f"features.{key}.{one.name}" for one in both.parts for key in keys_of(one)}
+    assert logs <= {topic.name for topic in both.topics()}
 
 
 def test_when_nothing_is_held_the_work_is_the_current_generations(

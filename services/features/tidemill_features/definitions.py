@@ -72,6 +72,13 @@ class Work:
         """Return the keys of all views."""
         return frozenset(view.key for one in self.parts for view in one.views)
 
+    def topics(self) -> Iterator[topics.Topic]:
+        """Give every topic that the work needs; how long events are kept is not for a held one."""
+        for one in self.streams.values():
+            yield from one.topics()
+        for one in self.held.values():
+            yield from (view.log(one.name) for view in one.views)
+
     def beside(self, present: Collection[str]) -> Work:
         """Return only what is not at work: views whose keys are not among these."""
         streams = {

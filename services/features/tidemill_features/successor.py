@@ -54,7 +54,7 @@ async def _build(settings: Settings, order: Order, stop: asyncio.Event) -> None:
     applied = await load_project(settings.registry, order.generation)
     added = work_of(applied.project, order.text).beside(order.present)
     async with administering(broker) as admin:
-        await admin.ensure(topic for one in added.parts for topic in one.topics())
+        await admin.ensure(added.topics(), only_missing=True)
         async with (
             beside(refuse(settings.registry, refusing, stop), "erasures"),
             standing_by(broker, added) as standby,

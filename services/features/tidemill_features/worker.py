@@ -106,7 +106,7 @@ async def _opening(
 ) -> AsyncIterator[Opener]:
     """Follow every log of what is to be worked on, so that partitions can be opened."""
     work = all_work(applied)
-    await admin.ensure(topic for stream in work.parts for topic in stream.topics())
+    await admin.ensure(work.topics())
     async with standing_by(broker, work) as standby:
         await standby.caught_up()
         yield Opener(broker, admin, standby, work, settings.archive, refusing)
