@@ -80,7 +80,7 @@ async def test_a_held_project_is_stored_and_the_current_one_stays(
     first = await applied(registry, "1h")
     done = await held(registry, "2h", expected=first.generation)
     assert done.held
-    assert [(change.type, change.name) for change in done.changes] == [("view", "users")]
+    assert ("view", "users") in [(change.type, change.name) for change in done.changes]
     assert await current(registry) == (first.generation, 1)
     assert await what_is_held(registry) == done.generation
     stored = await registry.store.run(lambda tx: tx.project(done.generation))
