@@ -90,7 +90,7 @@ class Opener:
         start = (await self.admin.start_offsets([tp]))[tp]
         committed = (await self._committed()).get(tp, start)
         positions = (replica.position for found in followed for replica in found.values())
-        position = max(committed, *positions)
+        position = max([committed, *positions])
         states = [
             await self._state(one, partition, replicas, position, start, producer)
             for one, replicas in zip(parts, followed, strict=True)
