@@ -313,8 +313,43 @@ def test_a_builder_that_died_inside_a_transaction_holds_no_takeover_up(world: Wo
     world.publish([world.a_row(1, 100, 0.0)])
     world.flush(1)
     view = world.stream.views[0]
-    dead = world.broker.fence(builder_id(world.stream, 0, view.name))
+    dead = world.broker.fence(builder_id(world.stream, 0, view))
     world.broker.begin(dead)
     world.broker.append(world.reader.logs[0], b"never ended", session=dead)
+    world.settle()
+    assert world.findings() == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", list(How))
+@pytest.mark.parametrize("at", range(1, TROUBLE, 4))
+def test_what_is_held_says_the_same_as_what_is_served_whatever_dies_meanwhile(
+    world: World, at: int, how: How
+) -> None:
+    def come(records: int) -> None:
+        for number in range(records):
+            back_s = (0.0, 45.0, LATE_S + 1.0)[number % 3]
+            world.publish([world.a_row(user, 100 + number, back_s) for user in range(USERS)])
+            world.publish(world.rows[-1:])
+
+    world.take_over()
+    come(4)
+    world.flush(5)
+    world.hold()
+    world.take_over(at, how)  # brings what is held to where the served is, or dies on the way
+    world.take_over()
+    come(3)
+    world.flush(4, at, how)
+    world.take_over()
+    world.ask_for_snapshots()
+    world.flush(3)
+    world.wake_zombie(2)
+    world.settle()
+    assert world.findings() == []
+    world.release()
+    world.take_over()
+    come(3)
+    world.flush(9)
+    world.hold()  # again: its logs are behind, and hold what they had
     world.settle()
     assert world.findings() == []

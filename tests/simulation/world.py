@@ -62,6 +62,7 @@ FLUSH_BYTES: Final = 1 << 16
 """A flush takes few records, so that a backlog is soon more than may wait."""
 PATIENCE_FLUSHES: Final = 20
 BROKER: Final = Broker("memory:0", "simulation")
+YEAR_SECONDS: Final = 31_536_000
 _US: Final = 1_000
 Command = Callable[[Partition], Awaitable[None]]
 
@@ -71,6 +72,16 @@ def a_work() -> Work:
     """Return the work on a stream of one partition."""
     text = PROJECT.format(stream=STREAM).replace("partitions: 4", "partitions: 1")
     return work_of(normalise(loads(text).project), "00000001-simulated")
+
+
+@cache
+def a_held_work() -> Work:
+    """Return the same with other versions of the views, of the same values, held beside it."""
+    text = PROJECT.format(stream=STREAM).replace("partitions: 4", "partitions: 1")
+    project = normalise(loads(text).project)
+    for view in project.views:
+        view.ttl.FromSeconds(YEAR_SECONDS)
+    return a_work().with_held(work_of(project, a_work().generation))
 
 
 @dataclass
@@ -168,6 +179,7 @@ class World:
         (self.stream,) = self.work.streams.values()
         self.raw = TopicPartition(self.stream.topic, 0)
         self.reader = Reader(self.broker, self.stream)
+        self.held_reader: Reader | None = None
         self.rows: list[Row] = []
         self._numbers = itertools.count()
         self._settings = Settings(
@@ -233,6 +245,16 @@ class World:
             worker.process.trouble = -1
             self._owner = worker
 
+    def hold(self) -> None:
+        """Let the next owner work on what is held, too."""
+        self.work = a_held_work()
+        (stream,) = self.work.held.values()
+        self.held_reader = Reader(self.broker, stream)
+
+    def release(self) -> None:
+        """Let the next owner work on nothing that is held."""
+        self.work, self.held_reader = a_work(), None
+
     def flush(self, records: int, trouble: int = -1, how: How = How.CRASH) -> None:
         """Let the owner gather up to so many records and flush them; none: it is idle."""
         worker = self._owner
@@ -297,7 +319,8 @@ class World:
         self.full = False
         self.take_over()
         for _ in range(PATIENCE_FLUSHES):
-            if self.reader.catch_up() >= self.broker.end_of(self.raw, committed=True):
+            end = self.broker.end_of(self.raw, committed=True)
+            if all(reader.catch_up() >= end for reader in self._readers):
                 return
             self.flush(50)
         raise AssertionError("the worker does not get to the end")
@@ -311,10 +334,17 @@ class World:
         fresh.catch_up()
         late, dead = self._letters(topics.late), self._letters(topics.dead_letters)
         return [
-            *checkers.order(self.reader.seen),
-            *checkers.effect(expected, self.reader.views(expected), late, dead),
-            *checkers.effect(expected, fresh.views(expected), late, dead),
+            finding
+            for reader in (*self._readers, fresh)
+            for finding in (
+                *checkers.order(reader.seen),
+                *checkers.effect(expected, reader.views(expected), late, dead),
+            )
         ]
+
+    @property
+    def _readers(self) -> list[Reader]:
+        return [self.reader, *([self.held_reader] if self.held_reader is not None else [])]
 
     def _letters(self, topic: Callable[[str], topics.Topic]) -> list[Letter]:
         tp = TopicPartition(topic(self.stream.topic).name, 0)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from tidemill.definitions.v1 import project_pb2
+from tidemill.errors import NotFound, Unavailable
 from tidemill.project import loads, normalise
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.feature_views import ViewSpec, stream_spec, view_spec
 from tidemill_common.kafka import Broker, Producer, administering, producing
+from tidemill_common.project_source import Held
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.owner import Owner
 
@@ -142,3 +144,66 @@ async def test_an_adopting_that_was_cancelled_while_it_began_to_follow_can_be_be
         await asyncio.wait_for(adopting, PATIENCE_S)
         assert replica.views.keys() == {"users"}
         assert replica.spec("users").version == new.version
+
+
+async def is_built(replica: FeatureReplica) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while replica.next is None or not replica.next.is_built:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_held_generation_is_read_by_its_version_until_it_takes_over(
+    kafka: Broker, generations: Generations
+) -> None:
+    old, new = (view_spec(one, "users") for one in (generations.first, generations.changed))
+    topic, user = stream_spec(generations.first, generations.stream).topic, [("ada",)]
+    async with reading(kafka, generations) as (replica, writing):
+        await writing.producer.send(topic.name, b"1", partition=0)
+        await replica.hold(Held(generations.changed, "2"))
+        with pytest.raises(Unavailable, match="is being read"):
+            replica.read("users", user, version=new.version)
+        await writing.decided(new, 0)  # has begun
+        async with asyncio.timeout(PATIENCE_S):
+            while not replica.view("users", new.version).ready:
+                await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable, match=f"version {new.version} of 'users' is being built"):
+            replica.read("users", user, version=new.version)
+        await writing.decided(new, 1)
+        await is_built(replica)
+        for version in (old.version, new.version):
+            assert replica.read("users", user, version=version).version == version
+        assert replica.read("users", user).version == replica.spec("users").version == old.version
+        one, other = replica.versions("users").values()
+        assert await replica.records_apart(one, other, A_WHILE_S) == 2
+        with pytest.raises(NotFound, match="no version 'f00'"):
+            replica.read("users", user, version="f00")
+        adopting = asyncio.create_task(replica.adopt(generations.changed, "2"))
+        assert await is_waiting(adopting)  # it would go back
+        await writing.decided(new, 3)
+        await asyncio.wait_for(adopting, PATIENCE_S)
+        assert set(replica.versions("users")) == {new.version}
+        assert len(replica._logs) == 1
+
+
+async def test_what_is_held_no_longer_is_forgotten_and_what_is_held_again_takes_its_place(
+    kafka: Broker, generations: Generations
+) -> None:
+    old, new = (view_spec(one, "users") for one in (generations.first, generations.changed))
+    async with reading(kafka, generations) as (replica, writing):
+        await replica.hold(Held(generations.described, "3"))
+        assert replica.next is not None
+        assert replica.next.is_built  # it adds nothing
+        await replica.hold(Held(generations.changed, "2"))
+        await writing.decided(new, 3)
+        await is_built(replica)
+        adopting = asyncio.create_task(replica.adopt(generations.changed, "2"))
+        await asyncio.sleep(0)
+        adopting.cancel()
+        await asyncio.gather(adopting, return_exceptions=True)
+        assert replica.next is not None
+        assert replica.next.is_built
+        await replica.hold(None)
+        assert len(replica._logs) == 1
+        assert set(replica.versions("users")) == {old.version}
+        with pytest.raises(NotFound, match=f"no version '{new.version}'"):
+            replica.spec("users", new.version)

@@ -10,7 +10,9 @@ its positions are exactly what it was computed from.
         result = replica.read("weather", [("EWR",), ("JFK",)], at_us=None)
 
 `adopt` of a later generation follows the logs of new view versions beside the old ones and swaps
-all views at once when the new ones are built; reads never see a mixture, or half of a view.
+all views at once when the new ones are built; reads never see a mixture, or half of a view. `hold`
+follows them too, but swaps nothing: both versions can be read, by their names, until the held
+generation is adopted or `release`d.
 """
 
 from __future__ import annotations
@@ -18,24 +20,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidemill.errors import DeadlineExceeded, NotFound, Unavailable
 from tidemill.project.problems import did_you_mean
-from tidemill_common import topics
 from tidemill_common.clock import Clock, SystemClock
-from tidemill_common.feature_reads import LogState, ReadResult
 from tidemill_common.feature_views import ViewSpec, stream_spec, view_specs
 from tidemill_common.followed_log import FollowedLog
+from tidemill_common.followed_view import FollowedView
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, administering, following
+from tidemill_common.next_generation import NextGeneration
 from tidemill_common.snapshots import Snapshots
 from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.keys import hash_keys
-from tidemill_tiles.reads import Status, read
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
@@ -45,23 +45,11 @@ if TYPE_CHECKING:
 
     from tidemill.definitions.v1 import project_pb2
     from tidemill.ingestion.v1.ingestion_service_pb2 import Position
+    from tidemill_common.feature_reads import LogState, ReadResult
     from tidemill_common.kafka import Admin
-    from tidemill_tiles.table import TileTable
-
-    Ends = Mapping[TopicPartition, int]
+    from tidemill_common.project_source import Held
 
 logger = logging.getLogger(__name__)
-
-SILENT_US: Final = 5_000_000
-"""A log that was not written for so long makes its values stale."""
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A view that is read: its logs in the order of its tables."""
-
-    spec: ViewSpec
-    logs: tuple[FollowedLog, ...]
 
 
 class FeatureReplica:
@@ -71,31 +59,54 @@ class FeatureReplica:
         self._broker = broker
         self._clock = clock
         self._logs: dict[TopicPartition, FollowedLog] = {}
-        self._views: dict[str, _View] = {}
+        self._views: dict[str, FollowedView] = {}
         self._follower: Follower | None = None
         self._adopting = asyncio.Lock()
         self._applied = asyncio.Event()
         self.generation = ""
+        self.next: NextGeneration | None = None
 
     @property
     def ready(self) -> bool:
         """Say whether every view of the adopted generation has complete state."""
-        return self.generation != "" and all(
-            log.replica.ready for view in self._views.values() for log in view.logs
-        )
+        return self.generation != "" and all(view.ready for view in self._views.values())
 
     @property
     def views(self) -> dict[str, ViewSpec]:
         """Return the views that can be read now, by name."""
         return {name: view.spec for name, view in self._views.items()}
 
-    def spec(self, view: str) -> ViewSpec:
-        """Return one view; NotFound if this generation has none of that name."""
-        return self._view(view).spec
+    def spec(self, view: str, version: str = "") -> ViewSpec:
+        """Return one view; NotFound if there is none of that name, or not in that version."""
+        return self.view(view, version).spec
 
-    def tables(self, view: str) -> list[TileTable]:
-        """Return the tables of a view, one for each partition of its streams; only to be read."""
-        return [log.replica.table for log in self._view(view).logs]
+    def view(self, name: str, version: str = "") -> FollowedView:
+        """Return a view that is read, or (by its version) one that is built beside."""
+        found = self.versions(name)
+        if not version and name in self._views:
+            return self._views[name]
+        if version in found:
+            return found[version]
+        if not found:
+            hint = did_you_mean(name, self._views)
+            raise NotFound(f"there is no feature view {name!r}", hint=hint)
+        if not version:
+            raise NotFound(
+                f"the feature view {name!r} is not served yet",
+                hint=f"version {', '.join(found)} is built beside: name it to read it",
+            )
+        raise NotFound(
+            f"{name!r} has no version {version!r}", hint=f"there is {' and '.join(found)}"
+        )
+
+    def followed(self) -> list[FollowedView]:
+        """Return every view that is followed: those that are read, and what is built beside."""
+        return [*self._views.values(), *(self.next.added.values() if self.next else ())]
+
+    def versions(self, name: str) -> dict[str, FollowedView]:
+        """Return what there is of a view: the version that is read, then what is built beside."""
+        views = [self._views.get(name), self.next.added.get(name) if self.next else None]
+        return {view.spec.version: view for view in views if view is not None}
 
     async def adopt(self, project: project_pb2.Project, generation: str) -> None:
         """Follow the views of a generation; from the second on, swap to them when they are built.
@@ -106,39 +117,64 @@ class FeatureReplica:
         async with self._adopting:
             if generation == self.generation:
                 return
-            specs = view_specs(project)
-            async with administering(self._broker) as admin:
-                await admin.ensure(log for spec in specs.values() for log in spec.logs())
-                ends = await _source_ends(admin, project) if self.generation else {}
+            before = self.next
             try:
-                views = {name: await self._follow(spec) for name, spec in specs.items()}
+                coming = await self._follow_beside(project, generation, held=False)
                 if self.generation:
-                    await self._until_ready(views)
-                    added = self._added(views)
-                    await self._until_reached(added, ends)
-                    await self._until_abreast(added)
-                self._views = views
-                self.generation = generation
+                    self.next = coming
+                    await self._until_ready(coming.views)
+                    await self._until_reached(coming)
+                    await self._until_abreast(coming.added)
+                self._views, self.generation = dict(coming.views), generation
+                before = None
+            finally:
+                self.next = before
+                self._forget_unused()
+            facts = {"generation": generation, "views": len(self._views)}
+            logger.info("replica.adopted", extra=facts)
+
+    async def hold(self, held: Held | None) -> None:
+        """Follow what a held generation (None: nothing) adds beside what is read, and nothing else.
+
+        Calling it with what is held already does nothing. Cancelling it leaves that.
+        """
+        async with self._adopting:
+            wanted = held.generation if held is not None else ""
+            if wanted == (self.next.generation if self.next is not None else ""):
+                return
+            try:
+                self.next = (
+                    await self._follow_beside(held.project, held.generation, held=True)
+                    if held is not None
+                    else None
+                )
             finally:
                 self._forget_unused()
-            logger.info("replica.adopted", extra={"generation": generation, "views": len(views)})
+            logger.info("replica.holds", extra={"generation": wanted})
 
     async def caught_up(self) -> None:
         """Wait until every log was read to the end it had, and every view has complete state."""
         await self._until_ready(self._views)
 
     async def wait_for(
-        self, positions: Iterable[Position], *, views: Collection[str] = (), timeout: float
+        self,
+        positions: Iterable[Position],
+        *,
+        views: Collection[str] = (),
+        version: str = "",
+        timeout: float,
     ) -> None:
         """Wait until `views` (empty: all) have decided everything below `positions`.
 
-        Positions of streams that feed none of these views are skipped. DeadlineExceeded after
-        `timeout` seconds.
+        With a version: the view of that version. Positions of streams that feed none of these views
+        are skipped. DeadlineExceeded after `timeout` seconds.
         """
         missing = [
             future
             for position in positions
-            for log in self._logs_of(position.stream, position.partition, views)
+            for view in self._named(views, version)
+            for log in view.logs
+            if (log.stream, log.partition) == (position.stream, position.partition)
             if (future := log.reaching(position.next_offset)) is not None
         ]
         if not missing:
@@ -157,16 +193,17 @@ class FeatureReplica:
         view: str,
         entities: Sequence[Sequence[str | int | bool | None]],
         at_us: int | npt.NDArray[np.int64] | None = None,
+        version: str = "",
     ) -> ReadResult:
         """Read entities of a view at `at_us` (one time, one per row, or None: now).
 
         An entity is the tuple of its key values in the order of `spec(view).entity`; one with a
         None in it is not found. Now is max(clock, newest available time applied). Unavailable while
-        the view has no complete state.
+        the view has no complete state, or is being built in that version.
         """
         known = np.array([None not in entity for entity in entities], dtype=np.bool_)
         keys = [canonical_key([part for part in entity if part is not None]) for entity in entities]
-        return self.read_hashed(view, hash_keys(keys), known, at_us)
+        return self.read_hashed(view, hash_keys(keys), known, at_us, version)
 
     def read_hashed(
         self,
@@ -174,33 +211,37 @@ class FeatureReplica:
         hashes: npt.NDArray[np.uint64],
         known: npt.NDArray[np.bool_],
         at_us: int | npt.NDArray[np.int64] | None = None,
+        version: str = "",
     ) -> ReadResult:
         """Read like `read`, for hashes [n, 2] made before; rows not `known` are not found."""
-        one = self._view(view)
-        if not all(log.replica.ready for log in one.logs):
+        one = self.readable(view, version)
+        return one.read(hashes, known, at_us, self._clock.now_us())
+
+    def readable(self, view: str, version: str = "") -> FollowedView:
+        """Return a view whose state is complete; Unavailable if it is not."""
+        one = self.view(view, version)
+        if not one.ready:
             raise Unavailable(f"the state of {view!r} is being read", retry_after=1.0)
-        newest = max((log.replica.newest_available_us for log in one.logs), default=NO_TIME)
-        at = self._times(at_us, newest, len(hashes))
-        reading = read(one.spec.plan, [log.replica.table for log in one.logs], hashes, at)
-        values, status, event_time = reading.values, reading.status, reading.event_time
-        if not known.all():
-            values[~known] = np.nan
-            status[~known] = Status.NOT_FOUND
-            event_time[~known] = NO_TIME
-        freshness = self._silence(one.logs)
-        if freshness > SILENT_US:
-            status[status == Status.PRESENT] = Status.STALE
-        return ReadResult(
-            features=one.spec.features,
-            version=one.spec.version,
-            values=values,
-            status=status,
-            event_time=event_time,
-            at_us=at,
-            newest_available_us=newest,
-            state_newer=newest > at,
-            freshness_us=freshness,
-        )
+        coming = self.next
+        if coming is not None and coming.added.get(view) is one and not coming.has_built(view):
+            raise Unavailable(
+                f"version {version} of {view!r} is being built",
+                hint=f"tidemill features describe {view} shows how far it is",
+                retry_after=1.0,
+            )
+        return one
+
+    async def records_apart(self, one: FollowedView, other: FollowedView, timeout: float) -> int:
+        """Wait a little until two versions have decided the same; return by how much they do not.
+
+        What the caller does before it waits again is still at these positions.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while one.records_apart(other):
+                    self._applied.clear()
+                    await self._applied.wait()
+        return one.records_apart(other)
 
     def positions(self, views: Collection[str] = ()) -> dict[str, list[int]]:
         """Return the source position of every log of `views` (empty: all), by topic and partition.
@@ -209,7 +250,7 @@ class FeatureReplica:
         """
         found: dict[str, list[int]] = {}
         for name in sorted(views or self._views):
-            one = self._view(name)
+            one = self.view(name)
             for log in one.logs:
                 found.setdefault(one.spec.log(log.stream).name, []).append(log.replica.position)
         return found
@@ -222,58 +263,30 @@ class FeatureReplica:
     def describe(self) -> list[LogState]:
         """Return the state of every followed partition of the adopted views."""
         now = self._clock.now_us()
-        return [
-            LogState(
-                view=one.spec.name,
-                version=one.spec.version,
-                stream=log.stream,
-                partition=log.partition,
-                position=log.replica.position,
-                ready=log.replica.ready,
-                tiles=log.replica.table.tiles,
-                entities=log.replica.table.entities,
-                watermark_us=log.replica.watermark_us,
-                newest_available_us=log.replica.newest_available_us,
-                since_last_record_us=-1 if log.written_us == NO_TIME else now - log.written_us,
-                state_bytes=log.replica.table.state_bytes,
-                snapshot_us=log.snapshots.ended_us,
-                snapshot_took_us=log.snapshots.took_us,
-                snapshot_open_us=log.snapshots.open_us(now),
-                snapshot_age_us=log.snapshots.age_us(now),
-            )
-            for one in self._views.values()
-            for log in one.logs
-        ]
+        return [state for view in self._views.values() for state in view.describe(now)]
 
-    def _view(self, name: str) -> _View:
-        try:
-            return self._views[name]
-        except KeyError:
-            raise NotFound(
-                f"there is no feature view {name!r}", hint=did_you_mean(name, self._views)
-            ) from None
+    def describe_next(self) -> list[LogState]:
+        """Return the state of every partition of the views that are built beside."""
+        now, added = self._clock.now_us(), self.next.added if self.next else {}
+        return [state for view in added.values() for state in view.describe(now)]
 
-    def _times(
-        self, at_us: int | npt.NDArray[np.int64] | None, newest: int, rows: int
-    ) -> npt.NDArray[np.int64]:
-        at = max(self._clock.now_us(), newest) if at_us is None else at_us
-        return at.astype(np.int64) if isinstance(at, np.ndarray) else np.full(rows, at, np.int64)
+    def _named(self, views: Collection[str], version: str) -> list[FollowedView]:
+        if version:
+            return [self.view(name, version) for name in views]
+        return [view for name, view in self._views.items() if not views or name in views]
 
-    def _silence(self, logs: Sequence[FollowedLog]) -> int:
-        now = self._clock.now_us()
-        written = min((log.written_us for log in logs), default=NO_TIME)
-        return now if written == NO_TIME else max(0, now - written)
+    async def _follow_beside(
+        self, project: project_pb2.Project, generation: str, *, held: bool
+    ) -> NextGeneration:
+        """Follow a generation's logs, and take what its streams hold now."""
+        specs = view_specs(project)
+        async with administering(self._broker) as admin:
+            await admin.ensure(log for spec in specs.values() for log in spec.logs())
+            ends = await _source_ends(admin, project, held=held) if self.generation else {}
+        views = {name: await self._follow(spec) for name, spec in specs.items()}
+        return NextGeneration(generation, held, views, self._added(views), ends)
 
-    def _logs_of(self, stream: str, partition: int, views: Collection[str]) -> list[FollowedLog]:
-        return [
-            self._logs[TopicPartition(one.spec.log(stream).name, partition)]
-            for name, one in self._views.items()
-            if stream in one.spec.streams
-            and partition < one.spec.partitions_of(stream)
-            and (not views or name in views)
-        ]
-
-    async def _follow(self, spec: ViewSpec) -> _View:
+    async def _follow(self, spec: ViewSpec) -> FollowedView:
         """Follow all partitions of a view's logs; those already followed are kept."""
         logs: list[FollowedLog] = []
         added: dict[TopicPartition, int | None] = {}
@@ -286,47 +299,37 @@ class FeatureReplica:
                 logs.append(self._logs[tp])
         if added:
             await self._following().add(added)
-        return _View(spec, tuple(logs))
+        return FollowedView(spec, tuple(logs))
 
-    async def _until_ready(self, views: dict[str, _View]) -> None:
+    async def _until_ready(self, views: Mapping[str, FollowedView]) -> None:
         """Wait for complete state; a new log is ready when its owner has written its genesis."""
         await self._following().caught_up()
-        while not all(log.replica.ready for view in views.values() for log in view.logs):
+        while not all(view.ready for view in views.values()):
             self._applied.clear()
             await self._applied.wait()
 
-    def _added(self, views: dict[str, _View]) -> dict[str, _View]:
+    def _added(self, views: Mapping[str, FollowedView]) -> dict[str, FollowedView]:
         """Return the views that are not read now in this version: only these can say less."""
         present = {name: view.spec.version for name, view in self._views.items()}
         return {
             name: view for name, view in views.items() if present.get(name) != view.spec.version
         }
 
-    async def _until_reached(self, views: dict[str, _View], ends: Ends) -> None:
-        """Wait until every log has decided what its stream held up to these offsets."""
-        waiting = [
-            log.reaching(ends[TopicPartition(topics.events(log.stream).name, log.partition)])
-            for view in views.values()
-            for log in view.logs
-        ]
-        await asyncio.gather(*(future for future in waiting if future is not None))
-
-    async def _until_abreast(self, views: dict[str, _View]) -> None:
-        """Wait until no view would go back: new logs have decided what the old ones have."""
-        while any(self._is_ahead(view) for view in views.values()):
+    async def _until_reached(self, coming: NextGeneration) -> None:
+        """Wait until every new log has decided what its stream held."""
+        while not coming.is_built:
             self._applied.clear()
             await self._applied.wait()
 
-    def _is_ahead(self, view: _View) -> bool:
-        """Say whether the version that is read has decided more than this one."""
-        present = self._views.get(view.spec.name, view)
-        old = {(log.stream, log.partition): log.replica.position for log in present.logs}
-        return any(
-            log.replica.position < old.get((log.stream, log.partition), -1) for log in view.logs
-        )
+    async def _until_abreast(self, views: Mapping[str, FollowedView]) -> None:
+        """Wait until no view would go back: new logs have decided what the old ones have."""
+        while any(view.is_behind(self._views.get(name, view)) for name, view in views.items()):
+            self._applied.clear()
+            await self._applied.wait()
 
     def _forget_unused(self) -> None:
-        used = {id(log) for view in self._views.values() for log in view.logs}
+        beside = self.next.views.values() if self.next is not None else ()
+        used = {id(log) for view in (*self._views.values(), *beside) for log in view.logs}
         gone = [tp for tp, log in self._logs.items() if id(log) not in used]
         if self._follower is not None:
             self._follower.remove(gone)
@@ -370,10 +373,15 @@ class FeatureReplica:
                 self._follower = None
 
 
-async def _source_ends(admin: Admin, project: project_pb2.Project) -> Mapping[TopicPartition, int]:
-    """Return where the streams of a project end now; a new one begins empty."""
+async def _source_ends(
+    admin: Admin, project: project_pb2.Project, *, held: bool
+) -> Mapping[TopicPartition, int]:
+    """Return where the streams of a project end now; a new one begins empty.
+
+    One that is only held does not say how long the events of others are kept.
+    """
     streams = [stream_spec(project, stream.name) for stream in project.streams]
-    await admin.ensure(stream.topic for stream in streams)
+    await admin.ensure((stream.topic for stream in streams), only_missing=held)
     return await admin.end_offsets(
         TopicPartition(stream.topic.name, number)
         for stream in streams

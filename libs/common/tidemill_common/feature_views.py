@@ -94,6 +94,11 @@ class ViewSpec:
     features: tuple[str, ...]
     definition: ViewDefinition
 
+    @property
+    def key(self) -> str:
+        """Name this version among all versions of all views."""
+        return f"{self.name}.{self.version}"
+
     @cached_property
     def plan(self) -> Plan:
         """The engine's plan."""

@@ -1,11 +1,11 @@
-"""The current project: loaded from the registry, and again whenever a new generation is applied."""
+"""The current project: loaded from the registry, again whenever one is applied, held or aborted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import NotFound, Transient
@@ -21,15 +21,30 @@ RECONCILE_SECONDS = 5.0
 """A lost event delays a new generation by so much at most."""
 FIRST_SECONDS = 0.5
 """How often the registry is asked while there is no project yet."""
+CHANGES = frozenset({"project_applied", "project_held", "project_aborted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A generation that is built beside the current one until a person decides."""
+
+    project: project_pb2.Project
+    generation: str
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One immutable generation of the project, normalised."""
+    """One immutable generation of the project, normalised; with what is held beside it."""
 
     project: project_pb2.Project
     generation: str
     number: int
+    held: Held | None = None
+
+    @property
+    def generations(self) -> tuple[str, str]:
+        """Name both; empty is none held."""
+        return self.generation, self.held.generation if self.held is not None else ""
 
 
 async def load_project(registry: str, generation: str = "") -> Applied:
@@ -37,14 +52,21 @@ async def load_project(registry: str, generation: str = "") -> Applied:
     async with rpc.connected(registry, retry=["tidemill.registry.v1.RegistryService"]) as channel:
         request = registry_service_pb2.GetProjectRequest(generation=generation)
         reply = await rpc.call(RegistryServiceStub(channel).GetProject, request)
-    return Applied(reply.project, reply.generation, reply.number)
+    held = Held(reply.held.project, reply.held.generation) if reply.HasField("held") else None
+    return Applied(reply.project, reply.generation, reply.number, held)
 
 
 async def projects(
-    registry: str, broker: Broker, stop: asyncio.Event, *, every: float = RECONCILE_SECONDS
+    registry: str,
+    broker: Broker,
+    stop: asyncio.Event,
+    *,
+    every: float = RECONCILE_SECONDS,
+    held: bool = False,
 ) -> AsyncGenerator[Applied]:
     """Give the current generation as soon as there is one, then each later one, until `stop`.
 
+    With `held` it is given with what is held beside it, and again whenever that is another.
     Generations in between may be left out. The event on registry.events makes it quick, the
     reconciling load makes it certain; a registry that is away only delays.
     """
@@ -52,18 +74,20 @@ async def projects(
     tp = TopicPartition(topics.REGISTRY_EVENTS.name, 0)
 
     def announced(_: TopicPartition, records: Sequence[Record]) -> None:
-        if any(_is_apply(record.value) for record in records):
+        if any(_is_change(record.value) for record in records):
             hint.set()
 
     async with following(broker, {tp: None}, announced, on_reset=lambda _: None):
-        seen = ""
+        seen = ("", "")
         while not stop.is_set():
             applied = await _try_load(registry)
-            if applied is not None and applied.generation != seen:
-                seen = applied.generation
+            if applied is not None and not held:
+                applied = replace(applied, held=None)
+            if applied is not None and applied.generations != seen:
+                seen = applied.generations
                 yield applied
                 continue
-            await _wait(hint, stop, every if seen else FIRST_SECONDS)
+            await _wait(hint, stop, every if any(seen) else FIRST_SECONDS)
 
 
 async def newest(
@@ -93,9 +117,9 @@ async def _following(source: AsyncIterator[Applied]) -> Applied | None:
     return await anext(source, None)
 
 
-def _is_apply(value: bytes | None) -> bool:
+def _is_change(value: bytes | None) -> bool:
     event = events_pb2.RegistryEvent.FromString(value or b"")
-    return bool(event.WhichOneof("event") == "project_applied")
+    return event.WhichOneof("event") in CHANGES
 
 
 async def _try_load(registry: str) -> Applied | None:

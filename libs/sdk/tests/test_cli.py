@@ -72,6 +72,8 @@ NEEDS_A_STACK = {
     ("features", "describe"): ("v",),
     ("features", "history"): ("v", "user=u1"),
     ("features", "plot"): ("v", "user=u1", "count_1h", "-o", "it.png"),
+    ("features", "diff"): ("v",),
+    ("features", "switch"): (),
     ("features", "explain"): ("v", "user=u1", "count_1h"),
     ("dlq", "list"): ("s",),
     ("dlq", "show"): ("s", "1"),
@@ -287,7 +289,8 @@ def test_status_shows_what_is_down_and_still_asks_the_others(
     assert "features does not answer" in done.out
     assert "monitoring does not answer" in done.out
     answers = json.loads(cli("status", "--json").out)
-    assert set(answers) == {"stack", "project", "views", "bridges", "models", "runs", "alerts"}
+    asked = {"project", "views", "next", "bridges", "models", "runs", "alerts"}
+    assert set(answers) == {"stack", *asked}
 
 
 def test_the_exit_code_tells_whether_to_try_again() -> None:

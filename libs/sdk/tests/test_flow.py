@@ -128,3 +128,26 @@ def test_a_span_is_shown_by_its_largest_unit(seconds: float | None, text: str) -
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (12_345_678, "12 MB")])
 def test_bytes_are_shown_by_their_largest_unit(count: int, text: str) -> None:
     assert flow.size(count) == text
+
+
+def test_a_view_that_is_built_beside_shows_how_much_of_its_streams_it_has_decided() -> None:
+    coming = features_pb.NextGeneration(
+        generation="0123456789abcdef", state=features_pb.NEXT_STATE_BUILDING
+    )
+    coming.remaining.FromSeconds(90)
+    for position, end in ((50, 200), (-1, 100), (300, 300)):
+        coming.views.add(view="v", version="w", position=position, source_end=end)
+    coming.views.add(view="empty", version="x", position=0, source_end=0)
+    first, second = flow.next_rows(coming)
+    assert (first["records"], first["records_total"]) == (350, 600)
+    assert flow.shown_next(first) == {
+        **first,
+        "generation": "0123456789ab",
+        "state": "building",
+        "built": "58 %",
+        "lag": 250,
+        "left": "1.5 min",
+    }
+    assert flow.shown_next(second)["built"] == "100 %"
+    coming.state = features_pb.NEXT_STATE_TAKING_OVER
+    assert flow.next_rows(coming)[0]["state"] == "taking over"

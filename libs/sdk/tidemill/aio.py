@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tidemill import addresses
 from tidemill.addresses import Addresses
+from tidemill.changing import Changing
 from tidemill.definitions.v1 import project_pb2
 from tidemill.erasures import ErasureCalls
 from tidemill.errors import Unavailable
@@ -35,7 +36,7 @@ from tidemill.transport import LONG_TIMEOUT, TIMEOUT, call, channel, stream
 Value = str | int | float | bool | datetime | None
 
 
-class AsyncClient(Inspecting, ErasureCalls):
+class AsyncClient(Inspecting, Changing, ErasureCalls):
     """Every service of one stack. Methods raise `tidemill.errors` and nothing else of ours."""
 
     def __init__(self, where: Addresses, *, author: str = "sdk") -> None:
@@ -108,9 +109,13 @@ class AsyncClient(Inspecting, ErasureCalls):
         at: datetime | None = None,
         token: ingestion_pb.PositionToken | None = None,
         strict: bool = False,
+        version: str = "",
         timeout: float = TIMEOUT,
     ) -> features_pb.GetFeaturesResponse:
-        """Read features of entities; with a token, not before its events count."""
+        """Read features of entities; with a token, not before its events count.
+
+        With a version, as that version of the view has them, while it is served or built beside.
+        """
         request = features_pb.GetFeaturesRequest(
             view=view,
             entities=[features_pb.EntityKey(fields=dict(entity)) for entity in entities],
@@ -118,6 +123,7 @@ class AsyncClient(Inspecting, ErasureCalls):
             at=to_timestamp(at) if at else None,
             token=token,
             strict=strict,
+            version=version,
         )
         stub = FeatureServiceStub(self._channel("features"))
         return await call(stub.GetFeatures, request, timeout, "features")
@@ -191,7 +197,7 @@ class AsyncClient(Inspecting, ErasureCalls):
         return await call(stub.Apply, request, 30.0, "registry")
 
     async def project(self) -> registry_pb.GetProjectResponse:
-        """Return the current project."""
+        """Return the current project, and what is held beside it."""
         stub = RegistryServiceStub(self._channel("registry"))
         return await call(stub.GetProject, registry_pb.GetProjectRequest(), TIMEOUT, "registry")
 

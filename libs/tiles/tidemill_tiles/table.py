@@ -86,9 +86,18 @@ class TileTable:
     def keys_now(self) -> EntityKeys:
         """Return the keys as they are now; the table may change while they are looked through."""
         store = self.store
-        live = store.entity[store.entity[:, layout.ENTITY_LIVE] != 0]
-        spans = live[:, [layout.ENTITY_KEY, layout.ENTITY_KEY_LENGTH]]
+        spans = self._live()[:, [layout.ENTITY_KEY, layout.ENTITY_KEY_LENGTH]]
         return EntityKeys(spans, store.keys[: int(store.meta[layout.META_KEYS])].copy())
+
+    def hashes_now(self) -> npt.NDArray[np.uint64]:
+        """Return the hashes [n, 2] of the keys, in the order of `keys_now` of the same moment."""
+        hashes = self._live()[:, layout.ENTITY_HASH : layout.ENTITY_HASH + 2]
+        return np.ascontiguousarray(hashes).view(np.uint64)
+
+    def _live(self) -> npt.NDArray[np.int64]:
+        entity = self.store.entity
+        live: npt.NDArray[np.int64] = entity[entity[:, layout.ENTITY_LIVE] != 0]
+        return live
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,3 +110,8 @@ class EntityKeys:
     def __iter__(self) -> Iterator[bytes]:
         for start, size in self.spans.tolist():
             yield self.data[start : start + size].tobytes()
+
+    def key(self, row: int) -> bytes:
+        """Return one of them."""
+        start, size = self.spans[row].tolist()
+        return self.data[start : start + size].tobytes()

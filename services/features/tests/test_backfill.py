@@ -45,7 +45,7 @@ async def test_an_archived_past_gives_the_same_state_and_position(
     records = some_records(make_record)
     verdict = PartitionVerdict(IdWindow(visits.spec.dedupe_us), visits.spec.lateness_us)
     view = visits.views[0]
-    owners = {one.name: Owner(one.plan, "1") for one in visits.views}
+    owners = {one.key: Owner(one.plan, "1") for one in visits.views}
     live = PartitionState(visits, 1, owners, verdict, 0)
     seen = Replica(view.plan)
     for record in (one for one in live.flush(records).log if one[0] is view):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tidemill_features.erasing import decide
 from tidemill_features.flushing import Flush, PartitionState
 from tidemill_tiles.codec import Kind, decode_header
 from tidemill_tiles.dedupe import IdWindow
+from tidemill_tiles.definitions import view_version
 from tidemill_tiles.keys import hash_keys
 from tidemill_tiles.owner import Owner
 from tidemill_tiles.reads import Status, read
@@ -35,7 +37,7 @@ def a_verdict(work: StreamWork) -> PartitionVerdict:
 
 
 def a_state(work: StreamWork) -> PartitionState:
-    owners = {view.name: Owner(view.plan, "00000001") for view in work.views}
+    owners = {view.key: Owner(view.plan, "00000001") for view in work.views}
     return PartitionState(work, 0, owners, a_verdict(work), 0)
 
 
@@ -55,8 +57,12 @@ def rows(begin: int, users: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def erase(state: PartitionState, wanted: Erased) -> dict[str, int]:
-    """Do what the partition does: refuse, look, erase."""
-    return state.erase(state.refuse(wanted).run())
+    """Do what the partition does: refuse, look, erase; return how many by the view's name."""
+    return by_name(state.erase(state.refuse(wanted).run()))
+
+
+def by_name(counts: dict[str, int]) -> dict[str, int]:
+    return {key.partition(".")[0]: count for key, count in counts.items()}
 
 
 class Follower:
@@ -124,7 +130,7 @@ def test_two_snapshots_after_the_erasure_the_log_does_not_name_the_entity(
     follower.follow(state.flush([make_record(0, rows(0, ["ada", "bob"]))]))
     assert any(b"ada" in record for record in follower.told["users"])
     erase(state, erased(project, "ada"))
-    state.owners["users"].begin_snapshot()
+    next(o for key, o in state.owners.items() if key.startswith("users.")).begin_snapshot()
     follower.follow(state.flush([]))
     kinds = [decode_header(record).kind for record in follower.told["users"]]
     begin = kinds.index(Kind.SNAPSHOT_BEGIN)
@@ -151,7 +157,7 @@ def test_rows_that_come_while_the_state_is_searched_bring_no_entity_back(
     search = state.refuse(erased(project, "ada"))
     more = [f"u{number}" for number in range(500)]
     follower.follow(state.flush([make_record(1, rows(10, ["ada", *more]))]))
-    assert state.erase(search.run()) == {"users": 1}
+    assert by_name(state.erase(search.run())) == {"users": 1}
     follower.follow(state.flush([]))
     keys = follower.replicas["users"].table.entity_keys()
     assert sorted(keys) == sorted([b"bob", *(one.encode() for one in more)])
@@ -164,3 +170,19 @@ def test_the_archive_takes_no_row_of_an_erased_entity(
     found = decide(a_verdict(visits), events, erased(project, "ada"))
     assert found.tolist() == [Verdict.ERASED, Verdict.APPLIED, Verdict.ERASED]
     assert rows_of(Piece(0, 1, 0, events, found))["user"].to_pylist() == ["bob"]
+
+
+def test_an_erased_entity_leaves_what_is_held_beside_the_served_views_too(
+    visits: StreamWork, make_record: MakeRecord, project: project_pb2.Project
+) -> None:
+    state = a_state(visits)
+    users = next(view for view in visits.views if view.name == "users")
+    changed = replace(users.definition, filter="amount > 0")
+    held = replace(users, version=view_version(changed), definition=changed)
+    state.held = a_state(StreamWork(visits.spec, (held,)))
+    state.flush([make_record(0, rows(0, ["ada", "bob"]))])
+    found = state.erase(state.refuse(erased(project, "ada")).run())
+    assert found == {users.key: 1, held.key: 1}
+    state.flush([make_record(1, rows(2, ["ada", "bob"]))])
+    for view in (users, held):
+        assert set(state.all_owners[view.key].table.entity_keys()) == {b"bob"}

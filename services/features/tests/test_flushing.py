@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ MakeRecord = Callable[..., Record]
 
 
 def a_state(work: StreamWork) -> PartitionState:
-    owners = {view.name: Owner(view.plan, "00000001") for view in work.views}
+    owners = {view.key: Owner(view.plan, "00000001") for view in work.views}
     verdict = PartitionVerdict(IdWindow(work.spec.dedupe_us), work.spec.lateness_us)
     return PartitionState(work, 0, owners, verdict, 0)
 
@@ -146,12 +147,14 @@ def test_after_a_crash_a_new_owner_goes_on_from_the_log_alone(
     lived.read(a_state(visits).flush(records))
     crashed = Followers(visits)
     crashed.read(a_state(visits).flush(records[:3]))
-    owners = {name: one.promote("00000002") for name, one in crashed.replicas.items()}
+    owners = {view.key: crashed.replicas[view.name].promote("00000002") for view in visits.views}
     ids = IdWindow(visits.spec.dedupe_us)
     a_rebuild = a_state(visits)
     a_rebuild.verdict.ids = ids
     a_rebuild.flush(records[:3])  # the raw topic gives the ids back
-    verdict = PartitionVerdict(ids, visits.spec.lateness_us, owners["users"].watermark_us)
+    verdict = PartitionVerdict(
+        ids, visits.spec.lateness_us, next(iter(owners.values())).watermark_us
+    )
     state = PartitionState(visits, 0, owners, verdict, 3)
     after = Followers(visits)
     after.read(a_state(visits).flush(records[:3]))
@@ -179,5 +182,47 @@ def test_late_and_dead_rows_and_snapshots_bind_a_flush_together(
     assert not state.flush([make_record(1, late, appended_s=9_000.0)]).separable
     dead = [{"_id": "dead", "amount": float("nan")}]
     assert not state.flush([make_record(2, dead, appended_s=9_000.0)]).separable
-    state.owners[visits.views[0].name].begin_snapshot()
+    state.owners[visits.views[0].key].begin_snapshot()
     assert not state.flush([make_record(3, [{"_id": "c", "at": 9_001.0}])]).separable
+
+
+def test_what_is_held_takes_the_same_records_and_gives_its_own_verdicts(
+    visits: StreamWork, make_record: MakeRecord
+) -> None:
+    patient = replace(visits.spec, lateness_us=2 * visits.spec.lateness_us)
+    views = tuple(replace(view, version=f"x{view.version[1:]}") for view in visits.views)
+    plain, state = a_state(visits), a_state(visits)
+    state.held = a_state(StreamWork(patient, views))
+    first = [{"_id": "a", "at": 9_000.0}, {"_id": "bad", "amount": float("nan"), "at": 9_000.0}]
+    second = [{"_id": "late", "at": 9_000.0 - 3_601.0}, {"_id": "a", "at": 9_000.0}]
+    records = [make_record(n, rows, appended_s=9_000.0) for n, rows in enumerate((first, second))]
+    alone, both = plain.flush(records), state.flush(records)
+    assert (both.late, both.counts) == (alone.late, alone.counts)
+    assert [one.value for one in both.dead] == [one.value for one in alone.dead]
+    assert both.position == alone.position == state.held.position
+    assert both.log[: len(alone.log)] == alone.log
+    users = [view for view in (*visits.views, *views) if view.name == "users"]
+    tiles = [state.all_owners[view.key].table.tiles for view in users]
+    assert tiles[1] > tiles[0]  # the row that is late for one is not for the other
+    assert {view.key for view, _ in both.log} == state.all_owners.keys()
+
+
+def test_what_is_held_binds_no_flush_together(visits: StreamWork, make_record: MakeRecord) -> None:
+    views = tuple(replace(view, version=f"x{view.version[1:]}") for view in visits.views)
+    state = a_state(visits)
+    state.held = a_state(StreamWork(visits.spec, views))
+    assert not state.flush([make_record(0, [{"_id": "a", "at": 9_000.0}])]).separable  # genesis
+    flush = state.flush([make_record(1, [{"_id": "b", "at": 9_001.0}])])
+    assert flush.separable
+    assert len(flush.log) == 2 * len(visits.views)
+
+
+def test_hashes_of_entities_stand_in_the_order_of_their_keys(
+    visits: StreamWork, make_record: MakeRecord
+) -> None:
+    state = a_state(visits)
+    state.flush([make_record(0, [{"_id": str(n), "user": f"u{n}"} for n in range(7)])])
+    for owner in state.owners.values():
+        keys = list(owner.table.keys_now())
+        assert keys == [owner.table.keys_now().key(row) for row in range(len(keys))]
+        np.testing.assert_array_equal(owner.table.hashes_now(), hash_keys(keys))

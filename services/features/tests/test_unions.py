@@ -252,7 +252,7 @@ class Log:
     followers: dict[str, Replica] = field(init=False)
 
     def __post_init__(self) -> None:
-        owners = {view.name: Owner(view.plan, "1") for view in self.work.views}
+        owners = {view.key: Owner(view.plan, "1") for view in self.work.views}
         verdict = PartitionVerdict(IdWindow(self.work.spec.dedupe_us), self.work.spec.lateness_us)
         self.state = PartitionState(self.work, self.partition, owners, verdict, 0)
         self.followers = {view.name: Replica(view.plan) for view in self.work.views}

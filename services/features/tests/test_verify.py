@@ -37,7 +37,7 @@ class Live:
         self.records: list[list[Record]] = [[], []]
 
     def _state(self, partition: int) -> PartitionState:
-        owners = {view.name: Owner(view.plan, "1") for view in self.work.views}
+        owners = {view.key: Owner(view.plan, "1") for view in self.work.views}
         verdict = PartitionVerdict(IdWindow(self.work.spec.dedupe_us), self.work.spec.lateness_us)
         return PartitionState(self.work, partition, owners, verdict, 0)
 
@@ -57,7 +57,7 @@ class Live:
             ("home", "countries", home),
         ):
             spec = next(one for one in self.work.views if one.name == view)
-            tables = [state.owners[view].table for state in self.states]
+            tables = [state.owners[spec.key].table for state in self.states]
             found = read(spec.plan, tables, hash_keys([(key or "").encode()]), round(at_s * 1e6))
             values[alias] = (
                 found.values[0] if key is not None else np.full(found.values.shape[1], np.nan)

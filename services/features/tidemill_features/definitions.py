@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tidemill_common import topics
@@ -10,7 +10,7 @@ from tidemill_common.events import event_schema
 from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -51,37 +51,69 @@ class StreamWork:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """All streams of one generation of the project."""
+    """All streams of one generation of the project.
+
+    `held` is what a held generation adds to these streams: it sees the same records, and decides
+    them by its own bounds.
+    """
 
     project: project_pb2.Project
     generation: str
     streams: Mapping[str, StreamWork]
+    held: Mapping[str, StreamWork] = field(default_factory=dict)
 
     @property
-    def versions(self) -> dict[str, str]:
-        """Return the version of every view."""
-        return {view.name: view.version for one in self.streams.values() for view in one.views}
+    def parts(self) -> tuple[StreamWork, ...]:
+        """Return every stream with its views, then those that are held."""
+        return (*self.streams.values(), *self.held.values())
 
-    def beside(self, present: Mapping[str, str]) -> Work:
-        """Return only what is not at work in these versions of views."""
+    @property
+    def keys(self) -> frozenset[str]:
+        """Return the keys of all views."""
+        return frozenset(view.key for one in self.parts for view in one.views)
+
+    def topics(self) -> Iterator[topics.Topic]:
+        """Give every topic that the work needs; how long events are kept is not for a held one."""
+        for one in self.streams.values():
+            yield from one.topics()
+        for one in self.held.values():
+            yield from (view.log(one.name) for view in one.views)
+
+    def beside(self, present: Collection[str]) -> Work:
+        """Return only what is not at work: views whose keys are not among these."""
         streams = {
-            name: StreamWork(
-                one.spec,
-                tuple(view for view in one.views if present.get(view.name) != view.version),
-            )
+            name: StreamWork(one.spec, tuple(v for v in one.views if v.key not in present))
             for name, one in self.streams.items()
         }
         kept = {name: one for name, one in streams.items() if one.views}
         return Work(self.project, self.generation, kept)
 
-    def of_topic(self, topic: str) -> StreamWork:
-        """Return the stream whose raw topic this is."""
-        return self.streams[topic.removeprefix("events.")]
+    def with_held(self, held: Work) -> Work:
+        """Return this work and what a held generation adds to it; its new streams are whole."""
+        added = held.beside(self.keys).streams
+        news = {name: one for name, one in held.streams.items() if name not in self.streams}
+        known = {name: one for name, one in added.items() if name in self.streams}
+        return Work(self.project, self.generation, {**self.streams, **news}, known)
+
+    def of_topic(self, topic: str) -> tuple[StreamWork, ...]:
+        """Return the stream whose raw topic this is, then what is held of it."""
+        name = topic.removeprefix("events.")
+        held = (self.held[name],) if name in self.held else ()
+        return (self.streams[name], *held)
 
 
 def generation_text(applied: Applied) -> str:
     """Name a generation so that later ones are greater: an older owner must see that it is."""
     return f"{applied.number:08d}-{applied.generation[:12]}"
+
+
+def all_work(applied: Applied) -> Work:
+    """Return the work on a generation and on what is held beside it."""
+    generation = generation_text(applied)
+    current = work_of(applied.project, generation)
+    if applied.held is None:
+        return current
+    return current.with_held(work_of(applied.held.project, generation))
 
 
 def work_of(project: project_pb2.Project, generation: str) -> Work:

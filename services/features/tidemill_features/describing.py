@@ -51,6 +51,16 @@ def describe(
     return response
 
 
+def add_next(response: pb.DescribeViewResponse, view: ViewSpec, coming: pb.NextGeneration) -> None:
+    """Add how far a view's next version is, and which features it adds and removes."""
+    response.next.CopyFrom(coming)
+    del response.next.views[:]
+    response.next.views.extend(one for one in coming.views if one.view == view.name)
+    names = [one.name for one in response.features]
+    response.added_features.extend(name for name in view.features if name not in names)
+    response.removed_features.extend(name for name in names if name not in view.features)
+
+
 def _field(field: Field, *, resolution: bool = True) -> pb.ViewField:
     kept = resolution and field.type is not FieldType.STRING
     return pb.ViewField(

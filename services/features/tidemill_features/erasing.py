@@ -66,13 +66,13 @@ class Search:
 
         Views that only counted their events among others' are left: see docs/erasure.md.
         """
-        return {view.name: held(view, keys, self.erased) for view, keys in self.keys}
+        return {view.key: held(view, keys, self.erased) for view, keys in self.keys}
 
 
 def search(views: Iterable[ViewSpec], owners: Mapping[str, Owner], erased: Erased) -> Search:
     """Take the keys of every view that may be by an erased entity."""
     concerned = [view for view in views if erased.may_be_in(view.entity)]
-    return Search(erased, tuple((view, owners[view.name].table.keys_now()) for view in concerned))
+    return Search(erased, tuple((view, owners[view.key].table.keys_now()) for view in concerned))
 
 
 def news(before: Erased, now: Erased) -> list[ErasedKey]:

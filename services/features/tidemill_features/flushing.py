@@ -9,7 +9,7 @@ that fails the state is ahead of the log: drop it and open the partition again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,13 +77,16 @@ class Flush:
         that did not get its part catches up from the source. Late and dead rows have no position
         of their own.
         """
-        return not (self.late or self.dead) and len({view.name for view, _ in self.log}) == len(
-            self.log
-        )
+        keys = {view.key for view, _ in self.log}
+        return not (self.late or self.dead) and len(keys) == len(self.log)
 
 
 class PartitionState:
-    """The views, the ids and the watermark of one input partition at `position`."""
+    """The views, the ids and the watermark of one input partition at `position`.
+
+    `held` is the same of what a held generation adds: it takes the same records in the same
+    flushes, gives its own verdicts, and sets nothing aside.
+    """
 
     def __init__(
         self,
@@ -92,8 +95,10 @@ class PartitionState:
         owners: Mapping[str, Owner],
         verdict: PartitionVerdict,
         position: int,
+        held: PartitionState | None = None,
     ) -> None:
         self.work = work
+        self.held = held
         self.partition = partition
         self.owners = dict(owners)
         self.verdict = verdict
@@ -104,17 +109,30 @@ class PartitionState:
         self.erased: Erased = NOTHING_ERASED
         self._schema = work.schema
 
+    @property
+    def all_owners(self) -> dict[str, Owner]:
+        """Return the owner of every view, held ones too, by its key."""
+        return self.owners | (self.held.all_owners if self.held is not None else {})
+
+    @property
+    def parts(self) -> tuple[StreamWork, ...]:
+        """Return the work, then what is held."""
+        return (self.work, *(self.held.parts if self.held is not None else ()))
+
     def refuse(self, erased: Erased) -> Search:
         """Leave these entities' rows out from now on; return what to look for in the state."""
         fresh = erasing.news(self.erased, erased)
         self.erased = erased
-        return erasing.search(self.work.views, self.owners, erased.only(fresh))
+        search = erasing.search(self.work.views, self.owners, erased.only(fresh))
+        if self.held is None:
+            return search
+        return replace(search, keys=search.keys + self.held.refuse(erased).keys)
 
     def erase(self, found: Mapping[str, Sequence[bytes]]) -> dict[str, int]:
         """Drop what a search has found; return how many entities that were, by view."""
+        owners = self.all_owners
         return {
-            view: self.owners[view].erase(hash_keys(keys)) if keys else 0
-            for view, keys in found.items()
+            view: owners[view].erase(hash_keys(keys)) if keys else 0 for view, keys in found.items()
         }
 
     def new_records(self, records: Sequence[Record]) -> list[Record]:
@@ -135,7 +153,8 @@ class PartitionState:
             apply_to(spec, self.work.name, owner, events, applied)
         if fresh:
             self.position = fresh[-1].offset + 1
-        log, counts = tuple(self._log()), _counts(verdicts, events)
+        counts = _counts(verdicts, events)
+        log = (*self._log(), *(self.held.flush(records).log if self.held is not None else ()))
         return Flush(
             position=self.position,
             log=log,
@@ -147,7 +166,7 @@ class PartitionState:
 
     def _views(self) -> Iterator[tuple[ViewSpec, Owner]]:
         for spec in self.work.views:
-            yield spec, self.owners[spec.name]
+            yield spec, self.owners[spec.key]
 
     def _decide(self, events: Events) -> npt.NDArray[np.uint8]:
         verdicts = erasing.decide(self.verdict, events, self.erased)

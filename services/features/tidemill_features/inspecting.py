@@ -11,7 +11,7 @@ from tidemill_common import rpc
 from tidemill_common.project_source import load_project
 from tidemill_features.archiving import archived_here
 from tidemill_features.convert import from_reading, to_columns, to_entities
-from tidemill_features.describing import describe
+from tidemill_features.describing import add_next, describe
 from tidemill_features.inquiries import Inquiry
 
 if TYPE_CHECKING:
@@ -47,13 +47,21 @@ class Inspector:
     builder: Builder
 
     async def describe(
-        self, request: pb.DescribeViewRequest, states: Sequence[pb.ViewState]
+        self,
+        request: pb.DescribeViewRequest,
+        states: Sequence[pb.ViewState],
+        coming: pb.NextGeneration | None,
     ) -> pb.DescribeViewResponse:
-        """Say what a view is."""
+        """Say what a view is, and how far its next version is."""
         view, generation = self.replica.spec(request.view), self.replica.generation
         applied = await load_project(self.settings.registry, generation)
         logs = [one for one in states if one.view == view.name]
-        return describe(applied.project, view, generation, logs)
+        response = describe(applied.project, view, generation, logs)
+        versions = self.replica.versions(view.name)
+        others = [one.spec for version, one in versions.items() if version != view.version]
+        if coming is not None and others:
+            add_next(response, others[0], coming)
+        return response
 
     async def explain(self, request: pb.ExplainFeaturesRequest) -> pb.ExplainFeaturesResponse:
         """Say which tiles and events make values, by the archive at the positions of a read."""

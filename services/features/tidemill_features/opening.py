@@ -38,6 +38,7 @@ from tidemill_tiles.owner import Owner
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AsyncExitStack
 
     from tidemill_common.feature_views import ViewSpec
@@ -48,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 FAR_RECORDS: Final = 200
 """A view that lies further behind is built before the worker joins the group."""
+FAR_HELD_RECORDS: Final = 5_000
+"""A held one that lies further behind is built beside; one that fell behind in a restart is not."""
 COORDINATOR_SECONDS: Final = 10.0
 
 
@@ -56,7 +59,8 @@ class Behind:
     """A view that lies far behind its stream in one partition, and where it should be."""
 
     tp: TopicPartition
-    view: str
+    work: StreamWork
+    view: ViewSpec
     target: int
 
 
@@ -75,41 +79,60 @@ class Opener:
         self, tp: TopicPartition, stack: AsyncExitStack
     ) -> tuple[PartitionState, TransactionalProducer]:
         """Return the state of an input partition and the one producer that may write it."""
-        work, partition = self.work.of_topic(tp.topic), tp.partition
+        parts, partition = self.work.of_topic(tp.topic), tp.partition
         producer = await stack.enter_async_context(
             transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}", self.admin.stable_ends)
         )
-        await producer.fence([log_of(view, work, partition) for view in work.views])
-        await self._end_builders(work, partition)
-        replicas = await self._follow(work, partition)
+        await producer.fence([log_of(view, one, partition) for one in parts for view in one.views])
+        for one in parts:
+            await self._end_builders(one, partition)
+        followed = [await self._follow(one, partition) for one in parts]
         start = (await self.admin.start_offsets([tp]))[tp]
         committed = (await self._committed()).get(tp, start)
-        owners = {view.name: self._owner(replicas[view.name], view) for view in work.views}
-        position = max([committed, *(replica.position for replica in replicas.values())])
-        watermark = max(
-            (one.watermark_us for one in replicas.values() if one.position == position),
-            default=NO_TIME,
-        )
-        for name, replica in replicas.items():
-            if max(replica.position, start) < position:
-                await self._fence_builder(work, partition, name)
-                caught = await self.catch_up(
-                    work, partition, name, owners[name], position, producer
-                )
-                watermark = max(watermark, caught)
-        ids = await ids_before(self.broker, work, partition, position)
-        verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
-        state = PartitionState(work, partition, owners, verdict, position)
+        positions = (replica.position for found in followed for replica in found.values())
+        position = max([committed, *positions])
+        states = [
+            await self._state(one, partition, replicas, position, start, producer)
+            for one, replicas in zip(parts, followed, strict=True)
+        ]
+        state = states[0]
+        state.held = next(iter(states[1:]), None)
         logger.info(
             "partition.opened",
             extra={
                 "topic": tp.topic,
                 "partition": partition,
                 "position": position,
-                "ids": ids.rows,
+                "ids": state.verdict.ids.rows,
             },
         )
         return state, producer
+
+    async def _state(
+        self,
+        work: StreamWork,
+        partition: int,
+        replicas: Mapping[str, Replica],
+        position: int,
+        start: int,
+        producer: TransactionalProducer,
+    ) -> PartitionState:
+        """Bring views that are behind up to a position, and return the state as of there."""
+        owners = {view.key: self._owner(replicas[view.key], view) for view in work.views}
+        watermark = max(
+            (one.watermark_us for one in replicas.values() if one.position == position),
+            default=NO_TIME,
+        )
+        for view in work.views:
+            if max(replicas[view.key].position, start) < position:
+                await self._fence_builder(work, partition, view)
+                caught = await self.catch_up(
+                    work, partition, view, owners[view.key], position, producer
+                )
+                watermark = max(watermark, caught)
+        ids = await ids_before(self.broker, work, partition, position)
+        verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
+        return PartitionState(work, partition, owners, verdict, position)
 
     async def _follow(self, work: StreamWork, partition: int) -> dict[str, Replica]:
         logs = [log_of(view, work, partition) for view in work.views]
@@ -126,15 +149,15 @@ class Opener:
 
     async def _end_builders(self, work: StreamWork, partition: int) -> None:
         """Fence a builder that died inside a transaction: reading to the end would wait for it."""
-        logs = {log_of(view, work, partition): view.name for view in work.views}
+        logs = {log_of(view, work, partition): view for view in work.views}
         ends, stable = await self.admin.end_offsets(logs), await self.admin.stable_ends(logs)
-        for tp, name in logs.items():
+        for tp, view in logs.items():
             if stable[tp] < ends[tp]:
-                await self._fence_builder(work, partition, name)
+                await self._fence_builder(work, partition, view)
 
-    async def _fence_builder(self, work: StreamWork, partition: int, view: str) -> None:
+    async def _fence_builder(self, work: StreamWork, partition: int, view: ViewSpec) -> None:
         async with transactional(self.broker, builder_id(work, partition, view)):
-            logger.info("view.catching_up", extra={"view": view, "partition": partition})
+            logger.info("view.catching_up", extra={"view": view.name, "partition": partition})
 
     async def _committed(self) -> dict[TopicPartition, int]:
         """Return the group's offsets; a broker that was just started makes its topic first."""
@@ -152,48 +175,51 @@ class Opener:
         for one in await self.behind():
             await self.build(one)
 
-    async def behind(self) -> list[Behind]:
+    async def is_held_far_behind(self) -> bool:
+        """Say whether a view that is only held is: then others go on without it meanwhile."""
+        held = self.work.held.values()
+        return bool(held) and any(one.work in held for one in await self.behind(FAR_HELD_RECORDS))
+
+    async def behind(self, records: int = FAR_RECORDS) -> list[Behind]:
         """Return the views that are far behind the group in some partition."""
         committed, found = await self._committed(), []
-        for work in self.work.streams.values():
+        for work in self.work.parts:
             tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
             starts = await self.admin.start_offsets(tps)
             for tp in tps:
                 target = committed.get(tp, starts[tp])
                 for view in work.views:
                     position = self.standby.position(log_of(view, work, tp.partition))
-                    if target - max(position, starts[tp]) > FAR_RECORDS:
-                        found.append(Behind(tp, view.name, target))
+                    if target - max(position, starts[tp]) > records:
+                        found.append(Behind(tp, work, view, target))
         return found
 
     async def build(self, behind: Behind) -> None:
         """Build one view of one partition as its only writer, and hand it back to the standby."""
-        tp, name, target = behind.tp, behind.view, behind.target
-        work = self.work.of_topic(tp.topic)
-        view = next(one for one in work.views if one.name == name)
+        tp, work, view, target = behind.tp, behind.work, behind.view, behind.target
         only = type(work)(work.spec, (view,))
         async with contextlib.AsyncExitStack() as stack:
             producer = await stack.enter_async_context(
-                transactional(self.broker, builder_id(work, tp.partition, name))
+                transactional(self.broker, builder_id(work, tp.partition, view))
             )
-            replica = (await self._follow(only, tp.partition))[name]
+            replica = (await self._follow(only, tp.partition))[view.key]
             owner = self._owner(replica, view)
-            await self.catch_up(work, tp.partition, name, owner, target, producer)
+            await self.catch_up(work, tp.partition, view, owner, target, producer)
         await self.standby.give_back(only, tp.partition)
-        logger.info("view.built", extra={"view": name, "partition": tp.partition, "to": target})
+        facts = {"view": view.name, "partition": tp.partition, "to": target}
+        logger.info("view.built", extra=facts)
 
     async def catch_up(
         self,
         work: StreamWork,
         partition: int,
-        name: str,
+        view: ViewSpec,
         owner: Owner,
         target: int,
         producer: TransactionalProducer,
     ) -> int:
         """Read the raw topic for one view up to `target`, writing its log; return the watermark."""
         tp = TopicPartition(work.topic, partition)
-        view = next(one for one in work.views if one.name == name)
         topic = view.log(work.name).name
         start = (await self.admin.start_offsets([tp]))[tp]
         if max(owner.position, 0) < start:
@@ -244,7 +270,6 @@ async def write_log(
             tx.send(topic, record, partition=partition)
 
 
-def builder_id(work: StreamWork, partition: int, view: str) -> str:
+def builder_id(work: StreamWork, partition: int, view: ViewSpec) -> str:
     """Return the transactional id of whoever builds a view that is behind."""
-    version = next(one.version for one in work.views if one.name == view)
-    return f"{GROUP}.{work.topic}.{partition}.build.{view}.{version}"
+    return f"{GROUP}.{work.topic}.{partition}.build.{view.key}"

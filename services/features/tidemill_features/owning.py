@@ -16,10 +16,9 @@ from tidemill_features.stopping import BadRun
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from tidemill_common.kafka import Admin, Broker, Follower, Record
+    from tidemill_common.kafka import Follower, Record
     from tidemill_features.opening import Opener
     from tidemill_features.settings import Settings
-    from tidemill_features.standby import Standby
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +44,14 @@ class Owned:
         owned: dict[TopicPartition, _Owned],
         reader: Follower,
         opener: Opener,
-        standby: Standby,
-        admin: Admin,
         settings: Settings,
         failed: asyncio.Future[None],
     ) -> None:
         self._owned = owned
         self._reader = reader
         self._opener = opener
-        self._standby = standby
-        self._admin = admin
+        self._standby = opener.standby
+        self._admin = opener.admin
         self._settings = settings
         self._failed = failed
         self._capacity = Capacity(settings.state_bytes, self._state_bytes)
@@ -121,7 +118,7 @@ class Owned:
         own = (
             owner.state_bytes
             for one in self._owned.values()
-            for owner in one.partition.state.owners.values()
+            for owner in one.partition.state.all_owners.values()
         )
         return sum(own) + self._standby.state_bytes
 
@@ -141,17 +138,13 @@ class Owned:
         await owned.stack.aclose()
         owned.partition.leave()
         if follow:
-            await self._standby.give_back(owned.partition.state.work, tp.partition)
+            for work in owned.partition.state.parts:
+                await self._standby.give_back(work, tp.partition)
 
 
 @contextlib.asynccontextmanager
 async def owning(
-    broker: Broker,
-    opener: Opener,
-    standby: Standby,
-    admin: Admin,
-    settings: Settings,
-    failed: asyncio.Future[None],
+    opener: Opener, settings: Settings, failed: asyncio.Future[None]
 ) -> AsyncIterator[Owned]:
     """Own what the runtime assigns while the block runs; a gap in what is read ends the block."""
     owned: dict[TopicPartition, _Owned] = {}
@@ -159,5 +152,5 @@ async def owning(
     def received(tp: TopicPartition, records: Sequence[Record]) -> None:
         owned[tp].partition.offer(records)
 
-    async with following(broker, {}, received, isolation="read_uncommitted") as reader:
-        yield Owned(owned, reader, opener, standby, admin, settings, failed)
+    async with following(opener.broker, {}, received, isolation="read_uncommitted") as reader:
+        yield Owned(owned, reader, opener, settings, failed)

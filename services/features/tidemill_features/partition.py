@@ -93,10 +93,8 @@ class Partition:
         self._allowed.set()
         self._flushing = asyncio.Lock()
         self._ledgers = {
-            view.name: LogLedger(
-                settings.snapshot_bytes, settings.snapshot_seconds, time.monotonic()
-            )
-            for view in state.work.views
+            view: LogLedger(settings.snapshot_bytes, settings.snapshot_seconds, time.monotonic())
+            for view in state.all_owners
         }
         self._snapshots: set[str] = set()
         self._meters = _Meters(state.work.name, state.partition)
@@ -267,7 +265,7 @@ class Partition:
         """Begin a snapshot that is due, of one view at a time: a flush carries one chunk."""
         if self._snapshots:
             return
-        now, owners = time.monotonic(), self.state.owners
+        now, owners = time.monotonic(), self.state.all_owners
         due = [
             name
             for name, ledger in self._ledgers.items()
@@ -281,15 +279,15 @@ class Partition:
     async def _wrote(self, flush: Flush, tx: Transaction) -> None:
         """Count what a committed flush wrote; trim a log whose snapshot is complete."""
         for (view, value), sent in zip(flush.log, tx.sent, strict=False):
-            ledger = self._ledgers[view.name]
+            ledger = self._ledgers[view.key]
             ledger.wrote(len(value))
-            if view.name not in self._snapshots:
+            if view.key not in self._snapshots:
                 continue
             kind = decode_header(value).kind
             if kind is Kind.SNAPSHOT_BEGIN:
                 ledger.began(sent.offset, time.monotonic())
             elif kind is Kind.SNAPSHOT_END:
-                self._snapshots.discard(view.name)
+                self._snapshots.discard(view.key)
                 await self._trim(view, ledger.ended())
 
     async def _trim(self, view: ViewSpec, before: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServicer_to_server
@@ -18,11 +19,12 @@ from tidemill_common.project_source import Applied, newest, projects
 from tidemill_features.archiving import Archivers
 from tidemill_features.auditing import auditing
 from tidemill_features.building import BUILDER, INSPECTOR, building
-from tidemill_features.definitions import work_of
+from tidemill_features.definitions import all_work
 from tidemill_features.erasure.eraser import Eraser
 from tidemill_features.erasure.plan import Planner
 from tidemill_features.handlers import Sets
 from tidemill_features.inspecting import Inspector
+from tidemill_features.progress import Pace
 from tidemill_features.servicer import METHODS, FeatureServicer
 from tidemill_features.waiting import reachable
 from tidemill_tiles.kernels import warm_up
@@ -56,7 +58,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         inspector = Inspector(settings, replica, archivers, inspecting)
         eraser = Eraser(settings, broker, admin, archivers, builder, refusing)
         planner = Planner(settings, broker, admin, archivers, replica)
-        servicer = FeatureServicer(replica, sets, inspector, planner, broker, admin)
+        pace = Pace()
+        servicer = FeatureServicer(replica, sets, inspector, planner, broker, admin, pace)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve(
@@ -73,7 +76,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             _follow_projects(settings, broker, replica, archivers, eraser, health, stop),
             name="projects",
         )
-        tasks.create_task(_report(replica, stop), name="report")
+        tasks.create_task(_report(replica, pace, stop), name="report")
         await builder.warm()
         await stop.wait()
         following.cancel()
@@ -95,24 +98,28 @@ async def _follow_projects(
     eraser.refusing.now = (await first_list(settings.registry, stop)).now
 
     async def adopt(applied: Applied) -> None:
-        work = work_of(applied.project, applied.generation)
+        work = all_work(applied)
         await archivers.adopt(work)
         eraser.work = work
         await replica.adopt(applied.project, applied.generation)
         await replica.caught_up()
+        await replica.hold(applied.held)
 
     async with (
-        contextlib.aclosing(projects(settings.registry, broker, stop)) as generations,
+        contextlib.aclosing(projects(settings.registry, broker, stop, held=True)) as generations,
         contextlib.aclosing(newest(generations, adopt)) as adopted,
     ):
         async for _ in adopted:
             health.set(True)
 
 
-async def _report(replica: FeatureReplica, stop: asyncio.Event) -> None:
+async def _report(replica: FeatureReplica, pace: Pace, stop: asyncio.Event) -> None:
     """Say in metrics how far the logs are, what is held, and how old their snapshots are."""
     while not await until(stop, REPORT_SECONDS):
         states = replica.describe()
+        if replica.next is not None:
+            records = sum(max(0, one.position) for one in replica.describe_next())
+            pace.saw(replica.next.generation, time.monotonic(), records)
         for one in states:
             topic = replica.spec(one.view).log(one.stream).name
             labels = {"topic": topic, "partition": str(one.partition)}

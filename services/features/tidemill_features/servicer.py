@@ -11,14 +11,17 @@ from tidemill.errors import FailedPrecondition
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceServicer
 from tidemill_common import metrics, rpc
+from tidemill_common.clock import SystemClock
 from tidemill_common.kafka import TopicPartition
+from tidemill_features.comparing import compare
 from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
 from tidemill_features.lagging import stamps_ms
+from tidemill_features.progress import next_message
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.reads import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from tidemill_common.feature_reads import ReadResult
     from tidemill_common.feature_replica import FeatureReplica
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from tidemill_features.erasure.plan import Planner
     from tidemill_features.handlers import Sets
     from tidemill_features.inspecting import Inspector
+    from tidemill_features.progress import Pace
 
 METHODS: Final = rpc.rules(
     "tidemill.features.v1.FeatureService",
@@ -34,6 +38,7 @@ METHODS: Final = rpc.rules(
         "BuildTrainingSet": rpc.Rule("features.build", deadline=None, cap=None),
         "VerifyVectors": rpc.Rule("features.build", deadline=300.0, cap=3_600.0),
         "DescribeViews": rpc.Rule("features.read"),
+        "DiffFeatures": rpc.Rule("features.read", deadline=30.0, cap=60.0),
         "DescribeView": rpc.Rule("features.read"),
         "GetHistory": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
         "ExplainFeatures": rpc.Rule("features.inspect", deadline=60.0, cap=600.0),
@@ -53,8 +58,10 @@ class FeatureServicer(FeatureServiceServicer):
         planner: Planner,
         broker: Broker,
         admin: Admin,
+        pace: Pace,
     ) -> None:
         self._replica = replica
+        self._pace = pace
         self._sets = sets
         self._inspector = inspector
         self._broker = broker
@@ -65,15 +72,18 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.GetFeaturesRequest, _: object
     ) -> pb.GetFeaturesResponse:
         """Read entities of one view."""
-        view = self._replica.spec(request.view)
+        view = self._replica.spec(request.view, request.version)
         entities = to_entities(view, request.entities)
         columns = to_columns(view, request.features)
         if request.token.positions:
             await self._replica.wait_for(
-                request.token.positions, views=(request.view,), timeout=rpc.remaining()
+                request.token.positions,
+                views=(request.view,),
+                version=request.version,
+                timeout=rpc.remaining(),
             )
         at = request.at.ToMicroseconds() if request.HasField("at") else None
-        result = self._replica.read(request.view, entities, at)
+        result = self._replica.read(request.view, entities, at, request.version)
         if request.strict and result.newest_available_us != NO_TIME and result.state_newer.any():
             raise FailedPrecondition(
                 f"{request.view} has already applied events that were not known at that time",
@@ -101,17 +111,24 @@ class FeatureServicer(FeatureServiceServicer):
     async def DescribeViews(
         self, request: pb.DescribeViewsRequest, _: object
     ) -> pb.DescribeViewsResponse:
-        """Say how far every log is."""
-        states = await self._states()
+        """Say how far every log is, and what is built beside."""
+        states, coming = await self._states()
         if request.lag_times:
-            await self._add_lags(states)
-        return pb.DescribeViewsResponse(views=states)
+            await self._add_lags([*states, *(coming.views if coming is not None else ())])
+        return pb.DescribeViewsResponse(views=states, next=coming)
 
     async def DescribeView(
         self, request: pb.DescribeViewRequest, _: object
     ) -> pb.DescribeViewResponse:
         """Say what one view is."""
-        return await self._inspector.describe(request, await self._states())
+        states, coming = await self._states()
+        return await self._inspector.describe(request, states, coming)
+
+    async def DiffFeatures(
+        self, request: pb.DiffFeaturesRequest, _: object
+    ) -> pb.DiffFeaturesResponse:
+        """Compare the version that is built beside with the served one."""
+        return await compare(self._replica, SystemClock(), request)
 
     async def GetHistory(self, request: pb.GetHistoryRequest, _: object) -> pb.GetHistoryResponse:
         """Say how features went."""
@@ -123,16 +140,24 @@ class FeatureServicer(FeatureServiceServicer):
         """Say what makes values."""
         return await self._inspector.explain(request)
 
-    async def _states(self) -> list[pb.ViewState]:
-        states = self._replica.describe()
-        sources = {TopicPartition(f"events.{one.stream}", one.partition) for one in states}
+    async def _states(self) -> tuple[list[pb.ViewState], pb.NextGeneration | None]:
+        """Return the state of what is served, and of what is built beside it."""
+        coming = self._replica.next
+        served, added = self._replica.describe(), self._replica.describe_next()
+        sources = {TopicPartition(f"events.{one.stream}", one.partition) for one in served + added}
         ends = await self._admin.end_offsets(sources)
-        return [
-            from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
-            for one in states
-        ]
+        views, beside = (
+            [
+                from_log(one, ends[TopicPartition(f"events.{one.stream}", one.partition)])
+                for one in states
+            ]
+            for states in (served, added)
+        )
+        if coming is None:
+            return views, None
+        return views, next_message(coming, beside, self._pace, time.monotonic())
 
-    async def _add_lags(self, states: list[pb.ViewState]) -> None:
+    async def _add_lags(self, states: Sequence[pb.ViewState]) -> None:
         """Say how old the first record is that a log has not decided."""
         waiting: dict[TopicPartition, int] = {}
         for one in states:

@@ -25,7 +25,7 @@ class Standby:
     def __init__(self, work: Work) -> None:
         self._plans = {
             TopicPartition(view.log(stream.name).name, partition): view
-            for stream in work.streams.values()
+            for stream in work.parts
             for view in stream.views
             for partition in range(stream.spec.partitions)
         }
@@ -39,13 +39,13 @@ class Standby:
     async def take(
         self, work: StreamWork, partition: int, ends: Mapping[TopicPartition, int]
     ) -> dict[str, Replica]:
-        """Return the replicas of a partition, read to their ends, and follow them no more."""
+        """Return a partition's replicas by view, read to their ends, and follow them no more."""
         taken = {}
         for view in work.views:
             tp = log_of(view, work, partition)
             await self._following.reach(tp, ends[tp])
             self._following.remove([tp])
-            taken[view.name] = self._replicas.pop(tp)
+            taken[view.key] = self._replicas.pop(tp)
         return taken
 
     async def give_back(self, work: StreamWork, partition: int) -> None:

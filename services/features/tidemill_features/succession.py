@@ -3,7 +3,8 @@
 The worker gives the process an order as one line, and keeps its input open; the process answers
 with one line when nothing that the generation adds is far behind any more, and ends when its input
 does. Each worker has built what comes from the partitions that it owns, and all wait for all of it,
-so that they change over together.
+so that they change over together. A held generation is built in the same way, and then worked on
+beside the current one.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from tidemill_common.kafka import TopicPartition
-from tidemill_features.definitions import Work, work_of
+from tidemill_features.definitions import all_work, generation_text, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tidemill_common.project_source import Applied
 
@@ -37,16 +38,25 @@ AGAIN_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be built: views of a generation that are not at work, of some partitions."""
+    """What is to be built: views of a generation that are not at work, of some partitions.
+
+    Log records carry `text`, the name of the generation that is current then.
+    """
 
     generation: str
-    present: Mapping[str, str]
+    text: str
+    present: frozenset[str]
     partitions: frozenset[TopicPartition]
 
     def to_line(self) -> bytes:
         """Write it as one line."""
         places = sorted([tp.topic, tp.partition] for tp in self.partitions)
-        said = {"generation": self.generation, "present": self.present, "partitions": places}
+        said = {
+            "generation": self.generation,
+            "text": self.text,
+            "present": sorted(self.present),
+            "partitions": places,
+        }
         return orjson.dumps(said) + b"\n"
 
     @classmethod
@@ -54,23 +64,33 @@ class Order:
         """Read it."""
         said = orjson.loads(line)
         places = frozenset(TopicPartition(topic, number) for topic, number in said["partitions"])
-        return cls(said["generation"], said["present"], places)
+        return cls(said["generation"], said["text"], frozenset(said["present"]), places)
 
 
 async def prepare(
-    applied: Applied, present: Work, owned: Callable[[], frozenset[TopicPartition]]
+    applied: Applied, present: Applied, owned: Callable[[], frozenset[TopicPartition]]
 ) -> None:
-    """Return when this worker may become one of the generation; until then it may go on.
+    """Return when this worker may go over to what is applied; never if it is at work on that.
 
-    A process that fails is started again, and so it is when other partitions are owned.
+    What is held is built only beside a generation that is at work already, so that no switch waits
+    for it. A process that fails is started again, and so it is when other partitions are owned.
     """
-    if not work_of(applied.project, "").beside(present.versions).streams:
+    if applied.generations == present.generations:
+        await asyncio.Event().wait()
+    if applied.generation != present.generation:
+        project, generation = applied.project, applied.generation
+    elif applied.held is not None:
+        project, generation = applied.held.project, applied.held.generation
+    else:
         return
-    logger.info("generation.building", extra={"generation": applied.generation})
-    while not await _built(Order(applied.generation, present.versions, owned()), owned):
-        logger.warning("generation.not_built", extra={"generation": applied.generation})
+    at_work, text = all_work(present).keys, generation_text(applied)
+    if not work_of(project, text).beside(at_work).streams:
+        return
+    logger.info("generation.building", extra={"generation": generation})
+    while not await _built(Order(generation, text, at_work, owned()), owned):
+        logger.warning("generation.not_built", extra={"generation": generation})
         await asyncio.sleep(AGAIN_SECONDS)
-    logger.info("generation.built", extra={"generation": applied.generation})
+    logger.info("generation.built", extra={"generation": generation})
 
 
 async def _built(order: Order, owned: Callable[[], frozenset[TopicPartition]]) -> bool:

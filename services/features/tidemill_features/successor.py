@@ -12,7 +12,7 @@ from tidemill_common.beside import beside
 from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import load_project
-from tidemill_features.definitions import generation_text, work_of
+from tidemill_features.definitions import work_of
 from tidemill_features.opening import Opener
 from tidemill_features.settings import Settings
 from tidemill_features.standby import standing_by
@@ -52,10 +52,9 @@ async def _build(settings: Settings, order: Order, stop: asyncio.Event) -> None:
     refusing = await first_list(settings.registry, stop)
     broker = Broker(settings.kafka, client=f"{settings.member}.successor")
     applied = await load_project(settings.registry, order.generation)
-    work = work_of(applied.project, generation_text(applied))
-    added = work.beside(order.present)
+    added = work_of(applied.project, order.text).beside(order.present)
     async with administering(broker) as admin:
-        await admin.ensure(topic for one in work.streams.values() for topic in one.topics())
+        await admin.ensure(added.topics(), only_missing=True)
         async with (
             beside(refuse(settings.registry, refusing, stop), "erasures"),
             standing_by(broker, added) as standby,

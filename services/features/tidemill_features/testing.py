@@ -33,9 +33,13 @@ ROWS_A_RECORD: Final = 500
 
 
 class OneProject:
-    """Answers GetProject with the project it was given last, and with the keys that are erased."""
+    """Answers GetProject with the project it was given last, and with the keys that are erased.
+
+    A project may be held beside it.
+    """
 
     def __init__(self, project: project_pb2.Project) -> None:
+        self.held = ""
         self.erased = erasure_pb.ListErasedKeysResponse()
         self._numbers: dict[str, int] = {}
         self._projects: dict[str, project_pb2.Project] = {}
@@ -49,6 +53,22 @@ class OneProject:
         self._numbers.setdefault(self.current, len(self._numbers) + 1)
         return self.current
 
+    def hold(self, project: project_pb2.Project) -> str:
+        """Hold a project beside the current one; return its generation."""
+        wanted = normalise(project)
+        self.held = generation(wanted)
+        self._projects[self.held] = wanted
+        return self.held
+
+    def switch(self) -> None:
+        """Make what is held the current project."""
+        self.apply(self._projects[self.held])
+        self.held = ""
+
+    def abort(self) -> None:
+        """Hold nothing any more."""
+        self.held = ""
+
     async def GetProject(  # noqa: N802 (gRPC's name)
         self, request: pb.GetProjectRequest, _: object
     ) -> pb.GetProjectResponse:
@@ -56,9 +76,15 @@ class OneProject:
         wanted = request.generation or self.current
         if wanted not in self._projects:
             raise NotFound(f"no generation {wanted}")
-        return pb.GetProjectResponse(
-            project=self._projects[wanted], generation=wanted, number=self._numbers[wanted]
+        reply = pb.GetProjectResponse(
+            project=self._projects[wanted],
+            generation=wanted,
+            number=self._numbers.get(wanted, 0),
         )
+        if self.held and not request.generation:
+            reply.held.project.CopyFrom(self._projects[self.held])
+            reply.held.generation = self.held
+        return reply
 
     async def ListErasedKeys(  # noqa: N802 (gRPC's name)
         self, _: erasure_pb.ListErasedKeysRequest, __: object

@@ -1,8 +1,8 @@
 """The worker process: from the project to the running group, and to the next generation.
 
-Topics and views are fixed while it runs. When a new generation is applied, what that adds is built
-beside (`succession`); then the worker drains, commits and replaces itself by a fresh process image
-with the same process id.
+Topics and views are fixed while it runs. When a new generation is applied, or held, what that adds
+is built beside (`succession`); then the worker drains, commits and replaces itself by a fresh
+process image with the same process id. While a generation is held, the worker computes both.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.errors import Transient
 from tidemill_common import rpc
 from tidemill_common.app import CRASHED
 from tidemill_common.beside import beside
-from tidemill_common.erasures import first_list, refuse
+from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.kafka import Broker, administering
 from tidemill_common.project_source import Applied, newest, projects
-from tidemill_features.definitions import Work, generation_text, work_of
+from tidemill_features.definitions import all_work
 from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned, owning
 from tidemill_features.settings import GROUP
@@ -73,55 +74,73 @@ async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Healt
     broker = Broker(settings.kafka, client=settings.member)
     if not await reachable(broker, stop):
         return False
-    async with closing(projects(settings.registry, broker, stop)) as source:
+    async with (
+        closing(projects(settings.registry, broker, stop, held=True)) as source,
+        administering(broker) as admin,
+    ):
         applied = await anext(source, None)
         if applied is None:
             return False
-        current = work_of(applied.project, generation_text(applied))
-        async with administering(broker) as admin:
-            await admin.ensure(
-                topic for stream in current.streams.values() for topic in stream.topics()
-            )
-            return await _own(settings, current, broker, admin, source, stop, health)
+        refusing, wanted = await first_list(settings.registry, stop), _from(applied, source)
+        async with _opening(settings, broker, admin, applied, refusing) as opener:
+            if not await opener.is_held_far_behind():
+                return await _own(settings, opener, applied, wanted, stop, health)
+        # What is held is built while this worker is at work on what is current.
+        current = replace(applied, held=None)
+        async with _opening(settings, broker, admin, current, refusing) as opener:
+            return await _own(settings, opener, current, wanted, stop, health)
+
+
+@contextlib.asynccontextmanager
+async def _opening(
+    settings: Settings, broker: Broker, admin: Admin, applied: Applied, refusing: Refusing
+) -> AsyncIterator[Opener]:
+    """Follow every log of what is to be worked on, so that partitions can be opened."""
+    work = all_work(applied)
+    await admin.ensure(work.topics())
+    async with standing_by(broker, work) as standby:
+        await standby.caught_up()
+        yield Opener(broker, admin, standby, work, settings.archive, refusing)
+
+
+async def _from(first: Applied, source: AsyncIterator[Applied]) -> AsyncGenerator[Applied]:
+    yield first
+    async for applied in source:
+        yield applied
 
 
 async def _own(
     settings: Settings,
-    current: Work,
-    broker: Broker,
-    admin: Admin,
+    opener: Opener,
+    present: Applied,
     source: AsyncIterator[Applied],
     stop: asyncio.Event,
     health: rpc.Health,
 ) -> bool:
     """Own partitions until told to stop (False) or a newer generation may take over (True)."""
+    await opener.build_ahead()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    async with standing_by(broker, current) as standby:
-        await standby.caught_up()
-        refusing = await first_list(settings.registry, stop)
-        opener = Opener(broker, admin, standby, current, settings.archive, refusing)
-        await opener.build_ahead()
-        topics = [one.topic for one in current.streams.values()]
-        await _come_anew(admin, settings, topics)
-        with ending_the_process():
-            async with owning(broker, opener, standby, admin, settings, failed) as owned:
-                app = feature_app(settings, topics, owned, failed)
-                # A start waits for the first assignment: a failure or the stop may come before it.
-                async with (
-                    beside(refuse(settings.registry, refusing, stop), "erasures"),
-                    beside(_start(app), "start"),
-                    beside(_ready(owned, health), "ready"),
-                    contextlib.aclosing(
-                        newest(source, lambda one: prepare(one, current, owned.partitions))
-                    ) as successors,
-                ):
-                    renewed = await _until_done(failed, successors, stop)
-                health.set(False)
-                await owned.close()
-                await app.stop()
-                if not renewed:
-                    await _leave(admin, settings)
-        return renewed
+    topics = [one.topic for one in opener.work.streams.values()]
+    await _come_anew(opener.admin, settings, topics)
+    with ending_the_process():
+        async with owning(opener, settings, failed) as owned:
+            app = feature_app(settings, topics, owned, failed)
+            # A start waits for the first assignment: a failure or the stop may come before it.
+            async with (
+                beside(refuse(settings.registry, opener.refusing, stop), "erasures"),
+                beside(_start(app), "start"),
+                beside(_ready(owned, health), "ready"),
+                contextlib.aclosing(
+                    newest(source, lambda one: prepare(one, present, owned.partitions))
+                ) as successors,
+            ):
+                renewed = await _until_done(failed, successors, stop)
+            health.set(False)
+            await owned.close()
+            await app.stop()
+            if not renewed:
+                await _leave(opener.admin, settings)
+    return renewed
 
 
 async def _come_anew(admin: Admin, settings: Settings, topics: Collection[str]) -> None:

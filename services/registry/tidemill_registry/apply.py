@@ -29,28 +29,22 @@ async def apply(
 ) -> Applied:
     """Check a project, compare it with the current one, and make it current.
 
-    Nothing is changed by a plan, nor by a project that is current already.
+    Nothing is changed by a plan, nor by a project that is current already. While another one is
+    held, FailedPrecondition: a person decides first what becomes of that.
     """
-    problems = check(project)
-    if problems:
-        violations = [Violation(problem.path, _said(problem)) for problem in problems]
-        raise Invalid(f"the project has {len(problems)} mistakes", violations=violations)
-    wanted = normalise(project)
-    if cannot := engine.violations(wanted):
-        raise Invalid(f"the platform cannot run {len(cannot)} definitions", violations=cannot)
-    digest = generation(wanted)
+    wanted, digest = checked(project)
 
     async def work(tx: Transaction) -> Applied:
-        current = await _current(tx)
-        before = current.project if current is not None else pb.Project()
-        number = current.number if current is not None else 0
-        held = current.generation if current is not None else ""
-        if expected and expected != held:
-            raise Conflict(f"the current generation is {held or 'none'}, not {expected}")
-        _check_compatible(before, wanted)
-        changes = plan(before, wanted)
-        if plan_only or held == digest:
-            return Applied(digest, number, changes, applied=False)
+        current = await current_project(tx)
+        changes = changes_of(current, wanted, expected)
+        if plan_only or current.generation == digest:
+            return Applied(digest, current.number, changes, applied=False)
+        held, number = await tx.held(), current.number
+        if held is not None and held.generation != digest:
+            raise FailedPrecondition(
+                f"generation {held.generation[:12]} is held beside the current one",
+                hint="tidemill features switch makes it current, --abort drops it",
+            )
         stored = await tx.apply(wanted, digest, author, number)
         event = events_pb2.ProjectApplied(generation=digest, number=stored.number)
         await registry.tell(tx, f"project/{wanted.name}", event)
@@ -59,6 +53,30 @@ async def apply(
     applied = await registry.store.run(work)
     registry.announced.set()
     return applied
+
+
+def checked(project: pb.Project) -> tuple[pb.Project, str]:
+    """Return a project normalised, and its generation; Invalid names every mistake."""
+    problems = check(project)
+    if problems:
+        violations = [Violation(problem.path, _said(problem)) for problem in problems]
+        raise Invalid(f"the project has {len(problems)} mistakes", violations=violations)
+    wanted = normalise(project)
+    if cannot := engine.violations(wanted):
+        raise Invalid(f"the platform cannot run {len(cannot)} definitions", violations=cannot)
+    return wanted, generation(wanted)
+
+
+def changes_of(current: StoredProject, wanted: pb.Project, expected: str) -> list[Change]:
+    """Return what a project would change.
+
+    Conflict if the current generation is not the expected one, FailedPrecondition or Invalid if it
+    can never become this one.
+    """
+    if expected and expected != current.generation:
+        raise Conflict(f"the current generation is {current.generation or 'none'}, not {expected}")
+    _check_compatible(current.project, wanted)
+    return plan(current.project, wanted)
 
 
 def _said(problem: Problem) -> str:
@@ -75,8 +93,9 @@ def _check_compatible(before: pb.Project, after: pb.Project) -> None:
         raise Invalid("streams cannot change like this", violations=violations)
 
 
-async def _current(tx: Transaction) -> StoredProject | None:
+async def current_project(tx: Transaction) -> StoredProject:
+    """Return the current project; an empty one with number 0 before the first."""
     try:
         return await tx.project()
     except NotFound:
-        return None
+        return StoredProject(pb.Project(), "", 0, None)

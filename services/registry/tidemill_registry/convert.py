@@ -12,6 +12,7 @@ from tidemill.registry.v1 import registry_service_pb2 as pb
 from tidemill_registry.audit import Chained
 from tidemill_registry.plan import Change, Kind
 from tidemill_registry.rollouts import Rollout
+from tidemill_registry.store import HeldProject
 from tidemill_registry.versions import Artifact, GateResult, Stage, Verdict, Version
 
 STAGES = {
@@ -45,6 +46,16 @@ def to_timestamp(at: datetime | None) -> Timestamp | None:
 def from_timestamp(stamp: Timestamp) -> datetime:
     """Convert back to an aware moment."""
     return stamp.ToDatetime(UTC)
+
+
+def to_held(held: HeldProject) -> pb.HeldProject:
+    """Convert what is held."""
+    return pb.HeldProject(
+        project=held.project,
+        generation=held.generation,
+        author=held.author,
+        held_time=to_timestamp(held.held),
+    )
 
 
 def to_artifact(artifact: Artifact) -> pb.Artifact:
@@ -158,6 +169,8 @@ Event = (
     | events_pb2.VersionRejected
     | events_pb2.RolloutMoved
     | events_pb2.AliasMoved
+    | events_pb2.ProjectHeld
+    | events_pb2.ProjectAborted
 )
 
 
@@ -178,4 +191,8 @@ def to_event(event: Event, *, event_id: str, at: datetime, traceparent: str) -> 
             wrapped.rollout_moved.CopyFrom(event)
         case events_pb2.AliasMoved():
             wrapped.alias_moved.CopyFrom(event)
+        case events_pb2.ProjectHeld():
+            wrapped.project_held.CopyFrom(event)
+        case events_pb2.ProjectAborted():
+            wrapped.project_aborted.CopyFrom(event)
     return wrapped.SerializeToString()

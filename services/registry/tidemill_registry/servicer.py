@@ -11,11 +11,12 @@ from tidemill.registry.v1 import registry_service_pb2 as pb
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 from tidemill_common import rpc
 from tidemill_common.ids import is_digest
-from tidemill_registry import convert, handlers, rollouts
+from tidemill_registry import convert, handlers, holding, rollouts
 from tidemill_registry.apply import apply
 from tidemill_registry.chaining import Anchors, verify_audit
 from tidemill_registry.handlers import Registry
 from tidemill_registry.rollouts import Moved, Rollout
+from tidemill_registry.store import HeldProject, StoredProject, Transaction
 from tidemill_registry.versions import Version
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -24,6 +25,9 @@ METHODS = rpc.rules(
     "tidemill.registry.v1.RegistryService",
     {
         "Apply": rpc.Rule("registry.apply", deadline=15.0),
+        "HoldProject": rpc.Rule("registry.apply", deadline=15.0),
+        "SwitchProject": rpc.Rule("registry.apply", deadline=15.0),
+        "AbortProject": rpc.Rule("registry.apply", deadline=15.0),
         "GetProject": rpc.Rule("registry.read"),
         "RegisterVersion": rpc.Rule("registry.register", deadline=15.0),
         "GetVersion": rpc.Rule("registry.read"),
@@ -69,14 +73,53 @@ class RegistryServicer(RegistryServiceServicer):
     async def GetProject(
         self, request: pb.GetProjectRequest, context: Context
     ) -> pb.GetProjectResponse:
-        """Return a generation of the project."""
-        stored = await self.registry.store.run(lambda tx: tx.project(request.generation))
+        """Return a generation of the project; with the current one, what is held beside it."""
+
+        async def work(tx: Transaction) -> tuple[StoredProject, HeldProject | None]:
+            held = None if request.generation else await tx.held()
+            stored = await tx.project(request.generation)
+            # A switch between both looks is one that has happened.
+            is_switched = held is not None and held.generation == stored.generation
+            return stored, None if is_switched else held
+
+        stored, held = await self.registry.store.run(work)
         return pb.GetProjectResponse(
             project=stored.project,
             generation=stored.generation,
             number=stored.number,
             applied_time=convert.to_timestamp(stored.applied),
+            held=convert.to_held(held) if held is not None else None,
         )
+
+    async def HoldProject(
+        self, request: pb.HoldProjectRequest, context: Context
+    ) -> pb.HoldProjectResponse:
+        """Check and store a project that is to be built beside the current one."""
+        held = await holding.hold(
+            self.registry,
+            request.project,
+            author=request.author,
+            expected=request.expected_generation,
+        )
+        return pb.HoldProjectResponse(
+            generation=held.generation,
+            changes=[convert.to_change(change) for change in held.changes],
+            held=held.held,
+        )
+
+    async def SwitchProject(
+        self, request: pb.SwitchProjectRequest, context: Context
+    ) -> pb.SwitchProjectResponse:
+        """Make the held project current."""
+        stored = await holding.switch(self.registry, request.generation, author=request.author)
+        return pb.SwitchProjectResponse(generation=stored.generation, number=stored.number)
+
+    async def AbortProject(
+        self, request: pb.AbortProjectRequest, context: Context
+    ) -> pb.AbortProjectResponse:
+        """Drop the held project."""
+        dropped = await holding.abort(self.registry, request.generation, author=request.author)
+        return pb.AbortProjectResponse(generation=dropped)
 
     async def RegisterVersion(
         self, request: pb.RegisterVersionRequest, context: Context

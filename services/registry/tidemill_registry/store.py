@@ -34,12 +34,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StoredProject:
-    """One generation as it was applied last."""
+    """One generation as it was applied last; with number 0 it never was."""
 
     project: pb.Project
     generation: str
     number: int
-    applied: datetime
+    applied: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldProject:
+    """The generation that is built beside the current one."""
+
+    project: pb.Project
+    generation: str
+    author: str
+    held: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +261,32 @@ class Transaction:
         if row is None:
             raise Conflict("another project was applied meanwhile")
         return StoredProject(project, generation, row["number"], row["applied_at"])
+
+    async def held(self) -> HeldProject | None:
+        """Return what is held beside the current project."""
+        row = await self._row("held")
+        if row is None:
+            return None
+        project = pb.Project.FromString(row["project"])
+        return HeldProject(project, row["digest"], row["author"], row["held_at"])
+
+    async def hold(self, project: pb.Project, generation: str, author: str, expected: int) -> None:
+        """Hold a generation beside number `expected`; Conflict if that is not current any more."""
+        row = await self._row(
+            "hold",
+            generation,
+            project.SerializeToString(deterministic=True),
+            author,
+            expected,
+            f"project/{project.name}",
+            text_of({"generation": generation, "beside": expected}),
+        )
+        if row is None:
+            raise Conflict("another project was applied meanwhile")
+
+    async def drop_held(self) -> None:
+        """Hold nothing any more."""
+        await self._row("drop_held")
 
     async def head(self) -> tuple[audit.Head, str, int]:
         """Return the end of the audit chain, and the transaction and id of its last entry."""

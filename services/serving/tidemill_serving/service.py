@@ -148,13 +148,18 @@ def _lane(
 async def _projects(
     registry: str, broker: Broker, replica: FeatureReplica, fleet: Fleet, stop: asyncio.Event
 ) -> None:
-    """Take up every generation: log topics, then the views, then the models that read them."""
+    """Take up every generation: log topics, then the views, then the models that read them.
+
+    The views of one that is held are followed too, so that a switch waits for nothing.
+    """
 
     async def adopt(applied: Applied) -> None:
-        await _adopt(applied, broker, replica, fleet)
+        if applied.generation != replica.generation:
+            await _adopt(applied, broker, replica, fleet)
+        await _hold(applied, replica)
 
     async with (
-        contextlib.aclosing(projects(registry, broker, stop)) as generations,
+        contextlib.aclosing(projects(registry, broker, stop, held=True)) as generations,
         contextlib.aclosing(newest(generations, adopt)) as adopted,
     ):
         async for applied in adopted:
@@ -179,6 +184,16 @@ async def _adopt(applied: Applied, broker: Broker, replica: FeatureReplica, flee
         else:
             break
     fleet.define(specs)
+
+
+async def _hold(applied: Applied, replica: FeatureReplica) -> None:
+    """Follow what is held; a broker that is away only delays."""
+    while True:
+        try:
+            return await replica.hold(applied.held)
+        except Transient as error:
+            logger.warning("project.waits", extra={"error": repr(error)})
+            await asyncio.sleep(1.0)
 
 
 async def _readiness(

@@ -50,11 +50,11 @@ class Admin:
         self._reader = reader
         self._stable = stable
 
-    async def ensure(self, wanted: Iterable[Topic]) -> None:
+    async def ensure(self, wanted: Iterable[Topic], *, only_missing: bool = False) -> None:
         """Make the topics that are missing and give the others the config of the catalogue.
 
-        A repeat changes nothing. Misconfigured if a topic has another number of partitions: that
-        is fixed for life.
+        With `only_missing` the others keep what they have. A repeat changes nothing. Misconfigured
+        if a topic has another number of partitions: that is fixed for life.
         """
         topics = {topic.name: topic for topic in wanted}
         known = await self.topics()
@@ -66,7 +66,7 @@ class Admin:
                 )
         await self._create([topic for name, topic in topics.items() if name not in known])
         for name, topic in topics.items():
-            if name in known:
+            if name in known and not only_missing:
                 await self._configure(topic)
 
     async def _create(self, missing: list[Topic]) -> None:

@@ -16,6 +16,7 @@ from tidemill.cli import (
     plotting,
     project,
     stack,
+    switching,
 )
 from tidemill.errors import Invalid, Misconfigured, TidemillError, Transient
 
@@ -37,6 +38,7 @@ COMMANDS = (
     inspection,
     course,
     plotting,
+    switching,
     erasures,
     models,
     operations,

@@ -102,6 +102,9 @@ def get(
     *,
     at: At = None,
     token: Token = "",
+    version: Annotated[
+        str, typer.Option(help="Version of the view, also one that is built beside.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Read all features of one entity: value, status, event time, freshness.
@@ -111,7 +114,7 @@ def get(
     """
     with connect(author="cli") as client:
         reply = client.get_features(
-            view, [pairs(entity)], at=instant(at), token=position_token(token)
+            view, [pairs(entity)], at=instant(at), token=position_token(token), version=version
         )
     if as_json:
         print_json(to_dict(reply))
@@ -131,6 +134,7 @@ def get(
             "as of": when(reply.at),
             "newest event": when(values.event_time),
             "freshness": f"{reply.freshness.ToMilliseconds()} ms",
+            "version": reply.view_version,
         }
     )
 

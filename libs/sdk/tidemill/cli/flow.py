@@ -23,6 +23,7 @@ VIEW_COLUMNS: Final = (
     *("view", "stream", "events/s", "lag", "behind", "fresh"),
     *("entities", "rows", "size", "flush p50/p99", "snapshot"),
 )
+NEXT_COLUMNS: Final = ("generation", "view", "version", "state", "built", "lag", "left")
 BRIDGE_COLUMNS: Final = (
     *("stream", "topic", "format", "state"),
     *("events/s", "appended", "dead", "left out", "lag"),
@@ -53,9 +54,48 @@ def partition_row(state: features_pb.ViewState) -> dict[str, Any]:
     }
 
 
-def _seconds(state: features_pb.ViewState, name: str) -> float | None:
-    span: Duration = getattr(state, name)
-    return span.ToMicroseconds() / 1e6 if state.HasField(name) else None
+def _seconds(
+    message: features_pb.ViewState | features_pb.NextGeneration, name: str
+) -> float | None:
+    span: Duration = getattr(message, name)
+    return span.ToMicroseconds() / 1e6 if message.HasField(name) else None
+
+
+def next_rows(coming: features_pb.NextGeneration) -> Rows:
+    """Return each view of the generation that is built beside, and how far it is."""
+    parts: dict[tuple[str, str], list[features_pb.ViewState]] = {}
+    for one in coming.views:
+        parts.setdefault((one.view, one.version), []).append(one)
+    return [
+        {
+            "generation": coming.generation,
+            "held": coming.held,
+            "state": next_state(coming),
+            "view": view,
+            "version": version,
+            "records": sum(min(max(one.position, 0), one.source_end) for one in states),
+            "records_total": sum(one.source_end for one in states),
+            "remaining_seconds": _seconds(coming, "remaining"),
+        }
+        for (view, version), states in parts.items()
+    ]
+
+
+def next_state(coming: features_pb.NextGeneration) -> str:
+    """Say in a word how far a generation is."""
+    return short(features_pb.NextState.Name(coming.state), "NEXT_STATE_").replace("_", " ")
+
+
+def shown_next(row: dict[str, Any]) -> dict[str, Any]:
+    """Show a view that is built beside as people read it."""
+    done, total = row["records"], row["records_total"]
+    return {
+        **row,
+        "generation": row["generation"][:12],
+        "built": f"{100 * done // total} %" if total else "100 %",
+        "lag": total - done,
+        "left": span(row["remaining_seconds"]),
+    }
 
 
 def stream_row(stream: str, before: Samples, after: Samples) -> dict[str, Any]:

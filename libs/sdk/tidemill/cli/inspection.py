@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from tidemill.cli.arguments import At, Key, Token, instant, key_and_feature, position_token
 from tidemill.cli.events import features_app
+from tidemill.cli.flow import next_rows, shown_next
 from tidemill.cli.output import (
     NOTHING,
     Json,
@@ -58,6 +59,7 @@ def describe(view: View, *, as_json: Json = False) -> None:
             "ttl": _span(reply.ttl) if reply.HasField("ttl") else "none",
             "an entity": f"up to {reply.rows_per_entity:,} rows, {reply.bytes_per_entity:,} bytes",
             "read by": ", ".join(["features get", *(f"model {name}" for name in reply.models)]),
+            **(_next(reply) if reply.HasField("next") else {}),
         }
     )
     typer.echo()
@@ -71,6 +73,18 @@ def describe(view: View, *, as_json: Json = False) -> None:
     typer.echo()
     columns = ["stream", "partition", "position", "lag", "entities", "rows", "ready"]
     print_table(columns, map(_log, reply.logs))
+
+
+def _next(reply: pb.DescribeViewResponse) -> dict[str, object]:
+    """Say what there is of the next version, and what it brings."""
+    (row,) = map(shown_next, next_rows(reply.next))
+    left = f", {row['left']} left" if row["left"] != NOTHING else ""
+    return {
+        "next": f"{row['version']} (generation {row['generation']})",
+        "next is": f"{row['state']}, {row['built']} built, {row['lag']} records behind{left}",
+        "adds": ", ".join(reply.added_features) or NOTHING,
+        "removes": ", ".join(reply.removed_features) or NOTHING,
+    }
 
 
 def _field(field: pb.ViewField) -> str:

@@ -62,16 +62,30 @@ def apply(
     file: File = DEFAULT_FILE,
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would change.")] = False,
+    hold_switch: Annotated[
+        bool, typer.Option("--hold-switch", help="Build it beside; `features switch` takes it up.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Store the project; services take it up without a restart. A repeat changes nothing."""
+    """Store the project; services take it up without a restart. A repeat changes nothing.
+
+    With --hold-switch its new and changed views are built beside what is served, and kept fresh,
+    until `features switch` or `features switch --abort`; `status` shows how far they are,
+    `features diff` how they differ.
+    """
     problems = _problems(file)
     if problems:
         typer.echo("\n".join(problems), err=True)
         raise typer.Exit(1)
     project = normalise(read(file).project)
+    reply: pb.ApplyResponse | pb.HoldProjectResponse
     with connect(author="cli") as client:
-        reply = client.apply(project, plan_only=plan)
+        if hold_switch and not plan:
+            reply = client.hold(project)
+            state = "held" if reply.held else "already held, or current"
+        else:
+            reply = client.apply(project, plan_only=plan)
+            state = "applied" if reply.applied else "plan only" if plan else "already applied"
     if as_json:
         print_json(to_dict(reply))
         return
@@ -85,5 +99,4 @@ def apply(
             typer.echo(f"           {detail}")
     if not reply.changes:
         typer.echo("nothing changes")
-    state = "applied" if reply.applied else "plan only" if plan else "already applied"
     typer.echo(f"{state}: generation {reply.generation or generation(project)}")

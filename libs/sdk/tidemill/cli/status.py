@@ -14,18 +14,22 @@ from tidemill import addresses
 from tidemill.cli.exposition import fetch
 from tidemill.cli.flow import (
     BRIDGE_COLUMNS,
+    NEXT_COLUMNS,
     VIEW_COLUMNS,
     Rows,
     bridge_row,
     by_view,
+    next_rows,
     partition_row,
     shown,
+    shown_next,
     sources,
     stream_row,
 )
 from tidemill.cli.output import Json, print_json, print_table, short, when
 from tidemill.client import Client, connect
 from tidemill.errors import FailedPrecondition, Misconfigured, NotFound, TidemillError, Unavailable
+from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.serving.v1 import serving_service_pb2 as serving_pb
 from tidemill.training.v1 import training_service_pb2 as training_pb
@@ -102,11 +106,17 @@ def _stack(path: Path) -> dict[str, Any]:
 
 
 def _questions(client: Client) -> dict[str, Callable[[], Rows]]:
+    """Return what to ask, in this order: what is built beside comes with the views."""
+    described: list[features_pb.DescribeViewsResponse] = []
+
+    def views() -> Rows:
+        described.append(client.describe_views(lag_times=True))
+        return [partition_row(state) for state in described[0].views]
+
     return {
         "project": lambda: _project(client),
-        "views": lambda: [
-            partition_row(state) for state in client.describe_views(lag_times=True).views
-        ],
+        "views": views,
+        "next": lambda: [row for reply in described for row in next_rows(reply.next)],
         "bridges": lambda: sources(client.project().project),
         "models": lambda: _models(client),
         "runs": lambda: [_run(run) for run in client.runs(limit=3)],
@@ -211,6 +221,9 @@ def _print_answers(answers: dict[str, Rows]) -> None:
         typer.echo(f"project  {said}")
     streams = answers.get("streams", [])
     _section("views", answers["views"], VIEW_COLUMNS, lambda rows: by_view(rows, streams))
+    if answers["next"]:
+        rows = [shown_next(row) for row in answers["next"]]
+        _section("built beside", rows, NEXT_COLUMNS)
     if answers["bridges"]:
         bridges = answers["bridges"]
         _section("bridges", bridges, BRIDGE_COLUMNS, lambda rows: [shown(row) for row in rows])

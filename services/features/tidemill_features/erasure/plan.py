@@ -11,7 +11,7 @@ from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common.erased_entity import entity_of
 from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.project_source import load_project
-from tidemill_features.definitions import work_of
+from tidemill_features.definitions import all_work
 from tidemill_features.erasing import held
 from tidemill_features.erasure import sightings
 from tidemill_features.erasure.finding import SetFinder
@@ -42,7 +42,7 @@ class Planner:
     async def plan(self, fields: Mapping[str, str]) -> pb.PlanErasureResponse:
         """Look through every place for the entity that these key fields name."""
         applied = await load_project(self.settings.registry)
-        work = work_of(applied.project, applied.generation)
+        work = all_work(applied)
         entity = entity_of(applied.project, fields)
         secret = secrets.token_bytes(SECRET_BYTES)
         key = ErasedKey(entity.fields, entity.digest(secret))
@@ -58,16 +58,17 @@ class Planner:
         sets = await finder.find(applied.project, erased)
         return pb.PlanErasureResponse(
             places=places,
-            kept_views=_kept(work, entity.fields),
+            kept_views=dict.fromkeys(_kept(work, entity.fields)),
             training_sets=sorted(one.digest for one in sets),
         )
 
     async def _places(
         self, work: Work, erased: Erased, key: ErasedKey
     ) -> AsyncIterator[pb.PlannedPlace]:
-        for name, view in self.replica.views.items():
-            tables = self.replica.tables(name)
-            keys = {one for table in tables for one in held(view, table.keys_now(), erased)}
+        for view in self.replica.followed():
+            keys = {one for t in view.tables for one in held(view.spec, t.keys_now(), erased)}
+            served = self.replica.views.get(view.spec.name) == view.spec
+            name = view.spec.name if served else view.spec.key
             yield pb.PlannedPlace(kind="view", name=name, found=len(keys))
         for name in work.streams:
             looked = await self.archivers.of(name).look(erased)
@@ -88,7 +89,7 @@ class Planner:
 
 def _kept(work: Work, fields: tuple[str, ...]) -> Iterator[str]:
     """Give the views that count the entity's events among others'."""
-    for stream in work.streams.values():
+    for stream in work.parts:
         if set(fields) <= set(stream.schema.names):
             for view in stream.views:
                 if not set(fields) <= set(view.entity):

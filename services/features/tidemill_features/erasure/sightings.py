@@ -71,10 +71,10 @@ def raw_topics(work: Work) -> dict[str, Sight]:
 
 
 def logs(work: Work) -> dict[str, Sight]:
-    """Return the feature logs of this generation."""
+    """Return the feature logs of this generation, and of what is held beside it."""
     return {
         view.log(stream.name).name: partial(in_log, view)
-        for stream in work.streams.values()
+        for stream in work.parts
         for view in stream.views
     }
 

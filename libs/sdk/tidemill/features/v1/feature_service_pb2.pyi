@@ -22,6 +22,13 @@ class ValueStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VALUE_STATUS_EXPIRED: _ClassVar[ValueStatus]
     VALUE_STATUS_NOT_FOUND: _ClassVar[ValueStatus]
 
+class NextState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NEXT_STATE_UNSPECIFIED: _ClassVar[NextState]
+    NEXT_STATE_BUILDING: _ClassVar[NextState]
+    NEXT_STATE_HELD: _ClassVar[NextState]
+    NEXT_STATE_TAKING_OVER: _ClassVar[NextState]
+
 class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VERDICT_UNSPECIFIED: _ClassVar[Verdict]
@@ -34,6 +41,10 @@ VALUE_STATUS_NULL: ValueStatus
 VALUE_STATUS_STALE: ValueStatus
 VALUE_STATUS_EXPIRED: ValueStatus
 VALUE_STATUS_NOT_FOUND: ValueStatus
+NEXT_STATE_UNSPECIFIED: NextState
+NEXT_STATE_BUILDING: NextState
+NEXT_STATE_HELD: NextState
+NEXT_STATE_TAKING_OVER: NextState
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_APPLIED: Verdict
 VERDICT_DUPLICATE: Verdict
@@ -53,20 +64,22 @@ class EntityKey(_message.Message):
     def __init__(self, fields: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GetFeaturesRequest(_message.Message):
-    __slots__ = ("view", "entities", "features", "at", "token", "strict")
+    __slots__ = ("view", "entities", "features", "at", "token", "strict", "version")
     VIEW_FIELD_NUMBER: _ClassVar[int]
     ENTITIES_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     view: str
     entities: _containers.RepeatedCompositeFieldContainer[EntityKey]
     features: _containers.RepeatedScalarFieldContainer[str]
     at: _timestamp_pb2.Timestamp
     token: _ingestion_service_pb2.PositionToken
     strict: bool
-    def __init__(self, view: _Optional[str] = ..., entities: _Optional[_Iterable[_Union[EntityKey, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., token: _Optional[_Union[_ingestion_service_pb2.PositionToken, _Mapping]] = ..., strict: _Optional[bool] = ...) -> None: ...
+    version: str
+    def __init__(self, view: _Optional[str] = ..., entities: _Optional[_Iterable[_Union[EntityKey, _Mapping]]] = ..., features: _Optional[_Iterable[str]] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., token: _Optional[_Union[_ingestion_service_pb2.PositionToken, _Mapping]] = ..., strict: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
 class GetFeaturesResponse(_message.Message):
     __slots__ = ("features", "entities", "at", "state_newer", "newest_available", "freshness", "view_version")
@@ -232,10 +245,30 @@ class DescribeViewsRequest(_message.Message):
     def __init__(self, lag_times: _Optional[bool] = ...) -> None: ...
 
 class DescribeViewsResponse(_message.Message):
-    __slots__ = ("views",)
+    __slots__ = ("views", "next")
     VIEWS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     views: _containers.RepeatedCompositeFieldContainer[ViewState]
-    def __init__(self, views: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ...) -> None: ...
+    next: NextGeneration
+    def __init__(self, views: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ..., next: _Optional[_Union[NextGeneration, _Mapping]] = ...) -> None: ...
+
+class NextGeneration(_message.Message):
+    __slots__ = ("generation", "state", "held", "views", "records", "records_total", "remaining")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    VIEWS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    state: NextState
+    held: bool
+    views: _containers.RepeatedCompositeFieldContainer[ViewState]
+    records: int
+    records_total: int
+    remaining: _duration_pb2.Duration
+    def __init__(self, generation: _Optional[str] = ..., state: _Optional[_Union[NextState, str]] = ..., held: _Optional[bool] = ..., views: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ..., records: _Optional[int] = ..., records_total: _Optional[int] = ..., remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ViewState(_message.Message):
     __slots__ = ("view", "version", "stream", "partition", "position", "source_end", "rows", "entities", "ready", "watermark", "newest_available", "since_last_record", "state_bytes", "last_snapshot", "snapshot_took", "snapshot_open", "lag")
@@ -282,7 +315,7 @@ class DescribeViewRequest(_message.Message):
     def __init__(self, view: _Optional[str] = ...) -> None: ...
 
 class DescribeViewResponse(_message.Message):
-    __slots__ = ("view", "version", "generation", "description", "entity", "fields", "filter", "ttl", "streams", "features", "logs", "models", "rows_per_entity", "bytes_per_entity")
+    __slots__ = ("view", "version", "generation", "description", "entity", "fields", "filter", "ttl", "streams", "features", "logs", "models", "rows_per_entity", "bytes_per_entity", "next", "added_features", "removed_features")
     VIEW_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -297,6 +330,9 @@ class DescribeViewResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     ROWS_PER_ENTITY_FIELD_NUMBER: _ClassVar[int]
     BYTES_PER_ENTITY_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FEATURES_FIELD_NUMBER: _ClassVar[int]
     view: str
     version: str
     generation: str
@@ -311,7 +347,10 @@ class DescribeViewResponse(_message.Message):
     models: _containers.RepeatedScalarFieldContainer[str]
     rows_per_entity: int
     bytes_per_entity: int
-    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., generation: _Optional[str] = ..., description: _Optional[str] = ..., entity: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., fields: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[ViewStream, _Mapping]]] = ..., features: _Optional[_Iterable[_Union[ViewFeature, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ..., models: _Optional[_Iterable[str]] = ..., rows_per_entity: _Optional[int] = ..., bytes_per_entity: _Optional[int] = ...) -> None: ...
+    next: NextGeneration
+    added_features: _containers.RepeatedScalarFieldContainer[str]
+    removed_features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, view: _Optional[str] = ..., version: _Optional[str] = ..., generation: _Optional[str] = ..., description: _Optional[str] = ..., entity: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., fields: _Optional[_Iterable[_Union[ViewField, _Mapping]]] = ..., filter: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[ViewStream, _Mapping]]] = ..., features: _Optional[_Iterable[_Union[ViewFeature, _Mapping]]] = ..., logs: _Optional[_Iterable[_Union[ViewState, _Mapping]]] = ..., models: _Optional[_Iterable[str]] = ..., rows_per_entity: _Optional[int] = ..., bytes_per_entity: _Optional[int] = ..., next: _Optional[_Union[NextGeneration, _Mapping]] = ..., added_features: _Optional[_Iterable[str]] = ..., removed_features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ViewField(_message.Message):
     __slots__ = ("name", "type", "resolution", "expression")
@@ -368,6 +407,86 @@ class ViewFeature(_message.Message):
     operands: _containers.RepeatedScalarFieldContainer[str]
     part: str
     def __init__(self, name: _Optional[str] = ..., function: _Optional[_Union[_project_pb2.Function, str]] = ..., field: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., filter: _Optional[str] = ..., default: _Optional[float] = ..., error_bound: _Optional[str] = ..., operands: _Optional[_Iterable[str]] = ..., part: _Optional[str] = ...) -> None: ...
+
+class DiffFeaturesRequest(_message.Message):
+    __slots__ = ("view", "entities", "sample", "worst", "at")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    WORST_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    entities: _containers.RepeatedCompositeFieldContainer[EntityKey]
+    sample: int
+    worst: int
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, view: _Optional[str] = ..., entities: _Optional[_Iterable[_Union[EntityKey, _Mapping]]] = ..., sample: _Optional[int] = ..., worst: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DiffFeaturesResponse(_message.Message):
+    __slots__ = ("served_version", "next_version", "at", "entities", "entities_total", "entities_different", "features", "added_features", "removed_features", "worst", "records_apart")
+    SERVED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    NEXT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_DIFFERENT_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ADDED_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    WORST_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_APART_FIELD_NUMBER: _ClassVar[int]
+    served_version: str
+    next_version: str
+    at: _timestamp_pb2.Timestamp
+    entities: int
+    entities_total: int
+    entities_different: int
+    features: _containers.RepeatedCompositeFieldContainer[FeatureDiff]
+    added_features: _containers.RepeatedScalarFieldContainer[str]
+    removed_features: _containers.RepeatedScalarFieldContainer[str]
+    worst: _containers.RepeatedCompositeFieldContainer[EntityDiff]
+    records_apart: int
+    def __init__(self, served_version: _Optional[str] = ..., next_version: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., entities: _Optional[int] = ..., entities_total: _Optional[int] = ..., entities_different: _Optional[int] = ..., features: _Optional[_Iterable[_Union[FeatureDiff, _Mapping]]] = ..., added_features: _Optional[_Iterable[str]] = ..., removed_features: _Optional[_Iterable[str]] = ..., worst: _Optional[_Iterable[_Union[EntityDiff, _Mapping]]] = ..., records_apart: _Optional[int] = ...) -> None: ...
+
+class FeatureDiff(_message.Message):
+    __slots__ = ("feature", "equal", "changed", "appeared", "gone", "mean_difference", "max_difference", "mean_relative", "max_relative")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    EQUAL_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    APPEARED_FIELD_NUMBER: _ClassVar[int]
+    GONE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MEAN_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    MAX_RELATIVE_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    equal: int
+    changed: int
+    appeared: int
+    gone: int
+    mean_difference: float
+    max_difference: float
+    mean_relative: float
+    max_relative: float
+    def __init__(self, feature: _Optional[str] = ..., equal: _Optional[int] = ..., changed: _Optional[int] = ..., appeared: _Optional[int] = ..., gone: _Optional[int] = ..., mean_difference: _Optional[float] = ..., max_difference: _Optional[float] = ..., mean_relative: _Optional[float] = ..., max_relative: _Optional[float] = ...) -> None: ...
+
+class EntityDiff(_message.Message):
+    __slots__ = ("entity", "values")
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    entity: EntityKey
+    values: _containers.RepeatedCompositeFieldContainer[ValueDiff]
+    def __init__(self, entity: _Optional[_Union[EntityKey, _Mapping]] = ..., values: _Optional[_Iterable[_Union[ValueDiff, _Mapping]]] = ...) -> None: ...
+
+class ValueDiff(_message.Message):
+    __slots__ = ("feature", "served", "next")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    served: float
+    next: float
+    def __init__(self, feature: _Optional[str] = ..., served: _Optional[float] = ..., next: _Optional[float] = ...) -> None: ...
 
 class GetHistoryRequest(_message.Message):
     __slots__ = ("view", "entity", "features", "since", "until", "every", "limit", "max_events", "token")

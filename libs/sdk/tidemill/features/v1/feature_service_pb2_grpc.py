@@ -60,6 +60,11 @@ class FeatureServiceStub:
                 request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.SerializeToString,
                 response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.FromString,
                 _registered_method=True)
+        self.DiffFeatures = channel.unary_unary(
+                '/tidemill.features.v1.FeatureService/DiffFeatures',
+                request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesRequest.SerializeToString,
+                response_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesResponse.FromString,
+                _registered_method=True)
         self.GetHistory = channel.unary_unary(
                 '/tidemill.features.v1.FeatureService/GetHistory',
                 request_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.GetHistoryRequest.SerializeToString,
@@ -116,6 +121,13 @@ class FeatureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiffFeatures(self, request, context):
+        """How a view's version that is built beside the served one differs from it on live entities: both read at one time, from the same positions where that can be had.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHistory(self, request, context):
         """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets.
         """
@@ -164,6 +176,11 @@ def add_FeatureServiceServicer_to_server(servicer, server):
                     servicer.DescribeView,
                     request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.FromString,
                     response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.SerializeToString,
+            ),
+            'DiffFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffFeatures,
+                    request_deserializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesRequest.FromString,
+                    response_serializer=tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesResponse.SerializeToString,
             ),
             'GetHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHistory,
@@ -317,6 +334,33 @@ class FeatureService:
             '/tidemill.features.v1.FeatureService/DescribeView',
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewRequest.SerializeToString,
             tidemill_dot_features_dot_v1_dot_feature__service__pb2.DescribeViewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.features.v1.FeatureService/DiffFeatures',
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesRequest.SerializeToString,
+            tidemill_dot_features_dot_v1_dot_feature__service__pb2.DiffFeaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

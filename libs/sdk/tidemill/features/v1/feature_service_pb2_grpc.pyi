@@ -43,6 +43,8 @@ class FeatureServiceStub:
     """State of the views: position, lag, rows, readiness."""
     DescribeView: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]
     """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    DiffFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.DiffFeaturesRequest, _feature_service_pb2.DiffFeaturesResponse]
+    """How a view's version that is built beside the served one differs from it on live entities: both read at one time, from the same positions where that can be had."""
     GetHistory: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]
     """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]
@@ -65,6 +67,8 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     """State of the views: position, lag, rows, readiness."""
     DescribeView: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DescribeViewRequest, _feature_service_pb2.DescribeViewResponse]  # type: ignore[assignment]
     """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+    DiffFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.DiffFeaturesRequest, _feature_service_pb2.DiffFeaturesResponse]  # type: ignore[assignment]
+    """How a view's version that is built beside the served one differs from it on live entities: both read at one time, from the same positions where that can be had."""
     GetHistory: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.GetHistoryRequest, _feature_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
     """Features of an entity over time, as reads would have answered: from archive and topic, by the engine of the training sets."""
     ExplainFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.ExplainFeaturesRequest, _feature_service_pb2.ExplainFeaturesResponse]  # type: ignore[assignment]
@@ -114,6 +118,14 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.DescribeViewResponse, _abc.Awaitable[_feature_service_pb2.DescribeViewResponse]]:
         """What one view is: its features with windows, bounds and defaults, its streams, the logs that hold it."""
+
+    @_abc_1.abstractmethod
+    def DiffFeatures(
+        self,
+        request: _feature_service_pb2.DiffFeaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feature_service_pb2.DiffFeaturesResponse, _abc.Awaitable[_feature_service_pb2.DiffFeaturesResponse]]:
+        """How a view's version that is built beside the served one differs from it on live entities: both read at one time, from the same positions where that can be had."""
 
     @_abc_1.abstractmethod
     def GetHistory(

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tidemill.registry.v1 import registry_service_pb2 as tidemill_dot_registry_dot_v1_dot_registry__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidemill/registry/v1/events.proto\x12\x14tidemill.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+tidemill/registry/v1/registry_service.proto\"\xef\x03\n\rRegistryEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12?\n\x0fproject_applied\x18\x04 \x01(\x0b\x32$.tidemill.registry.v1.ProjectAppliedH\x00\x12\x45\n\x12version_registered\x18\x05 \x01(\x0b\x32\'.tidemill.registry.v1.VersionRegisteredH\x00\x12\x43\n\x11version_validated\x18\x06 \x01(\x0b\x32&.tidemill.registry.v1.VersionValidatedH\x00\x12\x41\n\x10version_rejected\x18\x07 \x01(\x0b\x32%.tidemill.registry.v1.VersionRejectedH\x00\x12;\n\rrollout_moved\x18\x08 \x01(\x0b\x32\".tidemill.registry.v1.RolloutMovedH\x00\x12\x37\n\x0b\x61lias_moved\x18\t \x01(\x0b\x32 .tidemill.registry.v1.AliasMovedH\x00\x42\x07\n\x05\x65vent\"4\n\x0eProjectApplied\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"C\n\x11VersionRegistered\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"B\n\x10VersionValidated\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"A\n\x0fVersionRejected\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"A\n\x0cRolloutMoved\x12\x31\n\x07rollout\x18\x01 \x01(\x0b\x32 .tidemill.registry.v1.RolloutRow\"`\n\nAliasMoved\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x10\n\x08previous\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tidemill/registry/v1/events.proto\x12\x14tidemill.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+tidemill/registry/v1/registry_service.proto\"\xeb\x04\n\rRegistryEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12?\n\x0fproject_applied\x18\x04 \x01(\x0b\x32$.tidemill.registry.v1.ProjectAppliedH\x00\x12\x45\n\x12version_registered\x18\x05 \x01(\x0b\x32\'.tidemill.registry.v1.VersionRegisteredH\x00\x12\x43\n\x11version_validated\x18\x06 \x01(\x0b\x32&.tidemill.registry.v1.VersionValidatedH\x00\x12\x41\n\x10version_rejected\x18\x07 \x01(\x0b\x32%.tidemill.registry.v1.VersionRejectedH\x00\x12;\n\rrollout_moved\x18\x08 \x01(\x0b\x32\".tidemill.registry.v1.RolloutMovedH\x00\x12\x37\n\x0b\x61lias_moved\x18\t \x01(\x0b\x32 .tidemill.registry.v1.AliasMovedH\x00\x12\x39\n\x0cproject_held\x18\n \x01(\x0b\x32!.tidemill.registry.v1.ProjectHeldH\x00\x12?\n\x0fproject_aborted\x18\x0b \x01(\x0b\x32$.tidemill.registry.v1.ProjectAbortedH\x00\x42\x07\n\x05\x65vent\"4\n\x0eProjectApplied\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"!\n\x0bProjectHeld\x12\x12\n\ngeneration\x18\x01 \x01(\t\"$\n\x0eProjectAborted\x12\x12\n\ngeneration\x18\x01 \x01(\t\"C\n\x11VersionRegistered\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"B\n\x10VersionValidated\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"A\n\x0fVersionRejected\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Version\"A\n\x0cRolloutMoved\x12\x31\n\x07rollout\x18\x01 \x01(\x0b\x32 .tidemill.registry.v1.RolloutRow\"`\n\nAliasMoved\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x10\n\x08previous\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tidemill.registry.v1.events
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REGISTRYEVENT']._serialized_start=138
-  _globals['_REGISTRYEVENT']._serialized_end=633
-  _globals['_PROJECTAPPLIED']._serialized_start=635
-  _globals['_PROJECTAPPLIED']._serialized_end=687
-  _globals['_VERSIONREGISTERED']._serialized_start=689
-  _globals['_VERSIONREGISTERED']._serialized_end=756
-  _globals['_VERSIONVALIDATED']._serialized_start=758
-  _globals['_VERSIONVALIDATED']._serialized_end=824
-  _globals['_VERSIONREJECTED']._serialized_start=826
-  _globals['_VERSIONREJECTED']._serialized_end=891
-  _globals['_ROLLOUTMOVED']._serialized_start=893
-  _globals['_ROLLOUTMOVED']._serialized_end=958
-  _globals['_ALIASMOVED']._serialized_start=960
-  _globals['_ALIASMOVED']._serialized_end=1056
+  _globals['_REGISTRYEVENT']._serialized_end=757
+  _globals['_PROJECTAPPLIED']._serialized_start=759
+  _globals['_PROJECTAPPLIED']._serialized_end=811
+  _globals['_PROJECTHELD']._serialized_start=813
+  _globals['_PROJECTHELD']._serialized_end=846
+  _globals['_PROJECTABORTED']._serialized_start=848
+  _globals['_PROJECTABORTED']._serialized_end=884
+  _globals['_VERSIONREGISTERED']._serialized_start=886
+  _globals['_VERSIONREGISTERED']._serialized_end=953
+  _globals['_VERSIONVALIDATED']._serialized_start=955
+  _globals['_VERSIONVALIDATED']._serialized_end=1021
+  _globals['_VERSIONREJECTED']._serialized_start=1023
+  _globals['_VERSIONREJECTED']._serialized_end=1088
+  _globals['_ROLLOUTMOVED']._serialized_start=1090
+  _globals['_ROLLOUTMOVED']._serialized_end=1155
+  _globals['_ALIASMOVED']._serialized_start=1157
+  _globals['_ALIASMOVED']._serialized_end=1253
 # @@protoc_insertion_point(module_scope)

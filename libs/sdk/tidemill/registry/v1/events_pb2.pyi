@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RegistryEvent(_message.Message):
-    __slots__ = ("event_id", "time", "traceparent", "project_applied", "version_registered", "version_validated", "version_rejected", "rollout_moved", "alias_moved")
+    __slots__ = ("event_id", "time", "traceparent", "project_applied", "version_registered", "version_validated", "version_rejected", "rollout_moved", "alias_moved", "project_held", "project_aborted")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,8 @@ class RegistryEvent(_message.Message):
     VERSION_REJECTED_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_MOVED_FIELD_NUMBER: _ClassVar[int]
     ALIAS_MOVED_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_HELD_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_ABORTED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     time: _timestamp_pb2.Timestamp
     traceparent: str
@@ -29,7 +31,9 @@ class RegistryEvent(_message.Message):
     version_rejected: VersionRejected
     rollout_moved: RolloutMoved
     alias_moved: AliasMoved
-    def __init__(self, event_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., project_applied: _Optional[_Union[ProjectApplied, _Mapping]] = ..., version_registered: _Optional[_Union[VersionRegistered, _Mapping]] = ..., version_validated: _Optional[_Union[VersionValidated, _Mapping]] = ..., version_rejected: _Optional[_Union[VersionRejected, _Mapping]] = ..., rollout_moved: _Optional[_Union[RolloutMoved, _Mapping]] = ..., alias_moved: _Optional[_Union[AliasMoved, _Mapping]] = ...) -> None: ...
+    project_held: ProjectHeld
+    project_aborted: ProjectAborted
+    def __init__(self, event_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., project_applied: _Optional[_Union[ProjectApplied, _Mapping]] = ..., version_registered: _Optional[_Union[VersionRegistered, _Mapping]] = ..., version_validated: _Optional[_Union[VersionValidated, _Mapping]] = ..., version_rejected: _Optional[_Union[VersionRejected, _Mapping]] = ..., rollout_moved: _Optional[_Union[RolloutMoved, _Mapping]] = ..., alias_moved: _Optional[_Union[AliasMoved, _Mapping]] = ..., project_held: _Optional[_Union[ProjectHeld, _Mapping]] = ..., project_aborted: _Optional[_Union[ProjectAborted, _Mapping]] = ...) -> None: ...
 
 class ProjectApplied(_message.Message):
     __slots__ = ("generation", "number")
@@ -38,6 +42,18 @@ class ProjectApplied(_message.Message):
     generation: str
     number: int
     def __init__(self, generation: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class ProjectHeld(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    def __init__(self, generation: _Optional[str] = ...) -> None: ...
+
+class ProjectAborted(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    def __init__(self, generation: _Optional[str] = ...) -> None: ...
 
 class VersionRegistered(_message.Message):
     __slots__ = ("version",)

@@ -107,6 +107,56 @@ class Change(_message.Message):
     bytes_per_entity: int
     def __init__(self, kind: _Optional[_Union[ChangeKind, str]] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., details: _Optional[_Iterable[str]] = ..., rows_per_entity: _Optional[int] = ..., bytes_per_entity: _Optional[int] = ...) -> None: ...
 
+class HoldProjectRequest(_message.Message):
+    __slots__ = ("project", "author", "expected_generation")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    project: _project_pb2.Project
+    author: str
+    expected_generation: str
+    def __init__(self, project: _Optional[_Union[_project_pb2.Project, _Mapping]] = ..., author: _Optional[str] = ..., expected_generation: _Optional[str] = ...) -> None: ...
+
+class HoldProjectResponse(_message.Message):
+    __slots__ = ("generation", "changes", "held")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    changes: _containers.RepeatedCompositeFieldContainer[Change]
+    held: bool
+    def __init__(self, generation: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., held: _Optional[bool] = ...) -> None: ...
+
+class SwitchProjectRequest(_message.Message):
+    __slots__ = ("generation", "author")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    author: str
+    def __init__(self, generation: _Optional[str] = ..., author: _Optional[str] = ...) -> None: ...
+
+class SwitchProjectResponse(_message.Message):
+    __slots__ = ("generation", "number")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    number: int
+    def __init__(self, generation: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class AbortProjectRequest(_message.Message):
+    __slots__ = ("generation", "author")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    author: str
+    def __init__(self, generation: _Optional[str] = ..., author: _Optional[str] = ...) -> None: ...
+
+class AbortProjectResponse(_message.Message):
+    __slots__ = ("generation",)
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    def __init__(self, generation: _Optional[str] = ...) -> None: ...
+
 class GetProjectRequest(_message.Message):
     __slots__ = ("generation",)
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -114,16 +164,30 @@ class GetProjectRequest(_message.Message):
     def __init__(self, generation: _Optional[str] = ...) -> None: ...
 
 class GetProjectResponse(_message.Message):
-    __slots__ = ("project", "generation", "number", "applied_time")
+    __slots__ = ("project", "generation", "number", "applied_time", "held")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     APPLIED_TIME_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     project: _project_pb2.Project
     generation: str
     number: int
     applied_time: _timestamp_pb2.Timestamp
-    def __init__(self, project: _Optional[_Union[_project_pb2.Project, _Mapping]] = ..., generation: _Optional[str] = ..., number: _Optional[int] = ..., applied_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    held: HeldProject
+    def __init__(self, project: _Optional[_Union[_project_pb2.Project, _Mapping]] = ..., generation: _Optional[str] = ..., number: _Optional[int] = ..., applied_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: _Optional[_Union[HeldProject, _Mapping]] = ...) -> None: ...
+
+class HeldProject(_message.Message):
+    __slots__ = ("project", "generation", "author", "held_time")
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    HELD_TIME_FIELD_NUMBER: _ClassVar[int]
+    project: _project_pb2.Project
+    generation: str
+    author: str
+    held_time: _timestamp_pb2.Timestamp
+    def __init__(self, project: _Optional[_Union[_project_pb2.Project, _Mapping]] = ..., generation: _Optional[str] = ..., author: _Optional[str] = ..., held_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("name", "sha256", "size")

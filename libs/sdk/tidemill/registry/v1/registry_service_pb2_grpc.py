@@ -40,6 +40,21 @@ class RegistryServiceStub:
                 request_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyRequest.SerializeToString,
                 response_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyResponse.FromString,
                 _registered_method=True)
+        self.HoldProject = channel.unary_unary(
+                '/tidemill.registry.v1.RegistryService/HoldProject',
+                request_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectRequest.SerializeToString,
+                response_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectResponse.FromString,
+                _registered_method=True)
+        self.SwitchProject = channel.unary_unary(
+                '/tidemill.registry.v1.RegistryService/SwitchProject',
+                request_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectRequest.SerializeToString,
+                response_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectResponse.FromString,
+                _registered_method=True)
+        self.AbortProject = channel.unary_unary(
+                '/tidemill.registry.v1.RegistryService/AbortProject',
+                request_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectRequest.SerializeToString,
+                response_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectResponse.FromString,
+                _registered_method=True)
         self.GetProject = channel.unary_unary(
                 '/tidemill.registry.v1.RegistryService/GetProject',
                 request_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.GetProjectRequest.SerializeToString,
@@ -113,6 +128,27 @@ class RegistryServiceServicer:
 
     def Apply(self, request, context):
         """Validate and store a project; plan_only changes nothing. Applying what is stored already changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HoldProject(self, request, context):
+        """Validate and store a project, and let it be built beside the current one, which stays current until SwitchProject. Takes the place of one that is held; a repeat changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchProject(self, request, context):
+        """Make the held generation current. A repeat that names it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortProject(self, request, context):
+        """Drop the held generation: what was built of it is given up. A repeat changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,6 +253,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyRequest.FromString,
                     response_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyResponse.SerializeToString,
             ),
+            'HoldProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldProject,
+                    request_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectRequest.FromString,
+                    response_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectResponse.SerializeToString,
+            ),
+            'SwitchProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchProject,
+                    request_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectRequest.FromString,
+                    response_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectResponse.SerializeToString,
+            ),
+            'AbortProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortProject,
+                    request_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectRequest.FromString,
+                    response_serializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectResponse.SerializeToString,
+            ),
             'GetProject': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProject,
                     request_deserializer=tidemill_dot_registry_dot_v1_dot_registry__service__pb2.GetProjectRequest.FromString,
@@ -311,6 +362,87 @@ class RegistryService:
             '/tidemill.registry.v1.RegistryService/Apply',
             tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyRequest.SerializeToString,
             tidemill_dot_registry_dot_v1_dot_registry__service__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.registry.v1.RegistryService/HoldProject',
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectRequest.SerializeToString,
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.HoldProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.registry.v1.RegistryService/SwitchProject',
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectRequest.SerializeToString,
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.SwitchProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tidemill.registry.v1.RegistryService/AbortProject',
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectRequest.SerializeToString,
+            tidemill_dot_registry_dot_v1_dot_registry__service__pb2.AbortProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

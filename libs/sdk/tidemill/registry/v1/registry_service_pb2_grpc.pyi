@@ -35,6 +35,12 @@ class RegistryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     Apply: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApplyRequest, _registry_service_pb2.ApplyResponse]
     """Validate and store a project; plan_only changes nothing. Applying what is stored already changes nothing."""
+    HoldProject: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.HoldProjectRequest, _registry_service_pb2.HoldProjectResponse]
+    """Validate and store a project, and let it be built beside the current one, which stays current until SwitchProject. Takes the place of one that is held; a repeat changes nothing."""
+    SwitchProject: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SwitchProjectRequest, _registry_service_pb2.SwitchProjectResponse]
+    """Make the held generation current. A repeat that names it changes nothing."""
+    AbortProject: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AbortProjectRequest, _registry_service_pb2.AbortProjectResponse]
+    """Drop the held generation: what was built of it is given up. A repeat changes nothing."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetProjectRequest, _registry_service_pb2.GetProjectResponse]
     """The current project, or one generation of it."""
     RegisterVersion: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterVersionRequest, _registry_service_pb2.RegisterVersionResponse]
@@ -69,6 +75,12 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Apply: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApplyRequest, _registry_service_pb2.ApplyResponse]  # type: ignore[assignment]
     """Validate and store a project; plan_only changes nothing. Applying what is stored already changes nothing."""
+    HoldProject: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.HoldProjectRequest, _registry_service_pb2.HoldProjectResponse]  # type: ignore[assignment]
+    """Validate and store a project, and let it be built beside the current one, which stays current until SwitchProject. Takes the place of one that is held; a repeat changes nothing."""
+    SwitchProject: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SwitchProjectRequest, _registry_service_pb2.SwitchProjectResponse]  # type: ignore[assignment]
+    """Make the held generation current. A repeat that names it changes nothing."""
+    AbortProject: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AbortProjectRequest, _registry_service_pb2.AbortProjectResponse]  # type: ignore[assignment]
+    """Drop the held generation: what was built of it is given up. A repeat changes nothing."""
     GetProject: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetProjectRequest, _registry_service_pb2.GetProjectResponse]  # type: ignore[assignment]
     """The current project, or one generation of it."""
     RegisterVersion: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterVersionRequest, _registry_service_pb2.RegisterVersionResponse]  # type: ignore[assignment]
@@ -106,6 +118,30 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ApplyResponse, _abc.Awaitable[_registry_service_pb2.ApplyResponse]]:
         """Validate and store a project; plan_only changes nothing. Applying what is stored already changes nothing."""
+
+    @_abc_1.abstractmethod
+    def HoldProject(
+        self,
+        request: _registry_service_pb2.HoldProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.HoldProjectResponse, _abc.Awaitable[_registry_service_pb2.HoldProjectResponse]]:
+        """Validate and store a project, and let it be built beside the current one, which stays current until SwitchProject. Takes the place of one that is held; a repeat changes nothing."""
+
+    @_abc_1.abstractmethod
+    def SwitchProject(
+        self,
+        request: _registry_service_pb2.SwitchProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SwitchProjectResponse, _abc.Awaitable[_registry_service_pb2.SwitchProjectResponse]]:
+        """Make the held generation current. A repeat that names it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def AbortProject(
+        self,
+        request: _registry_service_pb2.AbortProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.AbortProjectResponse, _abc.Awaitable[_registry_service_pb2.AbortProjectResponse]]:
+        """Drop the held generation: what was built of it is given up. A repeat changes nothing."""
 
     @_abc_1.abstractmethod
     def GetProject(

@@ -1,0 +1,2 @@
+-- Hold nothing any more.
+DELETE FROM held
