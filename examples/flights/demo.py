@@ -221,6 +221,9 @@ def _print(summary: dict[str, Any], console: Console, out: Path) -> None:
         *("policy_fires_to_traffic_s", "fault", "served_vectors_recomputed"),
     ):
         console.print(f"{name}: {json.dumps(summary[name], default=str)}", highlight=False)
+    if not summary["quality"]["wanted_gain_reached"]:
+        wanted = json.dumps(summary["quality"]["wanted_gain"])
+        console.print(f"the gain over the first version is less than {wanted}", style="yellow")
     console.print(f"summary: {out / 'summary.json'}   report: {out / 'report.html'}")
 
 

@@ -101,6 +101,16 @@ def test_the_cooldown_doubles_with_each_refusal_until_there_is_new_evidence() ->
     assert ask(signals.validated(state), cooldown_us=DAY).verdict is Verdict.FIRE
 
 
+def test_a_first_version_that_was_refused_is_tried_again_without_as_many_rows_again() -> None:
+    state = a_state(labelled_total=120, labelled_base=101, last_run_us=NOW - 2 * DAY)
+    state = signals.refused(state)
+    by_all = "NOT has_champion AND labelled_rows_total >= 100"
+    assert ask(state, fire=by_all, cooldown_us=DAY).verdict is Verdict.FIRE
+    assert ask(state, fire=by_all, cooldown_us=DAY + 1).reason == "cooling_down"
+    since_the_run = "NOT has_champion AND labelled_rows >= 100"
+    assert ask(state, fire=since_the_run, cooldown_us=DAY).verdict is Verdict.WAIT
+
+
 def test_a_day_has_a_budget_of_runs() -> None:
     decided = ask(a_state(), traffic=Traffic(runs_today=4), max_runs_per_day=4)
     assert (decided.verdict, decided.reason) == (Verdict.HOLD, "budget")
