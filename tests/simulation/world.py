@@ -8,11 +8,9 @@ to end the process at a failure, is played by `Worker`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -27,25 +25,21 @@ from tests.chaos.publishing import encoded
 from tests.chaos.traffic import PROJECT, SECOND_US, Row
 from tests.simulation.broker import MemoryBroker
 from tests.simulation.clients import (
-    PROCESS,
     Crash,
     How,
-    MemoryAdmin,
     MemoryConsumer,
     MemoryProducer,
     Process,
 )
+from tests.simulation.lives import Command, Tap, Worker
 from tidemill.errors import TidemillError
 from tidemill.project import loads, normalise
 from tidemill_common import topics
-from tidemill_common.kafka import Admin, Broker, Record, TopicPartition, dead_letters
+from tidemill_common.kafka import Record, TopicPartition, dead_letters
 from tidemill_features.capacity import Capacity
 from tidemill_features.definitions import StreamWork, Work, work_of
-from tidemill_features.opening import Opener
 from tidemill_features.partition import Partition
 from tidemill_features.settings import Settings
-from tidemill_features.standby import standing_by
-from tidemill_features.stopping import BadRun
 from tidemill_tiles.canonical import canonical_key
 from tidemill_tiles.codec import decode_header
 from tidemill_tiles.keys import hash_keys
@@ -61,10 +55,8 @@ CHUNK_BYTES: Final = 300
 FLUSH_BYTES: Final = 1 << 16
 """A flush takes few records, so that a backlog is soon more than may wait."""
 PATIENCE_FLUSHES: Final = 20
-BROKER: Final = Broker("memory:0", "simulation")
 YEAR_SECONDS: Final = 31_536_000
 _US: Final = 1_000
-Command = Callable[[Partition], Awaitable[None]]
 
 
 @cache
@@ -82,91 +74,6 @@ def a_held_work() -> Work:
     for view in project.views:
         view.ttl.FromSeconds(YEAR_SECONDS)
     return a_work().with_held(work_of(project, a_work().generation))
-
-
-@dataclass
-class Tap:
-    """What records come through, open until their partition holds it."""
-
-    is_open: bool = True
-
-    def hold(self, tp: TopicPartition) -> None:
-        """Close."""
-        self.is_open = False
-
-    def release(self, tp: TopicPartition) -> None:
-        """Open."""
-        self.is_open = True
-
-
-@dataclass(eq=False)
-class Worker:
-    """One life of a process that owns the partition, as a task that takes commands."""
-
-    process: Process
-    work: Work
-    settings: Settings
-    capacity: Capacity
-    tap: Tap = field(default_factory=Tap)
-    task: asyncio.Task[None] | None = None
-    _commands: asyncio.Queue[tuple[Command, asyncio.Future[None]]] = field(
-        default_factory=asyncio.Queue
-    )
-
-    async def open(self) -> None:
-        """Take the partition over; raises what ended the attempt."""
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.task = asyncio.create_task(self._live(opened))
-        await asyncio.wait({self.task, opened}, return_when=asyncio.FIRST_COMPLETED)
-        if self.task.done():
-            await self.task
-
-    async def do(self, command: Command) -> None:
-        """Run a command in the process; raises what ended the process if it ended it."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._commands.put_nowait((command, done))
-        task = self._running
-        await asyncio.wait({task, done}, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
-            await task
-
-    async def stop(self) -> None:
-        """End without a further effect."""
-        self.process.dead = True
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-
-    @property
-    def _running(self) -> asyncio.Task[None]:
-        if self.task is None:
-            message = "the worker was not opened"
-            raise RuntimeError(message)
-        return self.task
-
-    async def _live(self, opened: asyncio.Future[None]) -> None:
-        PROCESS.set(self.process)
-        admin = Admin(
-            BROKER,
-            MemoryAdmin(),
-            MemoryConsumer(isolation_level="read_uncommitted"),
-            MemoryConsumer(isolation_level="read_committed"),
-        )
-        (stream,) = self.work.streams.values()
-        async with standing_by(BROKER, self.work) as standby, contextlib.AsyncExitStack() as stack:
-            await standby.caught_up()
-            opener = Opener(BROKER, admin, standby, self.work, "")
-            await opener.build_ahead()
-            state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
-            since = (await admin.end_offsets([TopicPartition(stream.topic, 0)])).popitem()[1]
-            bad = BadRun(since)
-            partition = Partition(
-                state, producer, admin, self.settings, self.capacity, bad, self.tap
-            )
-            opened.set_result(None)
-            while True:
-                command, done = await self._commands.get()
-                await command(partition)
-                done.set_result(None)
 
 
 class World:
