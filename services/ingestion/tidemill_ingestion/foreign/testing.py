@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -18,9 +18,6 @@ from tidemill_common.kafka import Record, Sent, TopicPartition
 from tidemill_ingestion.foreign.progress import Progress, bridged_to, dead_to, places
 from tidemill_ingestion.foreign.source import ForeignSource
 from tidemill_ingestion.testing import NOW_US
-
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import FileDescriptor
 
 TOPIC = "rides.raw"
 NOW_MS = NOW_US // 1_000
@@ -57,7 +54,7 @@ def a_foreign_stream(source: dict[str, Any] | None = None, **changes: Any) -> pb
     return normalise(pb.Project(name="p", streams=[stream])).streams[0]
 
 
-def a_set_of(file: FileDescriptor) -> bytes:
+def a_set_of(file: Any) -> bytes:
     """Return a file and all that it imports as compiled descriptors."""
     files, waiting = FileDescriptorSet(), [file]
     while waiting:
