@@ -194,3 +194,19 @@ async def test_a_process_of_its_own_answers_and_an_unknown_entity_has_a_near_one
     (answer,) = steps
     assert isinstance(answer, bytes)
     assert pb.ExplainFeaturesResponse.FromString(answer).features[2].recomputed == 18.0
+
+
+async def test_a_job_that_a_process_did_not_take_is_given_to_another(
+    project: project_pb2.Project, archive: WrittenArchive, tmp_path: Path
+) -> None:
+    async with building(INSPECTOR) as process:
+        await process.warm()
+        first = process._process
+        assert first is not None
+        assert first.stdin is not None
+        first.stdin.close()
+        inquiry = an_inquiry(project, archive, tmp_path, "bob")
+        (answer,) = [step async for step in process.run(inquiry)]
+        assert process._process is not first
+    assert isinstance(answer, bytes)
+    assert pb.ExplainFeaturesResponse.FromString(answer).features[2].recomputed == 18.0

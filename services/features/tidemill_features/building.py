@@ -55,10 +55,9 @@ class Builder:
     async def run(self, job: Sendable) -> AsyncIterator[pb.Progress | bytes]:
         """Give the progress of a job, and at the end its result; raises the job's error."""
         async with self._busy:
-            process = await self._started()
             done = False
             try:
-                await self._hand_over(process, job)
+                process = await self._given(job)
                 while not done:
                     line = await _reader(process.stdout).readline()
                     if not line:
@@ -75,11 +74,27 @@ class Builder:
         async with self._busy:
             yield
 
-    async def _hand_over(self, process: asyncio.subprocess.Process, job: Sendable) -> None:
+    async def _given(self, job: Sendable) -> asyncio.subprocess.Process:
+        """Hand a job to the process, and to another one if it ended without having read it."""
+        process = await self._started()
         try:
-            _pipe(process.stdin).write(job.to_line())
-            await _pipe(process.stdin).drain()
-        except OSError as error:  # it ended without having read the job
+            await self._hand_over(process, job)
+        except Unavailable:
+            facts = {"program": self._module, "pid": process.pid, "code": process.returncode}
+            logger.warning("builder.took_no_job", extra=facts)
+            await self._end()
+            process = await self._started()
+            await self._hand_over(process, job)
+        return process
+
+    async def _hand_over(self, process: asyncio.subprocess.Process, job: Sendable) -> None:
+        pipe = _pipe(process.stdin)
+        try:
+            if pipe.is_closing():  # uvloop would call it a programming error
+                raise BrokenPipeError(f"the input of {process.pid} is closed")
+            pipe.write(job.to_line())
+            await pipe.drain()
+        except OSError as error:
             raise Unavailable(f"{self._module} takes no job", retry_after=1.0) from error
 
     async def close(self) -> None:
