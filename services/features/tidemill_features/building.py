@@ -80,9 +80,9 @@ class Builder:
         try:
             await self._hand_over(process, job)
         except Unavailable:
+            await self._end()
             facts = {"program": self._module, "pid": process.pid, "code": process.returncode}
             logger.warning("builder.took_no_job", extra=facts)
-            await self._end()
             process = await self._started()
             await self._hand_over(process, job)
         return process
