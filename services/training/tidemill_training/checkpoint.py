@@ -37,7 +37,6 @@ class Cursor:
     """The newest epoch that nothing beats beyond chance."""
     best_loss: float = float("inf")
     """The lowest validation loss so far, which need not be the best epoch's."""
-    loss_sum: float = 0.0
     history: tuple[float, ...] = ()
     """Validation loss after each finished epoch."""
 

@@ -29,6 +29,7 @@ from tidemill_training.encoding import Arrays
 from tidemill_training.failures import classify, first_line
 from tidemill_training.graph import Served, export, scorer
 from tidemill_training.job import job_from_dict, line, prepared_model
+from tidemill_training.loop import reproducible
 from tidemill_training.tabular import Tabular
 from tidemill_training.trainer import Shape
 
@@ -71,7 +72,7 @@ def main(arguments: list[str]) -> None:
     """Serve jobs from the socket, or do the one of a gang."""
     log.configure("training-child", os.environ.get("TIDEMILL_LOG_LEVEL", "INFO"))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    reproducible()
     place = gang.joined()
     link = Link(arguments[1]) if place.rank == 0 else None
     if link is not None:

@@ -27,19 +27,18 @@ class Gang:
         """Return this rank's rows of a batch; together the ranks have each row once."""
         return rows[self.rank :: self.size]
 
-    def add(self, parameters: Sequence[nn.Parameter], loss: float) -> float:
-        """Sum gradients and loss over the ranks: the same step as one process would make."""
+    def add(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Sum gradients over the ranks: the same step as one process would make."""
         if self.size == 1:
-            return loss
+            return
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        flat = torch.cat([g.reshape(-1) for g in gradients] + [gradients[0].new_tensor([loss])])
+        flat = torch.cat([g.reshape(-1) for g in gradients])
         distributed.all_reduce(flat)
         start = 0
         for parameter, gradient in zip(parameters, gradients, strict=True):
             end = start + gradient.numel()
             parameter.grad = flat[start:end].reshape(gradient.shape).clone()
             start = end
-        return float(flat[-1])
 
     def agree(self, value: float) -> float:
         """Return rank 0's value on every rank."""
@@ -57,6 +56,16 @@ def device(local_rank: int = 0) -> torch.device:
     return torch.device("cpu")
 
 
+def backend(where: torch.device, processes: int) -> str:
+    """Name what carries the sums: NCCL wants a GPU for each process, Gloo takes whatever there is.
+
+    So a run that asks for more processes than its machine has GPUs shares them and goes on.
+    """
+    if where.type == "cuda" and processes <= torch.cuda.device_count():
+        return "nccl"
+    return "gloo"
+
+
 def alone() -> Gang:
     """Return the gang of one."""
     return Gang(0, 1, device())
@@ -68,5 +77,5 @@ def joined() -> Gang:
     if size == 1:
         return alone()
     where = device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    distributed.init_process_group(backend(where, int(os.environ["LOCAL_WORLD_SIZE"])))
     return Gang(distributed.get_rank(), distributed.get_world_size(), where)

@@ -98,13 +98,8 @@ class Loop:
             for batch in range(self.cursor.batch, steps):
                 rows = order[batch * self._parameters.batch_size :][: self._parameters.batch_size]
                 self._rate(steps)
-                loss = self._step(data, rows)
-                self.cursor = replace(
-                    self.cursor,
-                    batch=batch + 1,
-                    step=self.cursor.step + 1,
-                    loss_sum=self.cursor.loss_sum + loss,
-                )
+                self._step(data, rows)
+                self.cursor = replace(self.cursor, batch=batch + 1, step=self.cursor.step + 1)
                 if batch + 1 < steps:
                     save(self.cursor)
             self._end_epoch(*self._loss(check))
@@ -145,11 +140,15 @@ class Loop:
         for group in self._optimizer.param_groups:
             group["lr"] = self._parameters.learning_rate * max(factor, 0.01)
 
-    def _step(self, data: tuple[torch.Tensor, ...], rows: torch.Tensor) -> float:
-        """Do one optimiser step; out of memory, do it in pieces of half the size."""
+    def _step(self, data: tuple[torch.Tensor, ...], rows: torch.Tensor) -> None:
+        """Do one optimiser step; out of memory, do it in pieces of half the size.
+
+        Nothing here asks a GPU for a value: it would wait for the step to end before the next one
+        can be queued.
+        """
         while True:
             try:
-                loss = self._gradients(data, rows)
+                self._gradients(data, rows)
                 break
             except torch.OutOfMemoryError:
                 if self._micro <= 1:
@@ -157,14 +156,12 @@ class Loop:
                 self._micro //= 2
         nn.utils.clip_grad_norm_(self._network.parameters(), _CLIP_NORM)
         self._optimizer.step()
-        return loss
 
-    def _gradients(self, data: tuple[torch.Tensor, ...], rows: torch.Tensor) -> float:
+    def _gradients(self, data: tuple[torch.Tensor, ...], rows: torch.Tensor) -> None:
         self._network.train()
         torch.manual_seed(_mix(self._seed, self.cursor.step, self._gang.rank))
         self._optimizer.zero_grad(set_to_none=True)
         mine = self._gang.share(rows)
-        total = 0.0
         for start in range(0, mine.numel(), self._micro):
             features, categories, label, weight = (
                 t[mine[start : start + self._micro]] for t in data
@@ -172,8 +169,7 @@ class Loop:
             each = self._losses(self._network(features, categories), label)
             loss = (each * weight).sum() / rows.numel()
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        return self._gang.add(list(self._network.parameters()), total)
+        self._gang.add(list(self._network.parameters()))
 
     def _losses(self, output: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         if self._regression:
@@ -203,7 +199,6 @@ class Loop:
             self.cursor,
             epoch=self.cursor.epoch + 1,
             batch=0,
-            loss_sum=0.0,
             best_epoch=self.cursor.epoch if wins else self.cursor.best_epoch,
             best_loss=lowest,
             history=(*self.cursor.history, loss),
@@ -228,6 +223,14 @@ class Loop:
             moments.setdefault(int(place), {})[moment] = value
         saved = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+
+
+def reproducible() -> None:
+    """Let this process choose only algorithms that give the same bits every time."""
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # By default torch then also fills every tensor that it allocates, in case somebody reads what
+    # nobody wrote: half of the kernels that a step of a small network launches on a GPU.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def outputs(network: nn.Module, arrays: Arrays, device: torch.device) -> npt.NDArray[np.float64]:
