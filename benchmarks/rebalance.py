@@ -122,6 +122,10 @@ class Workers:
         """Return how many partitions a worker has opened so far."""
         return (self._folder / f"{name}.log").read_text().count("partition.opened")
 
+    def processes(self) -> list[psutil.Process]:
+        """Return those that run."""
+        return [psutil.Process(one.pid) for one in self._running.values()]
+
     def resident_bytes(self, name: str) -> int:
         """Return the memory that a worker has now."""
         return int(psutil.Process(self._running[name].pid).memory_info().rss)

@@ -1,0 +1,132 @@
+"""What a second features worker brings: the same backlog drained by one worker and by two.
+
+The workers own their partitions before there is a backlog: a transaction is left open at the start
+of each partition, so that nobody who reads committed records sees what is appended behind it, and
+its commit is the start. Where workers share few cores with the broker, look at the processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.features_drain import LIMIT_S, POLL_S, PROJECT, RECORD, cpu, fill, position, record
+from benchmarks.harness import write
+from benchmarks.rebalance import Workers, until
+from tidemill.project import loads, normalise
+from tidemill_common import events, topics
+from tidemill_common.feature_views import StreamSpec, stream_spec, view_spec
+from tidemill_common.kafka import Admin, Broker, TopicPartition, administering
+from tidemill_common.kafka.producer import settings
+from tidemill_features.testing import one_project
+from tidemill_local.library import LocalStack
+
+SETTLED_S = 8.0
+"""After the last partition was opened: a member that comes late would show by then."""
+NAMES = ("a", "b")
+
+
+@contextlib.asynccontextmanager
+async def hidden(broker: Broker, spec: StreamSpec, schema: pa.Schema) -> AsyncIterator[None]:
+    """Hide from readers what the block appends to the stream's topic until the block is left."""
+    gate = AIOKafkaProducer(
+        **settings(broker), transactional_id="gate", transaction_timeout_ms=300_000
+    )
+    await gate.start()
+    try:
+        async with gate.transaction():
+            for partition in range(spec.partitions):
+                first = record(schema, np.random.default_rng(1), 0, time.time_ns() // 1_000)
+                await gate.send_and_wait(spec.topic.name, first, partition=partition)
+            yield
+    finally:
+        await gate.stop()
+
+
+async def drained(
+    admin: Admin, spec: StreamSpec, workers: Workers, records: int
+) -> dict[str, float]:
+    """Watch the group's offsets from the first flush until `records` records are done."""
+    tps = [TopicPartition(spec.topic.name, number) for number in range(spec.partitions)]
+    begun, busy, first = 0.0, 0.0, 0
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            at, now = await position(admin, tps), time.perf_counter()
+            used = sum(map(cpu, workers.processes()))
+            if at and not begun:
+                begun, busy, first = now, used, at
+            if at >= records:
+                events_done = (at - first) * RECORD
+                return {
+                    "events": events_done,
+                    "seconds": round(now - begun, 3),
+                    "events_per_second": round(events_done / (now - begun)),
+                    "events_per_cpu_second": round(events_done / (used - busy)),
+                }
+            await asyncio.sleep(POLL_S)
+
+
+async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str, float]:
+    """Start the workers, give them a backlog, watch."""
+    project = normalise(loads(PROJECT).project)
+    spec, broker = stream_spec(project, "trades"), Broker(kafka)
+    log = view_spec(project, "accounts").log("trades")
+    names, schema = NAMES[:count], events.event_schema(spec.columns)
+    async with one_project(project) as (registry, _), administering(broker) as admin:
+        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic, log])
+        workers = Workers(kafka, registry, folder)
+        try:
+            for name in names:
+                await workers.start(name)
+            share = spec.partitions // count
+            await until(
+                lambda: all(workers.opened(name) >= share for name in names),
+                f"{count} workers own partitions",
+            )
+            await asyncio.sleep(SETTLED_S)
+            async with hidden(broker, spec, schema):
+                await fill(broker, spec, total)
+            return await drained(admin, spec, workers, total // RECORD + spec.partitions)
+        finally:
+            await workers.close()
+
+
+def main() -> None:
+    """Measure one worker, then two, each on a broker of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=4_000_000)
+    options = parser.parse_args()
+    found = []
+    for count in (1, 2):
+        with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
+            folder = Path(name)
+            with LocalStack(folder / "stack", services=[], parts=["kafka"]) as stack:
+                kafka = stack.address("kafka")
+                found.append(asyncio.run(measure(kafka, folder, options.events, count)))
+    one, two = found
+    write(
+        "features_scaling",
+        {
+            "what": "one features worker and two on the same backlog, two partitions",
+            "reach": ">= 1.7 x with a second worker where cores allow",
+            "one": one,
+            "two": two,
+            "speed_up": round(two["events_per_second"] / one["events_per_second"], 2),
+            "cpu_for_an_event": round(
+                one["events_per_cpu_second"] / two["events_per_cpu_second"], 2
+            ),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
