@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from tidemill_features.ordering import FIRST_TIME, IDENTITY, PLACE, Part, in_order
+from tidemill_features.ordering import FIRST_TIME, PLACE, Order, Part, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 32_768
 BATCHES_AHEAD: Final = 1
+AVAILABLE: Final = Order("_available")
 STATISTICS_US: Final = 1_000
 """Statistics of a file may have their times cut to milliseconds."""
 
@@ -46,13 +47,13 @@ class ArchiveScan:
         columns: Sequence[str],
         verdicts: Sequence[int],
         *,
-        time: str = "_available",
+        by: Order = AVAILABLE,
         keep: Keep | None = None,
     ) -> Iterator[pa.Table]:
-        """Give rows by (`time`, available time, id), whatever their files; only those to `keep`."""
-        wanted = dict.fromkeys((*PLACE, *IDENTITY, "_available", time, *columns))
-        parts = self._files(list(wanted), verdicts, time, keep)
-        return in_order(parts, time, self.folder, give=columns)
+        """Give rows in an order, whatever their files; only those to `keep`."""
+        wanted = list(dict.fromkeys((*by.columns, *columns)))
+        parts = self._files(wanted, verdicts, by.time, keep)
+        return in_order(parts, by, self.folder, give=columns)
 
     def _files(
         self,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2 as pb
+    from tidemill_tiles.expressions import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +194,22 @@ def label_key(model: pb.Model) -> Sequence[str]:
     return model.label.key or model.spine.key
 
 
+def label_fields(project: pb.Project, model: pb.Model) -> list[str]:
+    """Return the fields of the label stream that keys and values of labels are made of."""
+    return list(dict.fromkeys((*label_key(model), *_label_expression(project, model).columns)))
+
+
 def label_values(project: pb.Project, model: pb.Model, events: pa.Table) -> npt.NDArray[np.float64]:
     """Evaluate the label's expression; NaN is no label."""
-    types = field_types(stream_of(project, model.label.stream))
-    expression = compile_expression(model.label.expression, types)
-    found = expression.evaluate(events)
+    found = _label_expression(project, model).evaluate(events)
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     return numbers(found)
+
+
+def _label_expression(project: pb.Project, model: pb.Model) -> Expression:
+    types = field_types(stream_of(project, model.label.stream))
+    return compile_expression(model.label.expression, types)
 
 
 def join_key(table: pa.Table, fields: Sequence[str]) -> pa.Array:
