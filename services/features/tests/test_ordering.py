@@ -86,6 +86,23 @@ def test_only_the_columns_that_are_asked_for_are_given_and_rows_are_ordered_by_a
         assert pa.concat_tables(found).equals(expected)
 
 
+@given(FILES, st.sampled_from([1, 500, 1 << 20]))
+@settings(max_examples=60, deadline=None)
+def test_without_ties_rows_come_by_their_time_and_need_nothing_else(
+    files: list[list[tuple[int, int]]], hold_bytes: int
+) -> None:
+    tables = [a_table(times).select(["moment", "_offset"]) for times in files]
+    parts = [Part(FIRST_TIME, [table]) for table in tables]
+    with tempfile.TemporaryDirectory() as name:
+        by = Order("moment", ties=False)
+        found = list(in_order(parts, by, Path(name), hold_bytes=hold_bytes))
+    rows = [row for table in found for row in table.to_pylist()]
+    times = [row["moment"] for row in rows]
+    assert times == sorted(times)
+    known = [(row["moment"], row["_offset"]) for table in tables for row in table.to_pylist()]
+    assert sorted((row["moment"], row["_offset"]) for row in rows) == sorted(known)
+
+
 def test_files_that_follow_one_another_are_read_one_after_the_other() -> None:
     opened = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,9 +27,12 @@ STATISTICS_US: Final = 1_000
 """Statistics of a file may have their times cut to milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ArchiveScan:
-    """The rows of one archived stream below `cut` (next offset by partition)."""
+    """The rows of one archived stream below `cut` (next offset by partition).
+
+    The table's log is read once, whatever is asked for; any threads may ask.
+    """
 
     root: str
     stream: str
@@ -55,6 +59,11 @@ class ArchiveScan:
         parts = self._files(wanted, verdicts, by.time, keep)
         return in_order(parts, by, self.folder, give=columns)
 
+    @cached_property
+    def _opened(self) -> tuple[DeltaTable, pa.dataset.Dataset]:
+        table = DeltaTable(f"{self.root.rstrip('/')}/{self.stream}", version=self.version)
+        return table, table.to_pyarrow_dataset()
+
     def _files(
         self,
         columns: Sequence[str],
@@ -62,9 +71,8 @@ class ArchiveScan:
         time: str | None,
         keep: Keep | None,
     ) -> list[Part]:
-        table = DeltaTable(f"{self.root.rstrip('/')}/{self.stream}", version=self.version)
+        table, data = self._opened
         bounds = _bounds(table, time)
-        data = table.to_pyarrow_dataset()
         names = list(dict.fromkeys((*PLACE[:2], "_verdict", *columns)))
 
         def rows(fragment: pa.dataset.Fragment) -> Iterator[pa.Table]:
