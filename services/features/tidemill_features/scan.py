@@ -100,7 +100,8 @@ class ArchiveScan:
             if number < limit.size:
                 limit[number] = offset
         wanted = np.asarray(table["_offset"]) < limit[partition]
-        wanted &= np.isin(np.asarray(table["_verdict"]), np.asarray(verdicts, dtype=np.int8))
+        found = np.asarray(table["_verdict"])
+        wanted &= np.any([found == verdict for verdict in verdicts], axis=0)
         if keep is not None:
             wanted &= keep(table)
         return table if wanted.all() else table.filter(pa.array(wanted))
