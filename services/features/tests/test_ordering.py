@@ -56,7 +56,9 @@ def test_the_order_depends_on_no_file_and_on_no_memory(
 ) -> None:
     starts = [sum(map(len, files[:n])) for n in range(len(files))]
     tables = [a_table(times, start) for times, start in zip(files, starts, strict=True)]
-    expected = sorted_rows(pa.concat_tables(tables), Order(time))["_id"].to_pylist() if tables else []
+    expected = (
+        sorted_rows(pa.concat_tables(tables), Order(time))["_id"].to_pylist() if tables else []
+    )
     parts = []
     for table in tables:
         bound = min(table[time].cast(pa.int64()).to_pylist(), default=0)

@@ -115,8 +115,10 @@ def exact_sum(parts: Iterable[Values]) -> float:
 
 def _not_above(runs: Sequence[Values], values: Values) -> npt.NDArray[np.int64]:
     """Return how many values of sorted runs are not above each of some values."""
-    found = [np.searchsorted(run, values, side="right") for run in runs]
-    return np.sum(found, axis=0, dtype=np.int64)
+    found = np.zeros(len(values), dtype=np.int64)
+    for run in runs:
+        found += np.searchsorted(run, values, side="right")
+    return found
 
 
 def _at_ranks(runs: Sequence[Values], ranks: npt.NDArray[np.int64]) -> Values:

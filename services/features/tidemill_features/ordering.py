@@ -232,7 +232,7 @@ class _Runs:
         self._waits_from(int(run.times[0]) for run in self._spilled)
 
     def _held_below(self, below_us: int | None) -> Iterator[pa.Table]:
-        """Give from what is in memory: only what is given is put in order, as far as it is given."""
+        """Give from what is in memory: of columns and rows only those are moved that are given."""
         if not self._held:
             return
         table = self._taken()
