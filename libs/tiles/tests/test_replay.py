@@ -27,6 +27,8 @@ from tidemill_tiles.testing.builders import (
     Event,
     a_batch,
     a_view,
+    plain_functions,
+    sketched_functions,
     some_events,
     times,
 )
@@ -253,3 +255,23 @@ def test_a_replay_holds_no_more_than_its_windows_want_also_of_entities_nobody_as
         held.append(state.tiles)
     assert max(held) <= 2 * (2 * 10 + 100) + count
     assert held[-1] < 300
+
+
+@pytest.mark.parametrize("function", [*plain_functions(), *sketched_functions()])
+def test_a_view_has_ties_if_and_only_if_ids_of_events_of_one_time_change_a_value(
+    function: Aggregation,
+) -> None:
+    one = replace(function, name="a", window_us=60 * SECOND, hop_us=20 * SECOND)
+    plan = plan_of(a_view(aggregations=(one,)))
+    events = [
+        Event("JFK", 0, 9 * SECOND, 9 - n, n / 4, n, late=True, gate=str(n), left_at=n * SECOND)
+        for n in range(3, 9)
+    ]
+
+    def found(events: list[Event]) -> bytes:
+        history = History(a_batch(plan, events), np.full(len(events), 9 * SECOND, dtype=np.int64))
+        at_us = np.array([10 * SECOND], dtype=np.int64)
+        return replay(plan, [history], HASHES[:1], at_us).values.tobytes()
+
+    without = found([replace(event, tie=0) for event in events])
+    assert (found(events) != without) == plan.has_ties

@@ -71,6 +71,13 @@ class Plan:
         """Return what kernels need to add an event, in the order in which they take it."""
         return self.levels, self.sources, self.template, self.extras, self.edges
 
+    @property
+    def has_ties(self) -> bool:
+        """Tell whether values depend on the order of events of one time, so on their ids."""
+        ends = self.sources[:, [layout.SRC_FIRST, layout.SRC_LAST]]
+        newest = self.extras[:, layout.EXTRA_PRIMITIVE] == Primitive.RECENT
+        return bool((ends >= 0).any() or newest.any())
+
 
 @lru_cache(maxsize=256)
 def plan_of(definition: ViewDefinition) -> Plan:

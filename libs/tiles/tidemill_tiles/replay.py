@@ -107,13 +107,14 @@ class Replay:
         """
         events, labels = by_entity(batch.keys.hashes, entities)
         shards = len(self._stores)
+        homes = [_homes(hashes, shards) for hashes in (batch.keys.hashes, entities)]
         ends = [int(times[-1]) for times in (visible, at_us) if len(times)]
         now_us = max(ends, default=NO_TIME)  # no row to come asks for an earlier time
 
         def of_shard(shard: int) -> None:
-            due = _part(events.order, batch.keys.hashes, shard, shards)
-            due = due[batch.keep[due]]
-            asked = _part(labels.order, entities, shard, shards)
+            due = _part(events.order, homes[0], shard)
+            due = due.compress(batch.keep.take(due))
+            asked = _part(labels.order, homes[1], shard)
             seen = (visible[due], events.groups[due])
             rows = (entities[asked], at_us[asked], labels.groups[asked])
             found = no_reading(self.plan, len(asked))
@@ -234,14 +235,16 @@ def _pieces(
     yield no_events(plan), np.empty(0, dtype=np.int64), False
 
 
+def _homes(hashes: npt.NDArray[np.uint64], shards: int) -> npt.NDArray[np.uint8] | None:
+    """Return the shard of every row's entity; None if there is only one."""
+    return None if shards == 1 else (hashes[:, 0] % np.uint64(shards)).astype(np.uint8)
+
+
 def _part(
-    order: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], shard: int, shards: int
+    order: npt.NDArray[np.int64], homes: npt.NDArray[np.uint8] | None, shard: int
 ) -> npt.NDArray[np.int64]:
     """Return those rows whose entity belongs to a shard."""
-    if shards == 1:
-        return order
-    mine: npt.NDArray[np.int64] = order[hashes[order, 0] % np.uint64(shards) == shard]
-    return mine
+    return order if homes is None else order.compress(homes.take(order) == shard)
 
 
 def no_events(plan: Plan) -> EventBatch:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidemill_common.reference import NumericBins, numeric_bins
 from tidemill_features import columnbins
-from tidemill_features.columnbins import NumericColumn
+from tidemill_features.columnbins import NumericColumn, exact_sum
 
 Values = npt.NDArray[np.float64]
 
@@ -39,8 +42,7 @@ def bins_of(values: Values, path: Path, sizes: int) -> NumericBins:
 def test_counted_bins_are_those_of_sorted_values(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columnbins, "SORTED_VALUES", 10)
-    monkeypatch.setattr(columnbins, "CHUNK_VALUES", 700)
+    monkeypatch.setattr(columnbins, "SORTED_VALUES", 70)
     values = some_values(kind)
     found, expected = bins_of(values, tmp_path / "x", 333), numeric_bins("x", values)
     assert (found.edges, found.counts, found.missing) == (
@@ -65,3 +67,9 @@ def test_the_order_of_values_does_not_show(
 
 def test_a_column_without_a_number_has_one_empty_cell(tmp_path: Path) -> None:
     assert bins_of(np.full(5, np.nan), tmp_path / "x", 2) == numeric_bins("x", np.full(5, np.nan))
+
+
+@given(st.lists(st.floats(-1e300, 1e300), max_size=60), st.integers(1, 60))
+def test_a_sum_is_that_of_fsum_in_any_parts(values: list[float], size: int) -> None:
+    parts = [np.array(values[n : n + size]) for n in range(0, len(values), size)]
+    assert exact_sum(parts) == math.fsum(values)

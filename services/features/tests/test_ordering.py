@@ -12,7 +12,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidemill_features.ordering import EMIT_ROWS, FIRST_TIME, Part, in_order, sorted_rows
+from tidemill_features.ordering import EMIT_ROWS, FIRST_TIME, Order, Part, in_order, sorted_rows
 
 TIMES: Final = ("_available", "moment")
 STAMP: Final = pa.timestamp("us", "UTC")
@@ -37,7 +37,7 @@ def a_table(times: list[tuple[int, int]], first: int = 0) -> pa.Table:
 
 def ordered(parts: list[Part], time: str, hold_bytes: int) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
-        tables = list(in_order(parts, time, Path(name), hold_bytes=hold_bytes))
+        tables = list(in_order(parts, Order(time), Path(name), hold_bytes=hold_bytes))
     assert all(0 < len(table) <= EMIT_ROWS for table in tables)
     return [one for table in tables for one in table["_id"].to_pylist()]
 
@@ -56,7 +56,9 @@ def test_the_order_depends_on_no_file_and_on_no_memory(
 ) -> None:
     starts = [sum(map(len, files[:n])) for n in range(len(files))]
     tables = [a_table(times, start) for times, start in zip(files, starts, strict=True)]
-    expected = sorted_rows(pa.concat_tables(tables), time)["_id"].to_pylist() if tables else []
+    expected = (
+        sorted_rows(pa.concat_tables(tables), Order(time))["_id"].to_pylist() if tables else []
+    )
     parts = []
     for table in tables:
         bound = min(table[time].cast(pa.int64()).to_pylist(), default=0)
@@ -69,8 +71,8 @@ def test_the_order_depends_on_no_file_and_on_no_memory(
 def test_equal_rows_of_all_times_are_ordered_by_the_id_and_not_by_the_place() -> None:
     rows = a_table([(5, 5)] * 50)
     moved = rows.set_column(5, "_partition", pa.array([n % 4 for n in range(50)], pa.int32()))
-    ids = sorted_rows(rows, "moment")["_id"].to_pylist()
-    assert sorted_rows(moved, "moment")["_id"].to_pylist() == ids
+    ids = sorted_rows(rows, Order("moment"))["_id"].to_pylist()
+    assert sorted_rows(moved, Order("moment"))["_id"].to_pylist() == ids
     assert ids != rows["_id"].to_pylist()
 
 
@@ -79,11 +81,28 @@ def test_only_the_columns_that_are_asked_for_are_given_and_rows_are_ordered_by_a
 ) -> None:
     tables = [a_table([(5, 5)] * 30, start) for start in (0, 30)]
     parts = [Part(FIRST_TIME, [table]) for table in tables]
-    expected = sorted_rows(pa.concat_tables(tables), "moment").select(["_offset", "moment"])
+    expected = sorted_rows(pa.concat_tables(tables), Order("moment")).select(["_offset", "moment"])
     for hold_bytes in (1, 1 << 20):
         asked = ["_offset", "moment", "_offset"]
-        found = in_order(parts, "moment", tmp_path, give=asked, hold_bytes=hold_bytes)
+        found = in_order(parts, Order("moment"), tmp_path, give=asked, hold_bytes=hold_bytes)
         assert pa.concat_tables(found).equals(expected)
+
+
+@given(FILES, st.sampled_from([1, 500, 1 << 20]))
+@settings(max_examples=60, deadline=None)
+def test_without_ties_rows_come_by_their_time_and_need_nothing_else(
+    files: list[list[tuple[int, int]]], hold_bytes: int
+) -> None:
+    tables = [a_table(times).select(["moment", "_offset"]) for times in files]
+    parts = [Part(FIRST_TIME, [table]) for table in tables]
+    with tempfile.TemporaryDirectory() as name:
+        by = Order("moment", ties=False)
+        found = list(in_order(parts, by, Path(name), hold_bytes=hold_bytes))
+    rows = [row for table in found for row in table.to_pylist()]
+    times = [row["moment"] for row in rows]
+    assert times == sorted(times)
+    known = [(row["moment"], row["_offset"]) for table in tables for row in table.to_pylist()]
+    assert sorted((row["moment"], row["_offset"]) for row in rows) == sorted(known)
 
 
 def test_files_that_follow_one_another_are_read_one_after_the_other() -> None:
@@ -97,7 +116,7 @@ def test_files_that_follow_one_another_are_read_one_after_the_other() -> None:
 
     parts = [Part(number * EMIT_ROWS, rows(number)) for number in range(5)]
     with tempfile.TemporaryDirectory() as name:
-        found = in_order(parts, "_available", Path(name))
+        found = in_order(parts, Order("_available"), Path(name))
         seen = [(len(next(found)), len(opened)) for _ in range(4)]
         assert not list(Path(name).iterdir())
     assert seen == [(EMIT_ROWS, number) for number in range(1, 5)]

@@ -32,7 +32,9 @@ def written(path: Path, table: pa.Table, sizes: int) -> str:
     with RowsFile(path) as file:
         for start in range(0, len(table), sizes):
             file.write(table.slice(start, sizes))
-        return file.finish()
+        file.finish()
+        assert file.whole() == path
+        return file.row_hash()
 
 
 @pytest.mark.parametrize("sizes", [ROWS, 50_000, 999_999, 131_072])
@@ -72,3 +74,4 @@ def test_rows_that_do_not_fit_to_the_others_are_refused(tmp_path: Path) -> None:
         file.write(a_table())
         file.write(pa.table({"other": [1] * ROW_GROUP}))
         file.finish()
+        file.whole()

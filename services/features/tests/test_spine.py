@@ -10,7 +10,7 @@ import pytest
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill_common.events import TIMESTAMP
-from tidemill_features.ordering import sorted_rows
+from tidemill_features.ordering import Order, sorted_rows
 from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
 from tidemill_features.trainingset import model_of
 
@@ -54,7 +54,7 @@ def a_spine(
     model = model_of(project, "buys")
     table = a_table(visits)
     table = table.filter(pa.array(asked(model, table, from_us, to_us)))
-    return spine_of(model, sorted_rows(table, "wanted_at"))
+    return spine_of(model, sorted_rows(table, Order("wanted_at")))
 
 
 def joined(
@@ -64,7 +64,7 @@ def joined(
     *,
     at_once: int = 1_000,
 ) -> Spine:
-    table = sorted_rows(a_table(orders or [order("nobody", 1)]), "_time")
+    table = sorted_rows(a_table(orders or [order("nobody", 1)]), Order("_time"))
     pieces = iter([table.slice(n, at_once) for n in range(0, len(table), at_once)])
     return Labels(project, model_of(project, "buys"), pieces).join(a_spine(project, visits))
 
@@ -135,7 +135,7 @@ def test_labels_are_found_however_they_are_cut_and_whatever_rows_came_before(
     visits = [visit(f"u{n % 3}", 100 * n) for n in range(60)]
     orders = [order(f"u{n % 3}", 70 * n + 5, paid=float(n % 20)) for n in range(90)]
     whole = joined(project, visits, orders)
-    table = sorted_rows(a_table(orders), "_time")
+    table = sorted_rows(a_table(orders), Order("_time"))
     labels = Labels(
         project, model_of(project, "buys"), iter([table.slice(n, 4) for n in range(0, 90, 4)])
     )

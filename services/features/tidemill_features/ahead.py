@@ -1,4 +1,4 @@
-"""An iterator that is read in a thread of its own, a few things ahead of who asks."""
+"""An iterator that is read in a thread of its own, ahead of who asks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ DEPTH: Final = 1
 
 @contextmanager
 def ahead(things: Iterator[T], depth: int = DEPTH) -> Iterator[Iterator[T]]:
-    """Give the things in their order, at most `depth` of them waiting; raises what they raise."""
+    """Give the things in their order; raises what they raise.
+
+    While one is worked on, the next `depth` are made or wait.
+    """
     with ThreadPoolExecutor(max_workers=1) as pool:
         yield _taken(pool, things, depth)
 
 
 def _taken(pool: ThreadPoolExecutor, things: Iterator[T], depth: int) -> Iterator[T]:
-    waiting: deque[Future[list[T]]] = deque()
-
     def one() -> list[T]:
         return [thing] if (thing := next(things, None)) is not None else []
 
-    while True:
-        while len(waiting) < depth:
-            waiting.append(pool.submit(one))
-        found = waiting.popleft().result()
-        if not found:
-            return
+    waiting: deque[Future[list[T]]] = deque(pool.submit(one) for _ in range(depth))
+    while found := waiting.popleft().result():
+        waiting.append(pool.submit(one))
         yield found[0]

@@ -100,15 +100,18 @@ def _training_set(job: Job) -> pb.TrainingSet:
     )
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(SHARDS) as pool:
         folder = Path(name)
-        means, scan = Means(folder, shards=SHARDS, run=pool.map), partial(_scan, job, folder)
+        means = Means(folder, shards=SHARDS, run=pool.map)
+        scan = lru_cache(maxsize=None)(partial(_scan, job, folder))
         artifacts = Artifacts(job.artifacts)
         with RowsFile(folder / ROWS) as rows:
             built = build(wanted, scan, means, rows.write, _say)
+            rows.finish()
             _say("profile", built.rows, 0)
-            storing = pool.submit(_stored, rows, folder / ROWS, artifacts)
+            hashing = pool.submit(rows.row_hash)
+            storing = pool.submit(lambda: str(artifacts.put_file(rows.whole())))
             with ThreadPoolExecutor(SHARDS) as looking:
                 profile, events = profile_of(wanted, scan, folder, built, looking.map)
-            row_hash, digest = storing.result()
+            row_hash, digest = hashing.result(), storing.result()
         profile_digest = artifacts.put(orjson.dumps(profile, option=orjson.OPT_SORT_KEYS))
     pa.default_memory_pool().release_unused()
     seconds = time.perf_counter() - began
@@ -128,12 +131,6 @@ def _training_set(job: Job) -> pb.TrainingSet:
     answer.rows, answer.events = built.rows, events
     answer.newest_time.FromMicroseconds(built.newest_us)
     return answer
-
-
-def _stored(rows: RowsFile, path: Path, artifacts: Artifacts) -> tuple[str, str]:
-    """Finish the file and store it; return the hash of its rows and its digest."""
-    row_hash = rows.finish()
-    return row_hash, str(artifacts.put_file(path))
 
 
 def _scan(job: Job, folder: Path, stream: str) -> ArchiveScan:

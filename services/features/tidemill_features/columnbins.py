@@ -6,7 +6,6 @@ The cells are those of `numeric_bins` over the same values, whatever their order
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,17 +13,20 @@ import numpy as np
 from tidemill_common.reference import TAIL, NumericBins, edges_of, numeric_bins, ranks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
+    Values = npt.NDArray[np.float64]
+
 SORTED_VALUES: Final = 1_000_000
-"""So many values are sorted in memory; more are counted in passes over the file."""
-CHUNK_VALUES: Final = 262_144
-_DIGIT_BITS: Final = 8
-_DIGITS: Final = 1 << _DIGIT_BITS
+"""So many values are sorted in memory; more are sorted run by run, within their file."""
 _SIGN: Final = np.uint64(1 << 63)
+_MANTISSA: Final = 53
+_HALF: Final = 26
+_LEAST_EXPONENT: Final = -1_073
+"""Of `frexp`, for the smallest number that is not zero."""
 
 
 class NumericColumn:
@@ -55,21 +57,17 @@ class NumericColumn:
         return self._counted()
 
     def _counted(self) -> NumericBins:
+        runs = self._sorted()
         places = [(self._count - 1) * share for share in (TAIL, 0.5, 1 - TAIL)]
         bounds = ranks_of(self._count)
         around = [rank for place in places for rank in (math.floor(place), math.ceil(place))]
         ranks = np.unique(np.concatenate((bounds, np.array(around, dtype=np.int64))))
-        value_at = dict(zip(ranks.tolist(), self._at_ranks(ranks).tolist(), strict=True))
+        value_at = dict(zip(ranks.tolist(), _at_ranks(runs, ranks).tolist(), strict=True))
         inner = np.unique([value_at[rank] for rank in bounds.tolist()])
-        smallest = sum(int(np.count_nonzero(part == inner[0])) for part in self._chunks())
-        edges = edges_of(inner, smallest / self._count)
-        counts = np.zeros(edges.size + 1, dtype=np.int64)
-        for part in self._chunks():
-            cells = np.searchsorted(edges, part, side="left")
-            counts += np.bincount(cells, minlength=counts.size)
-        mean = math.fsum(chain.from_iterable(part.tolist() for part in self._chunks()))
-        mean /= self._count
-        squares = (((part - mean) ** 2).tolist() for part in self._chunks())
+        edges = edges_of(inner, int(_not_above(runs, inner[:1])[0]) / self._count)
+        counts = np.diff(_not_above(runs, edges), prepend=0, append=self._count)
+        mean = exact_sum(self._chunks()) / self._count
+        squares = exact_sum((part - mean) ** 2 for part in self._chunks())
         low, median, high = (_between(value_at, place) for place in places)
         return NumericBins(
             self._name,
@@ -77,43 +75,71 @@ class NumericColumn:
             tuple(counts.tolist()),
             self._missing,
             mean=mean,
-            std=math.sqrt(math.fsum(chain.from_iterable(squares)) / self._count),
+            std=math.sqrt(squares / self._count),
             low=low,
             median=median,
             high=high,
         )
 
-    def _chunks(self) -> Iterator[npt.NDArray[np.float64]]:
+    def _chunks(self) -> Iterator[Values]:
         with self._path.open("rb") as file:
-            while (part := np.fromfile(file, dtype=np.float64, count=CHUNK_VALUES)).size:
+            while (part := np.fromfile(file, dtype=np.float64, count=SORTED_VALUES)).size:
                 yield part
 
-    def _at_ranks(self, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Return the values at ascending places of the sorted column, digit by digit."""
-        left = ranks.copy()
-        found = np.zeros(len(ranks), dtype=np.uint64)
-        for shift in range(64 - _DIGIT_BITS, -1, -_DIGIT_BITS):
-            prefixes, which = np.unique(found, return_inverse=True)
-            below = np.cumsum(self._digits(prefixes, shift), axis=1)
-            for place, prefix in enumerate(which.tolist()):
-                digit = int(np.searchsorted(below[prefix], left[place], side="right"))
-                left[place] -= int(below[prefix, digit - 1]) if digit else 0
-                found[place] = (found[place] << np.uint64(_DIGIT_BITS)) | np.uint64(digit)
-        return np.where(found & _SIGN, found ^ _SIGN, ~found).view(np.float64)
+    def _sorted(self) -> list[Values]:
+        """Sort the file run by run; return the runs, which stay in it."""
+        with self._path.open("r+b") as file:
+            for part in self._chunks():
+                file.write(np.sort(part).data)
+        whole = np.memmap(self._path, np.float64, "r")
+        starts = range(0, self._count, SORTED_VALUES)
+        return [whole[start : start + SORTED_VALUES] for start in starts]
 
-    def _digits(self, prefixes: npt.NDArray[np.uint64], shift: int) -> npt.NDArray[np.int64]:
-        """Count the next digit of the values that begin like each prefix."""
-        counts = np.zeros(len(prefixes) * _DIGITS, dtype=np.int64)
-        above = shift + _DIGIT_BITS
-        for part in self._chunks():
-            bits = part.view(np.uint64)
-            keys = np.where(bits & _SIGN, ~bits, bits | _SIGN)
-            heads = keys >> np.uint64(above) if above < 64 else np.zeros_like(keys)
-            places = np.minimum(np.searchsorted(prefixes, heads), len(prefixes) - 1)
-            digits = ((keys >> np.uint64(shift)) & np.uint64(_DIGITS - 1)).astype(np.int64)
-            wanted = prefixes[places] == heads
-            np.add.at(counts, places[wanted] * _DIGITS + digits[wanted], 1)
-        return counts.reshape(len(prefixes), _DIGITS)
+
+def exact_sum(parts: Iterable[Values]) -> float:
+    """Return the float that is nearest to the sum of finite values, like `math.fsum`.
+
+    Mantissas are added as integers, exponent by exponent, in two halves that no float rounds.
+    """
+    total = 0
+    for part in parts:
+        fraction, exponent = np.frexp(part)
+        mantissa = np.ldexp(fraction, _MANTISSA).astype(np.int64)
+        place = exponent - _LEAST_EXPONENT
+        high = np.bincount(place, weights=mantissa >> _HALF)
+        low = np.bincount(place, weights=mantissa & ((1 << _HALF) - 1))
+        for one in np.flatnonzero((high != 0) | (low != 0)).tolist():
+            total += ((int(high[one]) << _HALF) + int(low[one])) << one
+    return total / (1 << (_MANTISSA - _LEAST_EXPONENT))
+
+
+def _not_above(runs: Sequence[Values], values: Values) -> npt.NDArray[np.int64]:
+    """Return how many values of sorted runs are not above each of some values."""
+    found = np.zeros(len(values), dtype=np.int64)
+    for run in runs:
+        found += np.searchsorted(run, values, side="right")
+    return found
+
+
+def _at_ranks(runs: Sequence[Values], ranks: npt.NDArray[np.int64]) -> Values:
+    """Return the values at places of all that sorted runs hold, bit by bit of their order."""
+    low = np.full(len(ranks), _to_keys(np.array([min(run[0] for run in runs)]))[0])
+    high = np.full(len(ranks), _to_keys(np.array([max(run[-1] for run in runs)]))[0])
+    while np.any(low < high):
+        middle = low + (high - low) // np.uint64(2)
+        enough = _not_above(runs, _from_keys(middle)) > ranks
+        low, high = np.where(enough, low, middle + np.uint64(1)), np.where(enough, middle, high)
+    return _from_keys(low) + 0.0  # both zeros are one
+
+
+def _to_keys(values: Values) -> npt.NDArray[np.uint64]:
+    """Return integers in the order of the values."""
+    bits = values.view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _from_keys(keys: npt.NDArray[np.uint64]) -> Values:
+    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)
 
 
 def _between(value_at: dict[int, float], place: float) -> float:

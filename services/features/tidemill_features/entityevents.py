@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from tidemill.errors import FailedPrecondition
 from tidemill.project.problems import did_you_mean
+from tidemill_features.ordering import IDENTITY
 from tidemill_features.pointintime import columns_of
 from tidemill_features.spine import micros
 from tidemill_tiles.canonical import canonical_key
@@ -91,7 +92,7 @@ class EntityArchive:
         found: list[pa.Table] = []
         count = 0
         wanted = hash_key(canonical_key(key))
-        columns = [*PLACE, *columns_of([view], self.stream)]
+        columns = list(dict.fromkeys((*PLACE, *IDENTITY, *columns_of([view], self.stream))))
         for rows in self._batches(columns, _among(view, self.stream, key)):
             table = rows.filter(pa.array(self._is_of(view, rows, wanted)))
             count += table.num_rows

@@ -2,7 +2,8 @@
 
 The order is (a time, available time, hash of the event's id); only rows that repeat an id outside
 of the de-duplication window come to (partition, offset, row). So it says nothing of partitions,
-files or batches, and neither does anything that is made from it.
+files or batches, and neither does anything that is made from it. Who does not care about rows of
+equal times need not read what tells them apart.
 """
 
 from __future__ import annotations
@@ -36,6 +37,20 @@ BLOCK_ROWS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """By `time`; without `ties` rows of equal times come in any order."""
+
+    time: str
+    ties: bool = True
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the columns that say where a row stands."""
+        ties = ("_available", *IDENTITY, *PLACE) if self.ties else ()
+        return list(dict.fromkeys((self.time, *ties)))
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Rows in any order, none of them with an earlier time than `from_us`."""
 
@@ -48,37 +63,34 @@ def times_of(table: pa.Table, time: str) -> npt.NDArray[np.int64]:
     return np.asarray(table[time].combine_chunks().cast(pa.int64()), dtype=np.int64)
 
 
-def keys_of(table: pa.Table, time: str) -> Keys:
+def keys_of(table: pa.Table, by: Order) -> Keys:
     """Return all that rows are ordered by."""
+    if not by.ties:
+        return (times_of(table, by.time),)
     ids = event_id_hashes(*(table[name] for name in IDENTITY)).view(np.int64)
     places = (np.asarray(table[name], dtype=np.int64) for name in PLACE)
-    return times_of(table, time), times_of(table, "_available"), ids, *places
+    return times_of(table, by.time), times_of(table, "_available"), ids, *places
 
 
-def order_of(table: pa.Table, time: str) -> npt.NDArray[np.int64]:
+def order_of(table: pa.Table, by: Order) -> npt.NDArray[np.int64]:
     """Return the rows in their order: by time, and only where times are equal by the rest."""
-    times = times_of(table, time)
+    times = times_of(table, by.time)
     order = np.argsort(times, kind="stable")
     same = np.diff(times[order]) == 0
-    if not same.any():
+    if not by.ties or not same.any():
         return order
     tied = np.zeros(len(order), dtype=np.bool_)
     tied[1:] |= same
     tied[:-1] |= same
     some = order[tied]
-    keys = keys_of(table.select(_ordering(time)).take(pa.array(some)), time)
+    keys = keys_of(table.select(by.columns).take(pa.array(some)), by)
     order[tied] = some[np.lexsort(tuple(reversed(keys)))]
     return order
 
 
-def _ordering(time: str) -> list[str]:
-    """Return the columns that say where a row stands."""
-    return list(dict.fromkeys((time, "_available", *IDENTITY, *PLACE)))
-
-
 def in_order(
     parts: Sequence[Part],
-    time: str,
+    by: Order,
     folder: Path,
     *,
     give: Sequence[str] | None = None,
@@ -89,9 +101,9 @@ def in_order(
     Only the columns to `give`, if that is said: rows are ordered by more. `folder` takes what does
     not fit into `hold_bytes`.
     """
-    rows = _in_order(parts, _Runs(time, folder, hold_bytes))
-    for table in rows:
-        some = table if give is None else table.select(list(dict.fromkeys(give)))
+    columns = None if give is None else list(dict.fromkeys(give))
+    for table in _in_order(parts, _Runs(by, folder, hold_bytes, columns)):
+        some = table if columns is None else table.select(columns)
         for start in range(0, len(some), EMIT_ROWS):
             yield some.slice(start, EMIT_ROWS).combine_chunks()
 
@@ -109,9 +121,9 @@ class _Run:
     """Sorted rows, a block at a time."""
 
     def __init__(
-        self, blocks: Sequence[pa.Table] | pa.ipc.RecordBatchFileReader, time: str
+        self, blocks: Sequence[pa.Table] | pa.ipc.RecordBatchFileReader, by: Order
     ) -> None:
-        self._blocks, self._time, self._next = blocks, time, 0
+        self._blocks, self._by, self._next = blocks, by, 0
         self._table: pa.Table | None = None
         self._keys: Keys | None = None
         self.times: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -126,7 +138,7 @@ class _Run:
             else:
                 self._table = self._blocks[self._next]
             self._next += 1
-            self.times, self._keys = times_of(self._table, self._time), None
+            self.times, self._keys = times_of(self._table, self._by.time), None
         return True
 
     @property
@@ -141,7 +153,7 @@ class _Run:
     def keys(self) -> Keys:
         """Return what the rows at hand are ordered by: only runs that are merged need it."""
         if self._keys is None:
-            self._keys = keys_of(self.rest(), self._time)
+            self._keys = keys_of(self.rest(), self._by)
         return self._keys
 
     @property
@@ -183,8 +195,10 @@ class _Run:
 class _Runs:
     """Rows that wait until none can come before them."""
 
-    def __init__(self, time: str, folder: Path, hold_bytes: int) -> None:
-        self._time, self._folder, self._hold_bytes = time, folder, hold_bytes
+    def __init__(
+        self, by: Order, folder: Path, hold_bytes: int, give: Sequence[str] | None
+    ) -> None:
+        self._by, self._folder, self._hold_bytes, self._columns = by, folder, hold_bytes, give
         self._held: list[pa.Table] = []
         self._held_bytes = self._held_rows = 0
         self._earliest_us: int | None = None
@@ -195,9 +209,6 @@ class _Runs:
         if not table.num_rows:
             return
         self._hold(table)
-        earliest = int(times_of(table, self._time).min())
-        if self._earliest_us is None or earliest < self._earliest_us:
-            self._earliest_us = earliest
         if self._held_bytes >= self._hold_bytes:
             self._spill()
 
@@ -208,44 +219,74 @@ class _Runs:
 
     def below(self, below_us: int | None) -> Iterator[pa.Table]:
         """Give, in order, the rows with an earlier time, or all; none may be added before them."""
-        held = _Run([self._sorted()], self._time) if self._held else None
-        self._held, self._held_bytes, self._held_rows = [], 0, 0
+        self._earliest_us = None
+        if not self._spilled:
+            yield from self._held_below(below_us)
+            return
+        held = _Run([sorted_rows(self._taken(), self._by)], self._by) if self._held else None
         runs = [*self._spilled, held] if held is not None else list(self._spilled)
-        yield from _merged(runs, below_us, self._time)
+        yield from _merged(runs, below_us, self._by)
         if held is not None and held.load():
             self._hold(held.rest().combine_chunks())
         self._spilled = [run for run in self._spilled if run.load()]
-        waiting = [run for run in (*self._spilled, held) if run is not None and run.load()]
-        self._earliest_us = min((int(run.times[0]) for run in waiting), default=None)
+        self._waits_from(int(run.times[0]) for run in self._spilled)
+
+    def _held_below(self, below_us: int | None) -> Iterator[pa.Table]:
+        """Give from what is in memory: of columns and rows only those are moved that are given."""
+        if not self._held:
+            return
+        table = self._taken()
+        order = order_of(table, self._by)
+        count = len(order)
+        if below_us is not None:
+            times = times_of(table, self._by.time)
+            count = int(np.searchsorted(times, below_us, side="left", sorter=order))
+        if count < len(order):
+            self._hold(table.take(pa.array(order[count:])).combine_chunks())
+        if count:
+            given = table if self._columns is None else table.select(self._columns)
+            yield _taken(given, order[:count])
 
     def _hold(self, table: pa.Table) -> None:
         self._held.append(table)
         self._held_bytes += table.nbytes
         self._held_rows += table.num_rows
+        self._waits_from([int(times_of(table, self._by.time).min())])
 
-    def _sorted(self) -> pa.Table:
-        return sorted_rows(pa.concat_tables(self._held), self._time)
+    def _waits_from(self, times: Iterable[int]) -> None:
+        """Keep the earliest time of all rows that wait."""
+        known = [] if self._earliest_us is None else [self._earliest_us]
+        self._earliest_us = min((*known, *times), default=None)
+
+    def _taken(self) -> pa.Table:
+        """Return all that is held, and hold nothing any more."""
+        table = pa.concat_tables(self._held)
+        self._held, self._held_bytes, self._held_rows = [], 0, 0
+        return table
 
     def _spill(self) -> None:
-        table = self._sorted().combine_chunks()
+        table = sorted_rows(self._taken(), self._by).combine_chunks()
         with (
             tempfile.NamedTemporaryFile(dir=self._folder, suffix=".arrow", delete=False) as file,
             pa.ipc.new_file(file, table.schema) as writer,
         ):
             writer.write_table(table, max_chunksize=BLOCK_ROWS)
-        self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._time))
-        self._held, self._held_bytes, self._held_rows = [], 0, 0
+        self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._by))
 
 
-def sorted_rows(table: pa.Table, time: str) -> pa.Table:
+def sorted_rows(table: pa.Table, by: Order) -> pa.Table:
     """Return a table in the order; the same table if it is in order already."""
-    order = order_of(table, time)
-    if len(order) and np.all(np.diff(order) == 1):
-        return table
-    return table.take(pa.array(order))
+    return _taken(table, order_of(table, by))
 
 
-def _merged(runs: Sequence[_Run], below_us: int | None, time: str) -> Iterator[pa.Table]:
+def _taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """Return some rows in an order, without a copy if they stand together in it."""
+    if len(rows) and np.all(np.diff(rows) == 1):
+        return table.slice(int(rows[0]), len(rows))
+    return table.combine_chunks().take(pa.array(rows))
+
+
+def _merged(runs: Sequence[_Run], below_us: int | None, by: Order) -> Iterator[pa.Table]:
     """Give the rows below a time; each round uses up the block that ends first."""
     while True:
         ready = [run for run in runs if run.load()]
@@ -253,4 +294,4 @@ def _merged(runs: Sequence[_Run], below_us: int | None, time: str) -> Iterator[p
         parts = [part for run in ready if len(part := run.take(below_us, upto))]
         if not parts:
             return
-        yield parts[0] if len(parts) == 1 else sorted_rows(pa.concat_tables(parts), time)
+        yield parts[0] if len(parts) == 1 else sorted_rows(pa.concat_tables(parts), by)

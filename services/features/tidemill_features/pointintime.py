@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tidemill_features.ordering import IDENTITY
 from tidemill_features.spine import micros
 from tidemill_tiles.columns import event_batch, window_time
 from tidemill_tiles.definitions import read_types, source_types
@@ -64,14 +65,22 @@ def past_of(table: pa.Table, *, delay_us: int, strict: bool) -> Past:
         table,
         visible_from(available, delay_us, strict=strict),
         window_time(micros(table, "_time"), available),
-        event_id_hashes(table["_source"], table["_id"], table["_replay_of"]),
+        _ties(table),
     )
 
 
 def columns_of(views: Sequence[ViewSpec], stream: str) -> list[str]:
     """Return the columns of a stream's archive that these views need."""
     fields = [name for view in views for name in _fields_of(view.definition, stream)]
-    return list(dict.fromkeys(["_id", "_source", "_replay_of", "_time", "_available", *fields]))
+    ties = IDENTITY if any(view.plan.has_ties for view in views) else ()
+    return list(dict.fromkeys([*ties, "_time", "_available", *fields]))
+
+
+def _ties(table: pa.Table) -> npt.NDArray[np.uint64]:
+    """Return what tells events of one time apart, zeros if no view asks for that."""
+    if not set(IDENTITY) <= set(table.column_names):
+        return np.zeros(len(table), dtype=np.uint64)
+    return event_id_hashes(*(table[name] for name in IDENTITY))
 
 
 def _fields_of(definition: ViewDefinition, stream: str) -> Iterable[str]:

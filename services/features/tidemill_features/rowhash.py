@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill_tiles.keys import string_parts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
     import pyarrow.parquet as pq
 
-_NAN = np.float64("nan").view(np.int64)
+_NAN = np.float64("nan")
 
 
 def row_hash(table: pa.Table) -> str:
@@ -94,22 +96,16 @@ def _kinds(kind: pa.DataType) -> Sequence[Callable[[pa.Array], npt.NDArray[np.ge
 
 
 def _lengths(column: pa.Array) -> npt.NDArray[np.int64]:
-    return np.asarray(pc.binary_length(_binary(column)), dtype=np.int64)
+    _, offsets, _ = string_parts(column.fill_null(""))
+    return np.diff(offsets)
 
 
 def _text(column: pa.Array) -> npt.NDArray[np.uint8]:
-    joined = _binary(column)
-    size = int(np.asarray(pc.binary_length(joined), dtype=np.int64).sum())
-    return np.frombuffer(joined.buffers()[2] or b"", dtype=np.uint8)[:size]
-
-
-def _binary(column: pa.Array) -> pa.Array:
-    """Return texts without an offset into their buffers."""
-    return pa.concat_arrays([column.fill_null("").cast(pa.large_binary())])
+    data, offsets, _ = string_parts(column.fill_null(""))
+    return data[offsets[0] : offsets[-1]]
 
 
 def _floats(column: pa.Array) -> npt.NDArray[np.int64]:
     values = np.asarray(column.fill_null(0.0), dtype=np.float64) + 0.0
-    bits = values.view(np.int64).copy()
-    bits[np.isnan(values)] = _NAN
-    return bits
+    np.copyto(values, _NAN, where=np.isnan(values))
+    return values.view(np.int64)

@@ -39,6 +39,7 @@ class RowsFile:
         self._rows = self._groups = 0
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._busy: Future[None] | None = None
+        self._only: pa.Table | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,9 +51,8 @@ class RowsFile:
         traceback: TracebackType | None,
     ) -> None:
         """Leave no file open; what was not written is lost."""
+        self._pool.submit(self._close)
         self._pool.shutdown(wait=True)
-        if self._writer is not None:
-            self._writer.close()
 
     def write(self, table: pa.Table) -> None:
         """Add rows."""
@@ -61,18 +61,24 @@ class RowsFile:
         while self._rows >= ROW_GROUP:
             self._write_group(ROW_GROUP)
 
-    def finish(self) -> str:
-        """Write what is left and close the file; return the `row_hash` of what it holds."""
-        whole = pa.concat_tables(self._waiting) if not self._groups else None
-        if self._rows or whole is not None:
+    def finish(self) -> None:
+        """Take no more rows; what is left is being written, and then the file is closed."""
+        if not self._groups:
+            self._only = pa.concat_tables(self._waiting)
+        if self._rows or not self._groups:
             self._write_group(self._rows)
-        found = None if whole is None else row_hash(whole)  # while it is being written
+        self._busy = self._pool.submit(self._end, self._busy)
+
+    def whole(self) -> Path:
+        """Return the file once it is whole."""
         self._done()
-        if self._writer is not None:
-            self._writer.close()
-        if found is not None:
-            return found
-        with pq.ParquetFile(self._path) as file:
+        return self._path
+
+    def row_hash(self) -> str:
+        """Return the `row_hash` of what the finished file holds."""
+        if self._only is not None:
+            return row_hash(self._only)
+        with pq.ParquetFile(self.whole()) as file:
             return file_hash(file)
 
     def _write_group(self, rows: int) -> None:
@@ -88,8 +94,16 @@ class RowsFile:
             self._writer = parquet_writer(self._path, table.schema)
         self._writer.write_table(table.combine_chunks(), row_group_size=ROW_GROUP)
 
+    def _end(self, written: Future[None] | None) -> None:
+        if written is not None:
+            written.result()
+        self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
     def _done(self) -> None:
-        """Wait for the group that is being written; raise what went wrong."""
+        """Wait for what is being written; raise what went wrong."""
         if self._busy is not None:
             self._busy.result()
-            self._busy = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from tidemill_features.ordering import FIRST_TIME, IDENTITY, PLACE, Part, in_order
+from tidemill_features.ordering import FIRST_TIME, PLACE, Order, Part, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 32_768
 BATCHES_AHEAD: Final = 1
+AVAILABLE: Final = Order("_available")
 STATISTICS_US: Final = 1_000
 """Statistics of a file may have their times cut to milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ArchiveScan:
-    """The rows of one archived stream below `cut` (next offset by partition)."""
+    """The rows of one archived stream below `cut` (next offset by partition).
+
+    The table's log is read once, whatever is asked for; any threads may ask.
+    """
 
     root: str
     stream: str
@@ -46,13 +51,18 @@ class ArchiveScan:
         columns: Sequence[str],
         verdicts: Sequence[int],
         *,
-        time: str = "_available",
+        by: Order = AVAILABLE,
         keep: Keep | None = None,
     ) -> Iterator[pa.Table]:
-        """Give rows by (`time`, available time, id), whatever their files; only those to `keep`."""
-        wanted = dict.fromkeys((*PLACE, *IDENTITY, "_available", time, *columns))
-        parts = self._files(list(wanted), verdicts, time, keep)
-        return in_order(parts, time, self.folder, give=columns)
+        """Give rows in an order, whatever their files; only those to `keep`."""
+        wanted = list(dict.fromkeys((*by.columns, *columns)))
+        parts = self._files(wanted, verdicts, by.time, keep)
+        return in_order(parts, by, self.folder, give=columns)
+
+    @cached_property
+    def _opened(self) -> tuple[DeltaTable, pa.dataset.Dataset]:
+        table = DeltaTable(f"{self.root.rstrip('/')}/{self.stream}", version=self.version)
+        return table, table.to_pyarrow_dataset()
 
     def _files(
         self,
@@ -61,9 +71,8 @@ class ArchiveScan:
         time: str | None,
         keep: Keep | None,
     ) -> list[Part]:
-        table = DeltaTable(f"{self.root.rstrip('/')}/{self.stream}", version=self.version)
+        table, data = self._opened
         bounds = _bounds(table, time)
-        data = table.to_pyarrow_dataset()
         names = list(dict.fromkeys((*PLACE[:2], "_verdict", *columns)))
 
         def rows(fragment: pa.dataset.Fragment) -> Iterator[pa.Table]:
@@ -91,7 +100,8 @@ class ArchiveScan:
             if number < limit.size:
                 limit[number] = offset
         wanted = np.asarray(table["_offset"]) < limit[partition]
-        wanted &= np.isin(np.asarray(table["_verdict"]), np.asarray(verdicts, dtype=np.int8))
+        found = np.asarray(table["_verdict"])
+        wanted &= np.any([found == verdict for verdict in verdicts], axis=0)
         if keep is not None:
             wanted &= keep(table)
         return table if wanted.all() else table.filter(pa.array(wanted))

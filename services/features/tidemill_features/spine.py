@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tidemill.definitions.v1 import project_pb2 as pb
+    from tidemill_tiles.expressions import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,52 +107,44 @@ class Labels:
         """Read `events` as they are needed: in the order of event time, then of availability."""
         self._project, self._model, self._events = project, model, events
         self._delay_us = duration_us(model.label.max_delay)
-        self._held: list[_Part] = []
+        self._held = _Part(
+            np.empty((0, 2), dtype=np.uint64), np.empty(0, dtype=np.int64), np.empty(0)
+        )
         self._read_us: int | None = FIRST_TIME
 
     @property
     def held(self) -> int:
         """Return how many label events wait for later rows."""
-        return sum(len(part.time_us) for part in self._held)
+        return len(self._held.time_us)
 
     def join(self, spine: Spine) -> Spine:
-        """Give each row its label; the rows of the next call have no earlier time.
-
-        Labels are gone through part by part, in the order of their time, so the first one counts.
-        """
+        """Give each row its label; the rows of the next call have no earlier time."""
         if not len(spine):
             return spine
-        hashes, times = key_column([spine.key]).hashes, spine.time_us
+        times, last_us = spine.time_us, int(spine.time_us[-1])
+        labels = self._until(last_us + self._delay_us if self._delay_us else None)
+        hashes = key_column([spine.key]).hashes
+        found = following(labels.hashes, labels.time_us, hashes, times)
+        near = found >= 0
+        if self._delay_us:
+            near[near] = labels.time_us[found[near]] - times[near] <= self._delay_us
         label, label_us = spine.label.copy(), spine.label_us.copy()
-        last_us, later = int(times[-1]), []
-        for part in self._parts(last_us + self._delay_us if self._delay_us else None):
-            waiting = np.isnan(label) & (times < part.time_us[-1])
-            if self._delay_us:
-                waiting &= times + self._delay_us >= part.time_us[0]
-            rows = np.flatnonzero(waiting)
-            found = following(part.hashes, part.time_us, hashes[rows], times[rows])
-            rows, found = rows[found >= 0], found[found >= 0]
-            if self._delay_us:
-                near = part.time_us[found] - times[rows] <= self._delay_us
-                rows, found = rows[near], found[near]
-            label[rows], label_us[rows] = part.label[found], part.time_us[found]
-            if part.time_us[-1] > last_us:
-                later.append(part.after(last_us))
-        self._held = later
+        label[near], label_us[near] = labels.label[found[near]], labels.time_us[found[near]]
+        self._held = labels.after(last_us)
         return Spine(spine.table, spine.key, times, label, label_us)
 
-    def _parts(self, until_us: int | None) -> Iterator[_Part]:
-        """Give what is held, and then what is read, up to a time (or all)."""
-        yield from self._held
+    def _until(self, us: int | None) -> _Part:
+        """Return what is held and what is read up to a time (or all)."""
+        return _joined([self._held, *self._read_until(us)])
+
+    def _read_until(self, until_us: int | None) -> Iterator[_Part]:
         while self._read_us is not None and (until_us is None or self._read_us <= until_us):
             events = next(self._events, None)
             if events is None:
                 self._read_us = None
                 return
             self._read_us = int(micros(events, "_time")[-1])
-            part = self._labels(events)
-            if len(part.time_us):
-                yield part
+            yield self._labels(events)
 
     def _labels(self, events: pa.Table) -> _Part:
         """Return the events that are labels: their key is known and their expression a number."""
@@ -175,6 +168,14 @@ class _Part:
         return _Part(self.hashes[first:], self.time_us[first:], self.label[first:])
 
 
+def _joined(parts: Sequence[_Part]) -> _Part:
+    return _Part(
+        np.concatenate([part.hashes for part in parts]),
+        np.concatenate([part.time_us for part in parts]),
+        np.concatenate([part.label for part in parts]),
+    )
+
+
 def kept(spine: Spine, exclusions: Sequence[Exclusion], *, unlabelled: bool) -> Spine:
     """Leave out what is excluded, and what has no label (unless asked for)."""
     keep = np.ones(len(spine), dtype=np.bool_)
@@ -193,14 +194,22 @@ def label_key(model: pb.Model) -> Sequence[str]:
     return model.label.key or model.spine.key
 
 
+def label_fields(project: pb.Project, model: pb.Model) -> list[str]:
+    """Return the fields of the label stream that keys and values of labels are made of."""
+    return list(dict.fromkeys((*label_key(model), *_label_expression(project, model).columns)))
+
+
 def label_values(project: pb.Project, model: pb.Model, events: pa.Table) -> npt.NDArray[np.float64]:
     """Evaluate the label's expression; NaN is no label."""
-    types = field_types(stream_of(project, model.label.stream))
-    expression = compile_expression(model.label.expression, types)
-    found = expression.evaluate(events)
+    found = _label_expression(project, model).evaluate(events)
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     return numbers(found)
+
+
+def _label_expression(project: pb.Project, model: pb.Model) -> Expression:
+    types = field_types(stream_of(project, model.label.stream))
+    return compile_expression(model.label.expression, types)
 
 
 def join_key(table: pa.Table, fields: Sequence[str]) -> pa.Array:

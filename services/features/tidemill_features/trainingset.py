@@ -20,9 +20,10 @@ from tidemill_common.events import TIMESTAMP
 from tidemill_common.feature_views import stream_spec, view_specs
 from tidemill_common.on_demand import OnDemand, feature_array, numbers
 from tidemill_features.ahead import ahead
+from tidemill_features.ordering import Order
 from tidemill_features.pointintime import Features, Past, columns_of, past_of
 from tidemill_features.profile import Profile, profiled
-from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, spine_of
+from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, label_fields, spine_of
 from tidemill_features.unions import merged, view_past
 from tidemill_tiles.verdict import Verdict
 
@@ -59,10 +60,10 @@ class Stream(Protocol):
         columns: Sequence[str],
         verdicts: Sequence[int],
         *,
-        time: str = "_available",
+        by: Order,
         keep: Callable[[pa.Table], npt.NDArray[np.bool_]] | None = None,
     ) -> Iterator[pa.Table]:
-        """Give those to `keep`, by (`time`, available time, id)."""
+        """Give those to `keep`, in an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,13 @@ def build(
     say("labels", 0, 0)
     skipped = 0
     if wanted.max_rows:
-        count = sum(map(len, _spine(wanted, model, inputs, archive, means)))
+        with contextlib.ExitStack() as stack:
+            count = sum(map(len, _spine(wanted, model, inputs, archive, means, stack)))
         skipped = max(0, count - wanted.max_rows)
     built = Built()
     with contextlib.ExitStack() as stack:
         features = _features(wanted, model, inputs, archive, means, stack)
-        spines = _spine(wanted, model, inputs, archive, means)
+        spines = _spine(wanted, model, inputs, archive, means, stack)
         for spine in _without(stack.enter_context(ahead(spines)), skipped):
             write(_table(inputs, spine, features.at(spine)))
             built.add(spine)
@@ -191,25 +193,29 @@ def _spine(
     inputs: ModelInputs,
     archive: Callable[[str], Stream],
     means: Means,
+    stack: contextlib.ExitStack,
 ) -> Iterator[Spine]:
-    """Give the rows with their labels, in their order; no piece is empty."""
-    label = stream_spec(wanted.project, model.label.stream)
-    columns = ["_time", *(one.name for one in label.columns)]
-    events = archive(model.label.stream).in_order(columns, SEEN, time="_time")
-    labels = Labels(wanted.project, model, events)
+    """Give the rows with their labels, in their order; no piece is empty.
+
+    Both streams are read in threads of their own until `stack` ends.
+    """
+    columns = ["_time", *label_fields(wanted.project, model)]
+    events = archive(model.label.stream).in_order(columns, SEEN, by=Order("_time"))
+    labels = Labels(wanted.project, model, stack.enter_context(ahead(events)))
 
     def keep(table: pa.Table) -> npt.NDArray[np.bool_]:
         return asked(model, table, wanted.from_us, wanted.to_us)
 
     moment = model.spine.time or "_time"
     columns = ["_id", moment, *(one.name for one in inputs.fields), *model.spine.key]
-    tables = archive(model.spine.stream).in_order(columns, SEEN, time=moment, keep=keep)
+    tables = archive(model.spine.stream).in_order(columns, SEEN, by=Order(moment), keep=keep)
     # Labels are looked through for every piece, so a piece is not much smaller than they are.
-    for table in _gathered(tables, lambda: max(means.chunk_rows, labels.held)):
-        spine = labels.join(spine_of(model, table))
-        spine = kept(spine, wanted.exclusions, unlabelled=wanted.unlabelled)
-        if len(spine):
-            yield spine
+    pieces = _gathered(
+        stack.enter_context(ahead(tables)), lambda: max(means.chunk_rows, labels.held)
+    )
+    spines = (labels.join(spine_of(model, piece)) for piece in pieces)
+    spines = (kept(one, wanted.exclusions, unlabelled=wanted.unlabelled) for one in spines)
+    return (spine for spine in spines if len(spine))
 
 
 def _gathered(tables: Iterator[pa.Table], rows: Callable[[], int]) -> Iterator[pa.Table]:
@@ -251,7 +257,8 @@ def _features(
     strict_stream = "" if model.spine.include_self else model.spine.stream
 
     def past(stream: str, used: Sequence[ViewSpec]) -> Iterator[Past]:
-        for table in archive(stream).in_order(columns_of(used, stream), APPLIED):
+        columns, by = columns_of(used, stream), Order("_available", ties=False)
+        for table in archive(stream).in_order(columns, APPLIED, by=by):
             yield past_of(table, delay_us=wanted.delay_us, strict=stream == strict_stream)
 
     pasts: dict[tuple[str, ...], Iterator[Past]] = {}
