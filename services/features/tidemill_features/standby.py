@@ -36,6 +36,11 @@ class Standby:
         """Wait until every followed log was read to the end it had."""
         await self._following.caught_up()
 
+    async def reach(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Wait until these logs were read to these ends."""
+        for tp, end in ends.items():
+            await self._following.reach(tp, end)
+
     async def take(
         self, work: StreamWork, partition: int, ends: Mapping[TopicPartition, int]
     ) -> dict[str, Replica]:
