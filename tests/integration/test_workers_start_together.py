@@ -75,6 +75,17 @@ def said(workers: Sequence[Worker], event: str) -> Iterator[Mapping[str, Any]]:
                 yield found
 
 
+async def all_of(workers: Sequence[Worker], event: str) -> None:
+    """Wait until each of the workers has said it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not all(any(said([worker], event)) for worker in workers):
+            await asyncio.sleep(0.1)
+
+
+def assert_no_crash(workers: Sequence[Worker]) -> None:
+    assert not [*said(workers, "worker.crashed"), *said(workers, "app.crashed")]
+
+
 async def publish(kafka: Broker, load: Load) -> None:
     """Fill both partitions."""
     async with producing(kafka) as producer:
@@ -153,9 +164,10 @@ async def test_each_new_view_is_built_once_by_two_workers_that_start_at_once(
 ) -> None:
     async with backlog(kafka, tmp_path, "together") as found:
         async with found.working(0) as one, found.working(1) as other:
-            await found.all_built()
             workers = [one, other]
-            assert not list(said(workers, "worker.crashed"))
+            await found.all_built()
+            await all_of(workers, "worker.next_generation")
+            assert_no_crash(workers)
             assert [worker.starts for worker in workers] == [1, 1]
             built = Counter(
                 (facts["view"], facts["partition"]) for facts in said(workers, "view.built")
@@ -169,10 +181,10 @@ async def test_what_a_worker_was_building_when_it_died_is_built_by_the_other(
     kafka: Broker, tmp_path: Path
 ) -> None:
     async with backlog(kafka, tmp_path, "halfway") as found, found.working(0) as one:
-        async with found.working(1) as other, asyncio.timeout(PATIENCE_S):
-            while not list(said([other], "view.built")):
-                await asyncio.sleep(0.1)
+        async with found.working(1) as other:
+            await all_of([other], "view.built")
         await found.all_built()
-        assert not list(said([one], "worker.crashed"))
+        await all_of([one], "worker.next_generation")
+        assert_no_crash([one])
         assert {facts["partition"] for facts in said([one], "view.built")} == {0, 1}
         found.assert_equal()
