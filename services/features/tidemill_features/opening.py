@@ -98,6 +98,9 @@ class Opener:
         ]
         state = states[0]
         state.held = next(iter(states[1:]), None)
+        state.pasts = {
+            view.key: self.standby.past(log) for log, (_, view) in self._logs(tp).items()
+        }
         logger.info(
             "partition.opened",
             extra={
