@@ -12,6 +12,7 @@ from tidemill.project import loads, normalise
 from tidemill_common import topics
 from tidemill_common.feature_views import stream_spec
 from tidemill_common.kafka import Broker, administering, producing
+from tidemill_features.settings import GROUP
 from tidemill_features.testing import one_project
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]
@@ -76,3 +77,5 @@ async def test_the_partitions_of_a_stopped_worker_go_to_another_before_its_sessi
                 assert one.process is not None
                 one.process.terminate()
                 await until_opened(other, 2)
+        for instance in instances:  # else other tests wait for the session of what was killed
+            await admin.leave(GROUP, instance)

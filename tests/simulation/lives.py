@@ -93,7 +93,6 @@ class Worker:
         async with standing_by(BROKER, self.work) as standby, contextlib.AsyncExitStack() as stack:
             await standby.caught_up()
             opener = Opener(BROKER, admin, standby, self.work, "")
-            await opener.build_ahead()
             state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
             since = (await admin.end_offsets([TopicPartition(stream.topic, 0)])).popitem()[1]
             bad = BadRun(since)

@@ -33,6 +33,8 @@ STEPS = 25
 FOUND_HERE = set(MUTANTS) - {"commit-before-log", "seek-while-fetching"}
 """Those two need a process that ends, and the runtime that delivers records."""
 USERS = 7
+LIFE_S = 14_400
+"""A third of the age at which a log gets a snapshot unless a setting says otherwise."""
 LATE_S = LATENESS_US / SECOND_US
 TROUBLE = 24
 """Half-effects from now at which trouble strikes: beyond those of a step, it does not."""
@@ -308,6 +310,19 @@ def test_snapshots_are_written_and_the_log_is_trimmed_behind_them(world: World) 
 
 
 @pytest.mark.timeout(30)
+def test_owners_that_live_shorter_than_a_log_may_age_snapshot_and_trim_it(world: World) -> None:
+    log = world.reader.logs[0]
+    for _ in range(8):
+        world.take_over()
+        world.publish([world.a_row(user, 1, 0.0) for user in range(USERS)])
+        for _ in range(20):
+            world.flush(1)
+        world.pass_time(LIFE_S * 1_000)
+    assert world.broker.start_of(log) > 0
+    world.settle()
+    assert world.findings() == []
+
+
 def test_a_builder_that_died_inside_a_transaction_holds_no_takeover_up(world: World) -> None:
     world.take_over()
     world.publish([world.a_row(1, 100, 0.0)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tidemill_features.ledger import LogLedger
+from tidemill_features.ledger import LogLedger, LogPast
+from tidemill_tiles.codec import Kind
 
 
 def a_ledger() -> LogLedger:
@@ -69,3 +70,47 @@ def test_a_snapshot_that_was_under_way_does_not_count_for_a_renewed_log() -> Non
         ledger.began(offset, 1.0)
         before = ledger.ended()
     assert before == 10
+
+
+def a_past(*records: tuple[Kind | None, int]) -> LogPast:
+    """Return what a reader saw: records of 40 bytes at these seconds, from offset 0 on."""
+    past = LogPast()
+    for offset, (kind, at_s) in enumerate(records):
+        past.saw(kind, offset, 1_000 * at_s, 0 if kind is None else 40)
+    return past
+
+
+def resumed(past: LogPast) -> LogLedger:
+    """Return the ledger of an owner that opens now; its own clock is at 5."""
+    return LogLedger.resumed(100, 60.0, past, 5.0)
+
+
+def test_the_age_of_a_log_goes_on_over_the_lives_of_its_owners() -> None:
+    past = a_past((Kind.GENESIS, 0), (Kind.ROWS, 30), (None, 50))
+    assert not resumed(past).is_due(10_000, 14.0)
+    assert resumed(past).is_due(10_000, 15.0)
+    past.saw(None, 3, 60_000, 0)
+    assert resumed(past).is_due(10_000, 5.0)
+
+
+def test_so_does_what_was_written_since_the_newest_snapshot_that_is_complete() -> None:
+    past = a_past((Kind.GENESIS, 0), (Kind.SNAPSHOT_BEGIN, 10), (Kind.SNAPSHOT_END, 11))
+    assert not resumed(past).is_due(1, 5.0)  # 80 bytes since it began
+    past.saw(Kind.ROWS, 3, 12_000, 40)
+    assert resumed(past).is_due(1, 5.0)
+    past.saw(Kind.SNAPSHOT_BEGIN, 4, 13_000, 40)  # its owner died
+    assert resumed(past).is_due(1, 5.0)
+
+
+def test_the_first_snapshot_of_a_life_trims_below_the_last_of_the_one_before() -> None:
+    kinds = [Kind.GENESIS, Kind.SNAPSHOT_BEGIN, Kind.SNAPSHOT_END, Kind.SNAPSHOT_BEGIN, Kind.ROWS]
+    ledger = resumed(a_past(*((kind, at_s) for at_s, kind in enumerate(kinds))))
+    ledger.began(7, 6.0)
+    assert ledger.ended() == 1
+
+
+def test_an_empty_log_begins_with_its_owner() -> None:
+    ledger = resumed(LogPast())
+    ledger.wrote(1)
+    assert not ledger.is_due(10_000, 64.0)
+    assert ledger.is_due(10_000, 65.0)

@@ -94,7 +94,8 @@ def test_when_nothing_is_held_the_work_is_the_current_generations(
 
 async def goes_over(applied: Applied, present: Applied) -> bool:
     """Say whether a worker is ready to go over at once, without building anything."""
-    going = asyncio.create_task(prepare(applied, present, frozenset))
+    at_work = all_work(present).keys
+    going = asyncio.create_task(prepare(applied, present, at_work, frozenset))
     await asyncio.sleep(0)
     done = going.done()
     going.cancel()

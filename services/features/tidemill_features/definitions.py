@@ -10,7 +10,8 @@ from tidemill_common.events import event_schema
 from tidemill_common.feature_views import StreamSpec, ViewSpec, stream_spec, view_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     import pyarrow as pa
 
@@ -40,6 +41,15 @@ class StreamWork:
         """Return the columns every record of the raw topic has."""
         return event_schema(self.spec.columns)
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """Return the keys of its views."""
+        return frozenset(view.key for view in self.views)
+
+    def only(self, keys: AbstractSet[str]) -> StreamWork:
+        """Return the same stream with some of its views."""
+        return StreamWork(self.spec, tuple(view for view in self.views if view.key in keys))
+
     def topics(self) -> Iterator[topics.Topic]:
         """Give every topic that the work on this stream needs."""
         yield self.spec.topic
@@ -54,13 +64,14 @@ class Work:
     """All streams of one generation of the project.
 
     `held` is what a held generation adds to these streams: it sees the same records, and decides
-    them by its own bounds.
+    them by its own bounds. `left_out` is what builders write, and other workers may have written.
     """
 
     project: project_pb2.Project
     generation: str
     streams: Mapping[str, StreamWork]
     held: Mapping[str, StreamWork] = field(default_factory=dict)
+    left_out: tuple[StreamWork, ...] = ()
 
     @property
     def parts(self) -> tuple[StreamWork, ...]:
@@ -70,7 +81,7 @@ class Work:
     @property
     def keys(self) -> frozenset[str]:
         """Return the keys of all views."""
-        return frozenset(view.key for one in self.parts for view in one.views)
+        return frozenset().union(*(one.keys for one in self.parts))
 
     def topics(self) -> Iterator[topics.Topic]:
         """Give every topic that the work needs; how long events are kept is not for a held one."""
@@ -79,14 +90,23 @@ class Work:
         for one in self.held.values():
             yield from (view.log(one.name) for view in one.views)
 
-    def beside(self, present: Collection[str]) -> Work:
+    def beside(self, present: AbstractSet[str]) -> Work:
         """Return only what is not at work: views whose keys are not among these."""
-        streams = {
-            name: StreamWork(one.spec, tuple(v for v in one.views if v.key not in present))
-            for name, one in self.streams.items()
-        }
+        streams = {name: one.only(one.keys - present) for name, one in self.streams.items()}
         kept = {name: one for name, one in streams.items() if one.views}
         return Work(self.project, self.generation, kept)
+
+    def without(self, keys: AbstractSet[str]) -> Work:
+        """Return this work less some views; their streams stay, as records are still decided."""
+        kept = {name: one.only(one.keys - keys) for name, one in self.streams.items()}
+        held = {name: one.only(one.keys - keys) for name, one in self.held.items()}
+        return Work(
+            self.project,
+            self.generation,
+            kept,
+            {name: one for name, one in held.items() if one.views},
+            tuple(one.only(keys) for one in self.parts),
+        )
 
     def with_held(self, held: Work) -> Work:
         """Return this work and what a held generation adds to it; its new streams are whole."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tidemill_common.kafka import Record
     from tidemill_features.definitions import StreamWork
     from tidemill_features.erasing import Search
+    from tidemill_features.ledger import LogPast
     from tidemill_tiles.owner import Owner
 
 
@@ -85,7 +86,8 @@ class PartitionState:
     """The views, the ids and the watermark of one input partition at `position`.
 
     `held` is the same of what a held generation adds: it takes the same records in the same
-    flushes, gives its own verdicts, and sets nothing aside.
+    flushes, gives its own verdicts, and sets nothing aside. `pasts` is what the views' logs, held
+    ones too, held when the partition was opened.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class PartitionState:
             (owner.newest_available_us for owner in owners.values()), default=NO_TIME
         )
         self.erased: Erased = NOTHING_ERASED
+        self.pasts: Mapping[str, LogPast] = {}
         self._schema = work.schema
 
     @property

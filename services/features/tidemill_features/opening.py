@@ -1,10 +1,12 @@
 """Take a partition over: fence, follow its logs to the end, catch up, rebuild the ids.
 
 1 fence      start the transactional producer, write to every log: no older owner can any more
-2 follow     read every view's log to the end it has now
-3 position   the group's committed offset, read after the fence
+2 position   read the logs to their ends, and the group's committed offset, after the fence
+3 follow     once the builders of views that are behind can write no more, take what the logs give
 4 catch up   views that are behind read the raw topic up to that position
 5 ids        rebuild the de-duplication window from the raw topic before it
+
+It may take long, and so runs beside the membership: none of the steps may stand still for long.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tidemill.errors import Fenced, Unavailable
 from tidemill_common.erasures import Refusing
@@ -38,7 +40,7 @@ from tidemill_tiles.owner import Owner
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
     from contextlib import AsyncExitStack
 
     from tidemill_common.feature_views import ViewSpec
@@ -46,11 +48,14 @@ if TYPE_CHECKING:
     from tidemill_tiles.replica import Replica
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-FAR_RECORDS: Final = 200
-"""A view that lies further behind is built before the worker joins the group."""
-FAR_HELD_RECORDS: Final = 5_000
-"""A held one that lies further behind is built beside; one that fell behind in a restart is not."""
+CLOSE_RECORDS: Final = 200
+"""A new view is built when it lies no further behind."""
+FAR_RECORDS: Final = 5_000
+"""A view that lies further behind is built beside; one that fell behind in a restart is not."""
+STEP_SECONDS: Final = 60.0
+"""Past that a step is stuck, and the process ends."""
 COORDINATOR_SECONDS: Final = 10.0
 
 
@@ -80,23 +85,22 @@ class Opener:
     ) -> tuple[PartitionState, TransactionalProducer]:
         """Return the state of an input partition and the one producer that may write it."""
         parts, partition = self.work.of_topic(tp.topic), tp.partition
-        producer = await stack.enter_async_context(
-            transactional(self.broker, f"{GROUP}.{tp.topic}.{partition}", self.admin.stable_ends)
-        )
-        await producer.fence([log_of(view, one, partition) for one in parts for view in one.views])
-        for one in parts:
-            await self._end_builders(one, partition)
-        followed = [await self._follow(one, partition) for one in parts]
-        start = (await self.admin.start_offsets([tp]))[tp]
-        committed = (await self._committed()).get(tp, start)
-        positions = (replica.position for found in followed for replica in found.values())
-        position = max([committed, *positions])
+        async with asyncio.timeout(STEP_SECONDS):
+            producer = await self._fenced(tp, stack)
+            start, position = await self._position(tp)
+            for one, view in self._logs(tp).values():
+                if max(self.standby.position(log_of(view, one, partition)), start) < position:
+                    await self._fence_builder(one, partition, view)
+            followed = [await self._follow(one, partition) for one in parts]
         states = [
             await self._state(one, partition, replicas, position, start, producer)
             for one, replicas in zip(parts, followed, strict=True)
         ]
         state = states[0]
         state.held = next(iter(states[1:]), None)
+        state.pasts = {
+            view.key: self.standby.past(log) for log, (_, view) in self._logs(tp).items()
+        }
         logger.info(
             "partition.opened",
             extra={
@@ -107,6 +111,38 @@ class Opener:
             },
         )
         return state, producer
+
+    def _logs(self, tp: TopicPartition) -> dict[TopicPartition, tuple[StreamWork, ViewSpec]]:
+        """Return every log that belongs to an input partition, and what it is the log of."""
+        return {
+            log_of(view, one, tp.partition): (one, view)
+            for one in self.work.of_topic(tp.topic)
+            for view in one.views
+        }
+
+    async def _fenced(self, tp: TopicPartition, stack: AsyncExitStack) -> TransactionalProducer:
+        """Keep every older owner from writing, and every builder from a transaction left open."""
+        producer = await stack.enter_async_context(
+            transactional(self.broker, f"{GROUP}.{tp.topic}.{tp.partition}", self.admin.stable_ends)
+        )
+        # Also where an older owner wrote a view that is left out here: its builder goes on there.
+        left_out = [
+            log_of(view, one, tp.partition)
+            for one in self.work.left_out
+            if one.topic == tp.topic
+            for view in one.views
+        ]
+        await producer.fence([*self._logs(tp), *left_out])
+        await self._end_builders(tp)
+        return producer
+
+    async def _position(self, tp: TopicPartition) -> tuple[int, int]:
+        """Read the logs to their ends; return where the topic starts and where it is decided to."""
+        logs = self._logs(tp)
+        await self.standby.reach(await self.admin.end_offsets(logs))
+        start = (await self.admin.start_offsets([tp]))[tp]
+        committed = (await self._committed()).get(tp, start)
+        return start, max([committed, *map(self.standby.position, logs)])
 
     async def _state(
         self,
@@ -125,12 +161,11 @@ class Opener:
         )
         for view in work.views:
             if max(replicas[view.key].position, start) < position:
-                await self._fence_builder(work, partition, view)
                 caught = await self.catch_up(
                     work, partition, view, owners[view.key], position, producer
                 )
                 watermark = max(watermark, caught)
-        ids = await ids_before(self.broker, work, partition, position)
+        ids = await _soon(ids_before(self.broker, work, partition, position))
         verdict = PartitionVerdict(ids, work.spec.lateness_us, watermark)
         return PartitionState(work, partition, owners, verdict, position)
 
@@ -147,13 +182,13 @@ class Opener:
             return Owner(view.plan, self.work.generation)
         return replica.promote(self.work.generation)
 
-    async def _end_builders(self, work: StreamWork, partition: int) -> None:
+    async def _end_builders(self, tp: TopicPartition) -> None:
         """Fence a builder that died inside a transaction: reading to the end would wait for it."""
-        logs = {log_of(view, work, partition): view for view in work.views}
+        logs = self._logs(tp)
         ends, stable = await self.admin.end_offsets(logs), await self.admin.stable_ends(logs)
-        for tp, view in logs.items():
-            if stable[tp] < ends[tp]:
-                await self._fence_builder(work, partition, view)
+        for log, (work, view) in logs.items():
+            if stable[log] < ends[log]:
+                await self._fence_builder(work, tp.partition, view)
 
     async def _fence_builder(self, work: StreamWork, partition: int, view: ViewSpec) -> None:
         async with transactional(self.broker, builder_id(work, partition, view)):
@@ -170,18 +205,12 @@ class Opener:
                     raise
                 await asyncio.sleep(0.1)
 
-    async def build_ahead(self) -> None:
-        """Bring views that are far behind close to their streams before anything is owned."""
-        for one in await self.behind():
-            await self.build(one)
+    async def far_behind(self) -> frozenset[str]:
+        """Return the keys of the views that are built while others go on without them."""
+        return frozenset(one.view.key for one in await self.behind(FAR_RECORDS))
 
-    async def is_held_far_behind(self) -> bool:
-        """Say whether a view that is only held is: then others go on without it meanwhile."""
-        held = self.work.held.values()
-        return bool(held) and any(one.work in held for one in await self.behind(FAR_HELD_RECORDS))
-
-    async def behind(self, records: int = FAR_RECORDS) -> list[Behind]:
-        """Return the views that are far behind the group in some partition."""
+    async def behind(self, records: int = CLOSE_RECORDS) -> list[Behind]:
+        """Return the views that are further behind the group in some partition."""
         committed, found = await self._committed(), []
         for work in self.work.parts:
             tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
@@ -225,21 +254,22 @@ class Opener:
         if max(owner.position, 0) < start:
             await self._from_archive(work, partition, view, owner, producer)
         begin = max(owner.position, start)
-        ids = await ids_before(self.broker, work, partition, begin)
+        ids = await _soon(ids_before(self.broker, work, partition, begin))
         verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
         newest = owner.newest_available_us
-        async for records in stretch(self.broker, tp, begin, target):
-            events = decode(work.spec, work.schema, records)
-            applied = erasing.decide(verdict, events, self.refusing.now) == Verdict.APPLIED
-            apply_to(view, work.name, owner, events, applied)
-            if applied.any():
-                newest = max(newest, int(events.available_us[applied].max()))
-            log = owner.flush(
-                position=records[-1].offset + 1,
-                watermark_us=verdict.watermark_us,
-                newest_available_us=newest,
-            )
-            await write_log(producer, topic, partition, log)
+        async with contextlib.aclosing(stretch(self.broker, tp, begin, target)) as pieces:
+            while records := await _soon(anext(pieces, None)):
+                events = decode(work.spec, work.schema, records)
+                applied = erasing.decide(verdict, events, self.refusing.now) == Verdict.APPLIED
+                apply_to(view, work.name, owner, events, applied)
+                if applied.any():
+                    newest = max(newest, int(events.available_us[applied].max()))
+                log = owner.flush(
+                    position=records[-1].offset + 1,
+                    watermark_us=verdict.watermark_us,
+                    newest_available_us=newest,
+                )
+                await write_log(producer, topic, partition, log)
         return verdict.watermark_us
 
     async def _from_archive(
@@ -259,6 +289,12 @@ class Opener:
         for log in found.replay(owner):
             await write_log(producer, view.log(work.name).name, partition, log)
         logger.info("view.from_archive", extra={**facts, "position": owner.position})
+
+
+async def _soon(step: Awaitable[T]) -> T:
+    """Await a step; TimeoutError if it takes longer than any step should."""
+    async with asyncio.timeout(STEP_SECONDS):
+        return await step
 
 
 async def write_log(

@@ -23,7 +23,7 @@ from tidemill_common.erasures import Refusing
 from tidemill_common.kafka import TopicPartition
 from tidemill_common.kafka.dead_letters import Origin, to_headers
 from tidemill_features.flushing import Gap
-from tidemill_features.ledger import LogLedger
+from tidemill_features.ledger import LogLedger, LogPast
 from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
@@ -92,8 +92,10 @@ class Partition:
         self._allowed = asyncio.Event()
         self._allowed.set()
         self._flushing = asyncio.Lock()
+        now, pasts = time.monotonic(), state.pasts
+        every, floor = settings.snapshot_seconds, settings.snapshot_bytes
         self._ledgers = {
-            view: LogLedger(settings.snapshot_bytes, settings.snapshot_seconds, time.monotonic())
+            view: LogLedger.resumed(floor, every, pasts.get(view, LogPast()), now)
             for view in state.all_owners
         }
         self._snapshots: set[str] = set()

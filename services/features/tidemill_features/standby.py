@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, following
+from tidemill_features.ledger import LogPast
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
@@ -30,11 +31,17 @@ class Standby:
             for partition in range(stream.spec.partitions)
         }
         self._replicas = {tp: Replica(view.plan) for tp, view in self._plans.items()}
+        self._pasts = {tp: LogPast() for tp in self._plans}
         self._follower: Follower | None = None
 
     async def caught_up(self) -> None:
         """Wait until every followed log was read to the end it had."""
         await self._following.caught_up()
+
+    async def reach(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Wait until these logs were read to these ends."""
+        for tp, end in ends.items():
+            await self._following.reach(tp, end)
 
     async def take(
         self, work: StreamWork, partition: int, ends: Mapping[TopicPartition, int]
@@ -52,12 +59,16 @@ class Standby:
         """Follow a partition's logs again, from their start."""
         back = [log_of(view, work, partition) for view in work.views]
         for tp in back:
-            self._replicas[tp] = Replica(self._plans[tp].plan)
+            self._forget(tp)
         await self._following.add(dict.fromkeys(back))
 
     def position(self, tp: TopicPartition) -> int:
         """Return the source position that a followed log says is decided; -1 if it is empty."""
         return self._replicas[tp].position
+
+    def past(self, tp: TopicPartition) -> LogPast:
+        """Return what was seen of a log's snapshots, up to where it was followed."""
+        return self._pasts[tp]
 
     @property
     def state_bytes(self) -> int:
@@ -75,13 +86,18 @@ class Standby:
         replica = self._replicas.get(tp)
         if replica is None:
             return
+        past = self._pasts[tp]
         for record in records:
-            if record.value is not None:
-                replica.apply(record.value)
+            value = record.value
+            kind = None if value is None else replica.apply(value).kind
+            past.saw(kind, record.offset, record.timestamp_ms, len(value or b""))
 
     def _reset(self, tp: TopicPartition) -> None:
         if tp in self._replicas:
-            self._replicas[tp] = Replica(self._plans[tp].plan)
+            self._forget(tp)
+
+    def _forget(self, tp: TopicPartition) -> None:
+        self._replicas[tp], self._pasts[tp] = Replica(self._plans[tp].plan), LogPast()
 
     @contextlib.asynccontextmanager
     async def _running(self, broker: Broker) -> AsyncIterator[None]:

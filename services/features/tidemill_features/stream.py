@@ -39,7 +39,7 @@ class Assignments(Protocol):
         """A rebalance begins: finish what is under way."""
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """These are ours from now on: close the others, open the new ones."""
+        """These are ours from now on: close the others, begin to open the new ones."""
 
 
 class MemberThread(driver.AIOKafkaConsumerThread):

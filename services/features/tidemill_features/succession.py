@@ -1,10 +1,12 @@
-"""Build what the next generation adds in a process of its own, while this one goes on.
+"""Build views that are not at work in a process of its own, while this one goes on.
+
+They are what the next generation adds, or what was far behind when the worker started.
 
 The worker gives the process an order as one line, and keeps its input open; the process answers
-with one line when nothing that the generation adds is far behind any more, and ends when its input
-does. Each worker has built what comes from the partitions that it owns, and all wait for all of it,
-so that they change over together. A held generation is built in the same way, and then worked on
-beside the current one.
+with one line when none of them is far behind any more, and ends when its input does. Each worker
+has built what comes from the partitions that it owns, and all wait for all of it, so that they
+change over together. A held generation is built in the same way, and then worked on beside the
+current one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tidemill_common.project_source import Applied
+    from tidemill_features.definitions import Work
 
 logger = logging.getLogger(__name__)
 
@@ -68,29 +71,35 @@ class Order:
 
 
 async def prepare(
-    applied: Applied, present: Applied, owned: Callable[[], frozenset[TopicPartition]]
+    applied: Applied,
+    present: Applied,
+    at_work: frozenset[str],
+    owned: Callable[[], frozenset[TopicPartition]],
 ) -> None:
-    """Return when this worker may go over to what is applied; never if it is at work on that.
+    """Return when this worker may go over to what is applied; never if it is at work on all that.
 
     What is held is built only beside a generation that is at work already, so that no switch waits
     for it. A process that fails is started again, and so it is when other partitions are owned.
     """
-    if applied.generations == present.generations:
+    if applied.generations == present.generations and all_work(applied).keys <= at_work:
         await asyncio.Event().wait()
-    if applied.generation != present.generation:
-        project, generation = applied.project, applied.generation
-    elif applied.held is not None:
-        project, generation = applied.held.project, applied.held.generation
-    else:
-        return
-    at_work, text = all_work(present).keys, generation_text(applied)
-    if not work_of(project, text).beside(at_work).streams:
+    generation, added = _missing(applied, present, at_work)
+    if not added.streams:
         return
     logger.info("generation.building", extra={"generation": generation})
-    while not await _built(Order(generation, text, at_work, owned()), owned):
+    while not await _built(Order(generation, added.generation, at_work, owned()), owned):
         logger.warning("generation.not_built", extra={"generation": generation})
         await asyncio.sleep(AGAIN_SECONDS)
     logger.info("generation.built", extra={"generation": generation})
+
+
+def _missing(applied: Applied, present: Applied, at_work: frozenset[str]) -> tuple[str, Work]:
+    """Return what is to be built next, and of which generation it is."""
+    text, held = generation_text(applied), applied.held
+    added = work_of(applied.project, text).beside(at_work)
+    if held is not None and applied.generation == present.generation and not added.streams:
+        return held.generation, work_of(held.project, text).beside(at_work)
+    return applied.generation, added
 
 
 async def _built(order: Order, owned: Callable[[], frozenset[TopicPartition]]) -> bool:

@@ -2,7 +2,8 @@
 
 Topics and views are fixed while it runs. When a new generation is applied, or held, what that adds
 is built beside (`succession`); then the worker drains, commits and replaces itself by a fresh
-process image with the same process id. While a generation is held, the worker computes both.
+process image with the same process id. So is what lies far behind when the worker starts. While a
+generation is held, the worker computes both.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tidemill.errors import Transient
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
 
     from tidemill_common.kafka import Admin
+    from tidemill_features.definitions import Work
     from tidemill_features.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -82,21 +83,22 @@ async def _generation(settings: Settings, stop: asyncio.Event, health: rpc.Healt
         if applied is None:
             return False
         refusing, wanted = await first_list(settings.registry, stop), _from(applied, source)
-        async with _opening(settings, broker, admin, applied, refusing) as opener:
-            if not await opener.is_held_far_behind():
+        work = all_work(applied)
+        async with _opening(settings, broker, admin, work, refusing) as opener:
+            far = await opener.far_behind()
+            if not far:
                 return await _own(settings, opener, applied, wanted, stop, health)
-        # What is held is built while this worker is at work on what is current.
-        current = replace(applied, held=None)
-        async with _opening(settings, broker, admin, current, refusing) as opener:
-            return await _own(settings, opener, current, wanted, stop, health)
+        # What is far behind is built while this worker is at work on the rest.
+        logger.info("views.far_behind", extra={"views": sorted(far)})
+        async with _opening(settings, broker, admin, work.without(far), refusing) as opener:
+            return await _own(settings, opener, applied, wanted, stop, health)
 
 
 @contextlib.asynccontextmanager
 async def _opening(
-    settings: Settings, broker: Broker, admin: Admin, applied: Applied, refusing: Refusing
+    settings: Settings, broker: Broker, admin: Admin, work: Work, refusing: Refusing
 ) -> AsyncIterator[Opener]:
     """Follow every log of what is to be worked on, so that partitions can be opened."""
-    work = all_work(applied)
     await admin.ensure(work.topics())
     async with standing_by(broker, work) as standby:
         await standby.caught_up()
@@ -118,7 +120,6 @@ async def _own(
     health: rpc.Health,
 ) -> bool:
     """Own partitions until told to stop (False) or a newer generation may take over (True)."""
-    await opener.build_ahead()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     topics = [one.topic for one in opener.work.streams.values()]
     await _come_anew(opener.admin, settings, topics)
@@ -131,7 +132,7 @@ async def _own(
                 beside(_start(app), "start"),
                 beside(_ready(owned, health), "ready"),
                 contextlib.aclosing(
-                    newest(source, lambda one: prepare(one, present, owned.partitions))
+                    newest(source, lambda one: _prepare(one, present, opener, owned))
                 ) as successors,
             ):
                 renewed = await _until_done(failed, successors, stop)
@@ -165,6 +166,12 @@ async def _leave(admin: Admin, settings: Settings) -> None:
 
 async def _start(app: FeatureApp) -> None:
     await app.start()
+
+
+async def _prepare(applied: Applied, present: Applied, opener: Opener, owned: Owned) -> None:
+    """Let what is not at work be built, from the partitions that are open by then."""
+    await owned.opened.wait()
+    await prepare(applied, present, opener.work.keys, owned.partitions)
 
 
 async def _ready(owned: Owned, health: rpc.Health) -> None:

@@ -13,7 +13,7 @@ from tidemill_common.kafka.broker import Broker, Record, TopicPartition, to_erro
 from tidemill_common.kafka.reading import Isolation, reading, starts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 PIECE_RECORDS = 500
 _POLL_MS = 200
@@ -84,7 +84,7 @@ async def stretch(
     *,
     piece: int = PIECE_RECORDS,
     isolation: Isolation = "read_committed",
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record]]:
     """Give the records of [start, end) in log order, by a client of its own."""
     if start >= end:
         return
