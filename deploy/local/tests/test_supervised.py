@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from tidemill_local.program import Program, Readiness
@@ -82,4 +83,17 @@ async def test_a_program_that_is_not_there_is_told_apart_from_one_that_crashed(
     process.start()
     await until(process, ProcessState.RESTARTING)
     assert "cannot be started" in process.view.message
+    await process.stop()
+
+
+async def test_a_process_that_ended_before_it_was_looked_at_is_one_that_crashed(
+    tmp_path: Path,
+) -> None:
+    process = a_process(tmp_path, "", Readiness.NO)
+    process.start()
+    async with asyncio.timeout(WAIT_S):
+        while process.view.state is not ProcessState.RESTARTING:
+            time.sleep(0.1)  # noqa: ASYNC251 - a loop so busy that the process is gone at its next step
+            await asyncio.sleep(0)
+    assert "exit code 0" in process.view.message
     await process.stop()

@@ -187,7 +187,7 @@ class Supervised:
                 group=None if user is None else pwd.getpwnam(user).pw_gid,
                 extra_groups=None if user is None else [],
             )
-        self._identity = Identity.of(self._process.pid)
+        self._identity = Identity.if_there(self._process.pid)
         self._changed()
         if self._stopping.is_set():  # told to stop while it was being prepared
             self._ask_to_end(self._process)
