@@ -149,7 +149,11 @@ def running(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMILL_SERVING_ENGINE", request.param)
         with (
-            LocalStack(tmp_path_factory.mktemp(request.param), services=services) as stack,
+            LocalStack(
+                tmp_path_factory.mktemp(request.param),
+                services=services,
+                parts=("postgres", "kafka", "triton"),
+            ) as stack,
             connect(addresses(stack), author="test") as client,
         ):
             made = Gateway(request.param, stack, client)
