@@ -52,7 +52,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     health = rpc.Health(ready=False)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(rpc.serve([], {}, settings.listen, stop, health=health), name="rpc")
-        again = await _generation(settings, stop, health)
+        renewed = await _generation(settings, stop, health)
+        again = renewed and not stop.is_set()  # told to stop while it drained, it ends
         stop.set()
     if again:
         logger.info("worker.next_generation")
