@@ -14,16 +14,19 @@ from tidemill.client import connect
 from tidemill.errors import FailedPrecondition
 from tidemill_local.library import LocalStack
 
+LEASE_S = 5
+"""Of a training run: so long it takes until the run of a worker that died is given to another."""
 StartStack = Callable[[Sequence[str]], LocalStack]
 
 
 @pytest.fixture
 def start_stack(tmp_path: Path) -> Iterator[StartStack]:
-    """Start the parts and the named services; they end with the test."""
+    """Start the named services and the parts that they work on; all of it ends with the test."""
     running: list[LocalStack] = []
 
     def start(services: Sequence[str]) -> LocalStack:
-        stack = LocalStack(tmp_path / f"stack{len(running)}", services=services)
+        parts = ("postgres", "kafka", "triton") if "serving" in services else ("postgres", "kafka")
+        stack = LocalStack(tmp_path / f"stack{len(running)}", services=services, parts=parts)
         running.append(stack.start())
         return stack
 
@@ -48,6 +51,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TIDEMILL_TRACE_RATIO", "1")
+        environment.setenv("TIDEMILL_TRAINING_LEASE_S", str(LEASE_S))
         with LocalStack(folder) as stack, connect(addresses(stack), author="test") as client:
             shared = Platform(stack, client)
             shared.apply()

@@ -59,6 +59,7 @@ class Visitors:
 
     seed: int = 1
     users: int = 200
+    names: str = "u"
     at: datetime = START
     every: timedelta = timedelta(minutes=2)
     _count: int = 0
@@ -85,7 +86,7 @@ class Visitors:
     def _visit(self, user: int, country: int, amount: float) -> Event:
         data = {
             "visit_id": f"v{self.seed}-{self._count}",
-            "user": f"u{user}",
+            "user": f"{self.names}{user}",
             "at": self.at,
             "amount": amount,
             "country": COUNTRIES[country],

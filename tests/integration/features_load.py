@@ -22,6 +22,7 @@ SECOND_US = 1_000_000
 LATENESS_US = 120 * SECOND_US
 USERS, SHOPS = 200, 20
 RECORD_ROWS = 40
+LEAVING_S = 20.0
 SEED = int(os.environ.get("CHAOS_SEED", "20130101"))
 
 
@@ -50,9 +51,19 @@ class Worker:
                 try:
                     await self.process.wait()
                 except asyncio.CancelledError:
-                    self.kill()
-                    await self.process.wait()
+                    await self._leave(self.process)
                     raise
+
+    async def _leave(self, process: asyncio.subprocess.Process) -> None:
+        """End it in order: whoever joins the group next would wait for one that was killed."""
+        try:
+            async with asyncio.timeout(LEAVING_S):
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                await process.wait()
+        except TimeoutError:
+            self.kill()
+            await process.wait()
 
     def kill(self) -> None:
         """Kill -9."""

@@ -15,8 +15,8 @@ from tidemill.training.v1 import training_service_pb2 as training_pb
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SEEDS = itertools.count(100)
-SLOW_RUN = {"epochs": 250.0, "patience": 250.0, "batch_size": 16.0}
-"""Long enough that several heartbeats tell of its last fifth."""
+SLOW_RUN = {"epochs": 80.0, "patience": 80.0, "batch_size": 16.0}
+"""Long enough that several heartbeats, three a lease, tell of its last fifth."""
 
 
 def a_crowd(first_version: FirstVersion) -> Visitors:

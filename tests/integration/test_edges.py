@@ -40,6 +40,8 @@ from tidemill_local.library import LocalStack
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 SERVICES = ("registry", "ingestion", "features-worker")
+UNKNOWN_AFTER_S = 4
+"""Without an answer of the broker; as long as two tests wait for it to be over."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,12 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     stack = LocalStack(
         tmp_path_factory.mktemp("edges"), services=SERVICES, parts=("postgres", "kafka")
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMILL_INGESTION_APPEND_TIMEOUT_S", str(UNKNOWN_AFTER_S))
+        yield from an_edge(stack)
+
+
+def an_edge(stack: LocalStack) -> Iterator[Edge]:
     with stack, connect(addresses(stack), author="test") as client:
         eventually(lambda: client.apply(normalise(loads(PROJECT).project)), "apply")
         eventually(

@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from tests.integration.conftest import StartStack
-from tests.integration.driver import PROJECT, Platform, Visitors, addresses
+from tests.integration.conftest import FirstVersion
+from tests.integration.driver import PROJECT, Visitors
 from tidemill import Event, merge
-from tidemill.client import connect
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.project import load, normalise
 from tidemill_common.feature_views import view_spec
@@ -20,11 +19,10 @@ from tidemill_tiles.keys import event_id_hashes
 from tidemill_tiles.reads import Status
 from tidemill_tiles.testing.oracle import Oracle, OracleEvent
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 VIEW = "user_habits"
 DEAR = "tens > 5"
-SERVICES = ("registry", "ingestion", "features-worker", "features-server")
 
 
 def microseconds(at: datetime) -> int:
@@ -61,23 +59,25 @@ def assert_as_defined(
 
 
 def test_a_read_is_what_the_events_say_and_the_same_from_a_replica_that_begins_again(
-    start_stack: StartStack,
+    first_version: FirstVersion,
 ) -> None:
-    stack = start_stack(SERVICES)
+    platform, shared = first_version.platform, first_version.visitors
     definition = view_spec(normalise(load(PROJECT)), VIEW).definition
-    users = ["u0", "u1", "u2", "u3", "nobody"]
-    with connect(addresses(stack), author="test") as client:
-        platform = Platform(stack, client)
-        platform.apply()
-        crowd = Visitors(seed=3, users=4, every=timedelta(minutes=7))
-        visits, _ = crowd.come(900)
-        token = merge([platform.publish(visits[::2]), platform.publish(visits[1::2])])
-        at = visits[-1].data["at"] + timedelta(minutes=3)
-        entities = [{"user": user} for user in users]
-        reply = client.get_features(VIEW, entities, at=at, token=token, timeout=60.0)
-        assert_as_defined(reply, an_oracle(definition, visits), users, at)
-        stack.restart("features-server")
-        again = client.get_features(VIEW, entities, at=at, token=token, timeout=60.0)
-        assert [one.SerializeToString() for one in again.entities] == [
-            one.SerializeToString() for one in reply.entities
-        ]
+    users = ["f0", "f1", "f2", "f3", "nobody"]
+    crowd = Visitors(seed=3, users=4, names="f", at=shared.at, every=timedelta(minutes=7))
+    visits, _ = crowd.come(900)
+    shared.at = crowd.at
+    token = merge([platform.publish(visits[::2]), platform.publish(visits[1::2])])
+    at = visits[-1].data["at"] + timedelta(minutes=3)
+    entities = [{"user": user} for user in users]
+
+    def read() -> features_pb.GetFeaturesResponse:
+        return platform.client.get_features(VIEW, entities, at=at, token=token, timeout=60.0)
+
+    reply = read()
+    assert_as_defined(reply, an_oracle(definition, visits), users, at)
+    platform.stack.restart("features-server")
+    again = read()
+    assert [one.SerializeToString() for one in again.entities] == [
+        one.SerializeToString() for one in reply.entities
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.features_load import Load, working
+from tests.integration.features_load import Load, Worker, working
 from tidemill.definitions.v1 import project_pb2
 from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
@@ -197,3 +197,17 @@ async def test_a_project_that_loses_a_stream_goes_on_with_the_others(
             await publish(load, producer, spec.topic.name, 20)
             await applied(replica, admin, spec.topic.name)
             assert worker.starts == 2
+            servicer.apply(loads(both).project)
+            await assert_ends_when_told_while_it_goes_over(worker)
+
+
+async def assert_ends_when_told_while_it_goes_over(worker: Worker) -> None:
+    """The next generation's image knows nothing of a signal that this one was given."""
+    before, starts = worker.log.stat().st_size, worker.starts
+    async with asyncio.timeout(60.0):
+        while b"generation.built" not in worker.log.read_bytes()[before:]:
+            await asyncio.sleep(0.005)
+        assert worker.process is not None
+        worker.process.terminate()
+        while worker.starts == starts:
+            await asyncio.sleep(0.01)

@@ -149,7 +149,11 @@ def running(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMILL_SERVING_ENGINE", request.param)
         with (
-            LocalStack(tmp_path_factory.mktemp(request.param), services=services) as stack,
+            LocalStack(
+                tmp_path_factory.mktemp(request.param),
+                services=services,
+                parts=("postgres", "kafka", "triton"),
+            ) as stack,
             connect(addresses(stack), author="test") as client,
         ):
             made = Gateway(request.param, stack, client)
@@ -379,7 +383,7 @@ async def test_hot_swaps_under_load_fail_nothing_and_no_retired_version_answers(
         for turn in range(SWAPS[gateway.engine]):
             await asyncio.to_thread(gateway.serve, (turn + 1) / 64)
 
-    seen = await under_load(gateway.address, swap, pause=0.01)
+    seen = await under_load(gateway.address, swap, pause=0.03)
     assert seen.failures == []
     newest_at: list[tuple[float, int]] = []
     for _, ended, version, _ in sorted(seen.answers, key=lambda one: one[1]):

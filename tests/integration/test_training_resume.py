@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tidemill_common.artifacts import Artifacts
 from tidemill_training.children import Children, Failed
@@ -21,7 +22,12 @@ from tidemill_training.failures import Failure
 from tidemill_training.job import Job
 from tidemill_training.testing import a_job, a_model, a_table
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 EPOCHS = 10
 AT = 0.05 + 0.8 * 0.8
@@ -49,8 +55,9 @@ class Killer:
                 os.kill(self.children.pid, signal.SIGKILL)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def children() -> AsyncIterator[Children]:
+    """A worker's processes; what one test has left warm is there for the next, as in a worker."""
     started = Children(threads=1, log_level="WARNING")
     yield started
     await started.close()

@@ -26,6 +26,14 @@ class Identity:
         """Identify a process that runs now."""
         return cls(pid, psutil.Process(pid).create_time())
 
+    @classmethod
+    def if_there(cls, pid: int) -> Identity | None:
+        """Identify a process that may have ended by now; None if it has."""
+        try:
+            return cls.of(pid)
+        except psutil.NoSuchProcess:
+            return None
+
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
         try:

@@ -53,10 +53,14 @@ def plan(
     ports = choose(names, data.ports_file)
     environment = _environment(data, ports, run)
     started = services.chosen(services_wanted)
+    is_first = "postgres" in run and not postgres.is_there(data)
     return Plan(
         waves=(
             tuple(_part(name, data, parts, ports, edges) for name in run),
-            tuple(services.program(one, data, ports, environment) for one in started),
+            tuple(
+                services.program(one, data, ports, environment, is_first=is_first)
+                for one in started
+            ),
         ),
         environment=environment,
     )

@@ -80,6 +80,11 @@ def dsn(data: Data, password: str, port: int) -> str:
     return f"postgresql://{ROLE}@{LOOPBACK}:{port}/{DATABASE}?passfile={file}"
 
 
+def is_there(data: Data) -> bool:
+    """Whether the server was started before."""
+    return Server(data.folder("postgres"), 0, "").cluster.exists()
+
+
 def _prepare(server: Server) -> None:
     owner = _owner()
     if owner is not None:

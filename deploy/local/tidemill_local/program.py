@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PATIENCE_S = 5.0
+"""For a process that answers, but has nothing to serve yet: one that has something soon says so."""
+
 
 class Readiness(enum.Enum):
     """What a probe found."""
@@ -38,3 +41,4 @@ class Program:
     user: str | None = None
     stop_signal: int = 15
     grace_s: float = 15.0
+    patience_s: float = PATIENCE_S

@@ -12,7 +12,7 @@ from tidemill_local.errors import LocalError
 from tidemill_local.layout import Data
 from tidemill_local.ports import LOOPBACK
 from tidemill_local.probes import grpc_health
-from tidemill_local.program import Program
+from tidemill_local.program import PATIENCE_S, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,18 @@ def addresses(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def program(
-    service: Service, data: Data, ports: Mapping[str, int], environment: Mapping[str, str]
+    service: Service,
+    data: Data,
+    ports: Mapping[str, int],
+    environment: Mapping[str, str],
+    *,
+    is_first: bool = False,
 ) -> Program:
-    """Describe one process: the addresses of all, and its own listeners and folder."""
+    """Describe one process: the addresses of all, and its own listeners and folder.
+
+    At the first start of a stack there is no project yet: it is as it should be if nothing is to
+    be served.
+    """
     listen = f"{LOOPBACK}:{ports[service.name]}"
     folder = data.folder(service.name)
     own = {
@@ -96,6 +105,7 @@ def program(
         folder=folder,
         environment={**environment, **own, **_settings(service)},
         probe=partial(grpc_health, listen),
+        patience_s=0.0 if is_first else PATIENCE_S,
     )
 
 

@@ -20,9 +20,8 @@ from tidemill_local.restarts import Again, GiveUp, History
 from tidemill_local.stack_file import ProcessState, ProcessView
 
 FIRST_PROBE_S = 0.05
-LONGEST_PROBE_S = 0.5
+LONGEST_PROBE_S = 0.25
 WATCH_S = 5.0
-UP_PATIENCE_S = 5.0
 LAST_WORDS_BYTES, LAST_WORDS_CHARS = 4096, 300
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -187,7 +186,7 @@ class Supervised:
                 group=None if user is None else pwd.getpwnam(user).pw_gid,
                 extra_groups=None if user is None else [],
             )
-        self._identity = Identity.of(self._process.pid)
+        self._identity = Identity.if_there(self._process.pid)
         self._changed()
         if self._stopping.is_set():  # told to stop while it was being prepared
             self._ask_to_end(self._process)
@@ -216,7 +215,7 @@ class Supervised:
             self._settled.set()
         else:
             self._set(ProcessState.UP, "answers, but has nothing to serve yet")
-            if after_s > UP_PATIENCE_S:
+            if after_s >= self.program.patience_s:
                 self._settled.set()
 
     def _set(self, state: ProcessState, message: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from functools import partial
 
 from tidemill_local.errors import LocalError
@@ -13,7 +14,6 @@ from tidemill_local.program import Program
 
 HEAP = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 MAX_SPANS = 100_000
-GRACE_S = 5.0
 
 
 def program(parts: Parts, data: Data, port: int) -> Program:
@@ -33,5 +33,5 @@ def program(parts: Parts, data: Data, port: int) -> Program:
         argv=(java, *HEAP, "-jar", str(parts.zipkin_jar), *settings),
         folder=data.folder("zipkin"),
         probe=partial(http_answers, f"{LOOPBACK}:{port}", "/health"),
-        grace_s=GRACE_S,
+        stop_signal=signal.SIGKILL,  # it keeps all in memory: there is nothing to end in order
     )

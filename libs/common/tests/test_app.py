@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,10 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
+
+from tidemill_common.app import unless_told
 
 PROGRAM = """
 import asyncio, sys
@@ -98,3 +103,32 @@ def test_bad_settings_are_named_without_a_trace_and_exit_2() -> None:
     assert "TIDEMILL_TEST_MODE: is required" in errors
     assert "TIDEMILL_TEST_TYPO" in errors
     assert "Traceback" not in errors
+
+
+async def test_work_that_is_under_way_when_it_is_time_to_stop_is_given_up() -> None:
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "done"
+
+    doing = asyncio.create_task(unless_told(stop, work()))
+    await asyncio.sleep(0)
+    stop.set()
+    assert await doing is None
+    assert ended.is_set()
+
+
+async def test_work_that_ends_or_fails_before_it_is_time_to_stop_says_so() -> None:
+    async def work(result: str) -> str:
+        await asyncio.sleep(0)
+        if not result:
+            raise KeyError("bug")
+        return result
+
+    assert await unless_told(asyncio.Event(), work("done")) == "done"
+    with pytest.raises(KeyError, match="bug"):
+        await unless_told(asyncio.Event(), work(""))

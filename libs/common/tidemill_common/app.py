@@ -20,9 +20,10 @@ from tidemill_common.beside import alone
 from tidemill_common.settings import Common, load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 S = TypeVar("S", bound=Common)
+T = TypeVar("T")
 
 CRASHED = 1
 BAD_SETTINGS = 2
@@ -122,3 +123,15 @@ async def until(stop: asyncio.Event, seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             await stop.wait()
     return stop.is_set()
+
+
+async def unless_told(stop: asyncio.Event, work: Coroutine[None, None, T]) -> T | None:
+    """Do some work; None if it was given up, cancelled, because it is time to stop."""
+    doing, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({doing, told}, return_when=asyncio.FIRST_COMPLETED)
+        return doing.result() if doing.done() else None
+    finally:
+        doing.cancel()
+        told.cancel()
+        await asyncio.gather(doing, told, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -318,3 +319,10 @@ def test_a_question_that_means_nothing_is_refused_before_anybody_is_asked(
     done = cli("features", *words)
     assert done.code == 1
     assert told in done.err
+
+
+def test_no_command_waits_for_libraries_that_only_some_commands_need() -> None:
+    heavy = "{'matplotlib', 'numpy', 'polars', 'pyarrow'}"
+    code = f"import sys, tidemill.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

@@ -53,7 +53,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     health = rpc.Health(ready=False)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(rpc.serve([], {}, settings.listen, stop, health=health), name="rpc")
-        again = await _generation(settings, stop, health)
+        renewed = await _generation(settings, stop, health)
+        again = renewed and not stop.is_set()
         stop.set()
     if again:
         logger.info("worker.next_generation")
@@ -139,6 +140,7 @@ async def _own(
             health.set(False)
             await owned.close()
             await app.stop()
+            renewed = renewed and not stop.is_set()  # it may have been told while it drained
             if not renewed:
                 await _leave(opener.admin, settings)
     return renewed

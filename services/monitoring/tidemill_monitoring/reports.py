@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tidemill.errors import FailedPrecondition, NotFound, Unavailable
-from tidemill_common.app import until
+from tidemill_common.app import unless_told, until
 from tidemill_common.ids import digest_json
 from tidemill_common.topics import ALERTS
 from tidemill_monitoring import convert, reportrows
@@ -51,20 +51,26 @@ class Reports:
         return frozenset(self.watch.models) if self.watch else frozenset()
 
     async def run(self, stop: asyncio.Event, gap: float) -> None:
-        """Build what firing alerts want, the worst first, with a rest after each."""
+        """Build what firing alerts want, the worst first, with a rest after each.
+
+        What is under way when it is told to stop is given up: it is wanted at the next start again.
+        """
         while not stop.is_set():
             alert = await self._store.next_report() if self.watch else None
             if alert is None:
                 await until(stop, LOOK_SECONDS)
                 continue
             try:
-                path, state = await self._build_alert(alert), "built"
+                path = await unless_told(stop, self._build_alert(alert))
             except (FailedPrecondition, NotFound, Unavailable) as error:
                 logger.warning(
                     "report.failed", extra={"alert_id": alert.alert_id, "error": str(error)}
                 )
-                path, state = "", "failed"
-            await self._done(alert.alert_id, path, state)
+                await self._done(alert.alert_id, "", "failed")
+            else:
+                if path is None:
+                    return
+                await self._done(alert.alert_id, path, "built")
             await until(stop, gap)
 
     async def _done(self, alert_id: str, path: str, state: str) -> None:

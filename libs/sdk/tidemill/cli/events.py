@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-import pyarrow as pa
 import typer
 
 from tidemill.cli.arguments import At, Token, instant, pairs, position_token
@@ -191,6 +190,8 @@ def show_letter(
 
 def _rows(value: bytes) -> list[dict[str, Any]]:
     """Return the first rows of a record of events; none if its bytes are not one."""
+    import pyarrow as pa  # here: no other command needs it, and each would wait for it
+
     try:
         with pa.ipc.open_stream(value) as reader:
             rows: list[dict[str, Any]] = reader.read_all().slice(0, MAX_SHOWN).to_pylist()

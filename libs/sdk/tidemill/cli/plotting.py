@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import numpy as np
 import typer
 
 from tidemill.cli.arguments import Key, instant, key_and_feature
@@ -23,6 +22,7 @@ from tidemill.features.v1 import feature_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
     import numpy.typing as npt
     from google.protobuf.timestamp_pb2 import Timestamp
     from matplotlib.axes import Axes
@@ -142,6 +142,8 @@ def _draw_values(axes: Axes, reply: pb.GetHistoryResponse) -> None:
 
 def moments(stamps: Iterable[Timestamp]) -> npt.NDArray[np.datetime64]:
     """Return times as a column, in UTC."""
+    import numpy as np  # here: no other command needs it, and each would wait for it
+
     return np.array([stamp.ToMicroseconds() for stamp in stamps], dtype="datetime64[us]")
 
 
