@@ -1,7 +1,8 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
-C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks. (C7, the audit chain, belongs
-to the registry; C9 to C15 are in particular.py.) An empty list is the only good answer.
+C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks, C16 stateless. (C7,
+the audit chain, belongs to the registry; C9 to C15 are in particular.py.) An empty list is the
+only good answer.
 """
 
 from __future__ import annotations
@@ -179,6 +180,11 @@ def leaks(texts: Mapping[str, bytes], canary: str) -> list[Finding]:
     """C8: no personal value is in a log, a header or an error."""
     held = [name for name, text in texts.items() if canary.encode() in text]
     return finding("C8 leaks", "personal values in", held)
+
+
+def stateless(files: Sequence[str]) -> list[Finding]:
+    """C16: no process keeps a file of its own, so there is none that a crash can tear."""
+    return finding("C16 stateless", "files kept by a process", files)
 
 
 def _values(checker: str, name: str, found: View, wanted: View) -> list[Finding]:

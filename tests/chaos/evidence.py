@@ -45,6 +45,8 @@ class Evidence:
     dead: Sequence[Letter]
     texts: Mapping[str, bytes]
     told: Mapping[str, float]
+    files: Sequence[str]
+    """What ingestion, workers and server keep in the folders that are theirs."""
     vectors: Compared | None = None
     """Of a run that serves predictions."""
 
@@ -77,6 +79,7 @@ async def collect(running: Running) -> Evidence:
         _of_others(expected, letters),
         texts,
         await asyncio.to_thread(_told, running) if scenario.counted else {},
+        await asyncio.to_thread(_files, running),
         await compared(running, expected) if scenario.served else None,
     )
 
@@ -94,6 +97,14 @@ def _told(running: Running) -> dict[str, float]:
                 told[name.partition("{")[0]] += float(value)
         connection.close()
     return dict(told)
+
+
+def _files(running: Running) -> list[str]:
+    """Return the files that lie in the folders of the processes."""
+    folder = running.cast.stage.stack.data / running.cast.run
+    places = [folder / role for role in running.cast.roles]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    return [str(path.relative_to(folder)) for path in files]
 
 
 async def _all(running: Running, admin: Admin, tp: TopicPartition) -> list[Record]:

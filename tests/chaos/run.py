@@ -229,6 +229,7 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
         *checkers.liveness(at_edge, publisher.samples),
         *checkers.leaks(evidence.texts, CANARY),
+        *checkers.stateless(evidence.files),
         *(particular.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
         *particular.stopped(evidence.texts, wanted=course.scenario.stops),
         *particular.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),

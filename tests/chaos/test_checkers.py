@@ -19,6 +19,7 @@ from tests.chaos.checkers import (
     outputs,
     phantom,
     recovered_after,
+    stateless,
 )
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.neighbours import Took, compared, p99
@@ -153,6 +154,11 @@ def test_a_lag_that_stays_is_found() -> None:
 def test_a_personal_value_in_a_log_is_found() -> None:
     assert leaks({"worker.log": b"nothing"}, "canary-") == []
     assert leaks({"worker.log": b'{"email": "canary-7@example.org"}'}, "canary-")[0].count == 1
+
+
+def test_a_file_that_a_process_keeps_is_found() -> None:
+    assert stateless([]) == []
+    assert stateless(["worker-a/state.db"])[0].count == 1
 
 
 def test_counters_tell_of_every_row_and_of_none_twice() -> None:

@@ -73,4 +73,4 @@ asyncio.run(call())
 @pytest.mark.parametrize("ahead", [7_200.0, -7_200.0])
 def test_a_deadline_of_a_call_is_what_it_is_with_a_right_clock(ahead: float) -> None:
     (seconds,) = run(CALLED.format(ahead=ahead))
-    assert 0.0 < seconds <= 50.0
+    assert 0.0 < seconds < 60.0  # 50 as sent, and what a machine's clocks differ by
