@@ -1,8 +1,7 @@
 """What a second features worker brings: the same backlog drained by one worker and by two.
 
-The workers own their partitions before there is a backlog: a transaction is left open at the start
-of each partition, so that nobody who reads committed records sees what is appended behind it, and
-its commit is the start. Where workers share few cores with the broker, look at the processor time.
+The workers own their partitions before there is a backlog, and are stopped (SIGSTOP) while it is
+appended. Where workers share few cores with the broker, look at the processor time.
 """
 
 from __future__ import annotations
@@ -12,44 +11,36 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-from aiokafka import AIOKafkaProducer
-
-from benchmarks.features_drain import LIMIT_S, POLL_S, PROJECT, RECORD, cpu, fill, position, record
+from benchmarks.features_drain import LIMIT_S, POLL_S, PROJECT, RECORD, cpu, fill, position
 from benchmarks.harness import write
 from benchmarks.rebalance import Workers, until
 from tidemill.project import loads, normalise
-from tidemill_common import events, topics
+from tidemill_common import topics
 from tidemill_common.feature_views import StreamSpec, stream_spec, view_spec
 from tidemill_common.kafka import Admin, Broker, TopicPartition, administering
-from tidemill_common.kafka.producer import settings
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
 
 SETTLED_S = 8.0
 """After the last partition was opened: a member that comes late would show by then."""
+SESSION_S = 60.0
 NAMES = ("a", "b")
 
 
-@contextlib.asynccontextmanager
-async def hidden(broker: Broker, spec: StreamSpec, schema: pa.Schema) -> AsyncIterator[None]:
-    """Hide from readers what the block appends to the stream's topic until the block is left."""
-    gate = AIOKafkaProducer(
-        **settings(broker), transactional_id="gate", transaction_timeout_ms=300_000
-    )
-    await gate.start()
+@contextlib.contextmanager
+def paused(workers: Workers) -> Iterator[None]:
+    """Let the workers stand still, for less than their session, while the block runs."""
+    processes = workers.processes()
+    for one in processes:
+        one.suspend()
     try:
-        async with gate.transaction():
-            for partition in range(spec.partitions):
-                first = record(schema, np.random.default_rng(1), 0, time.time_ns() // 1_000)
-                await gate.send_and_wait(spec.topic.name, first, partition=partition)
-            yield
+        yield
     finally:
-        await gate.stop()
+        for one in processes:
+            one.resume()
 
 
 async def drained(
@@ -80,10 +71,11 @@ async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str,
     project = normalise(loads(PROJECT).project)
     spec, broker = stream_spec(project, "trades"), Broker(kafka)
     log = view_spec(project, "accounts").log("trades")
-    names, schema = NAMES[:count], events.event_schema(spec.columns)
+    names = NAMES[:count]
     async with one_project(project) as (registry, _), administering(broker) as admin:
         await admin.ensure([topics.REGISTRY_EVENTS, spec.topic, log])
-        workers = Workers(kafka, registry, folder)
+        session = {"TIDEMILL_FEATURES_SESSION_SECONDS": f"{SESSION_S:g}"}
+        workers = Workers(kafka, registry, folder, **session)
         try:
             for name in names:
                 await workers.start(name)
@@ -93,9 +85,9 @@ async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str,
                 f"{count} workers own partitions",
             )
             await asyncio.sleep(SETTLED_S)
-            async with hidden(broker, spec, schema):
+            with paused(workers):
                 await fill(broker, spec, total)
-            return await drained(admin, spec, workers, total // RECORD + spec.partitions)
+            return await drained(admin, spec, workers, total // RECORD)
         finally:
             await workers.close()
 
