@@ -147,8 +147,8 @@ async def _sample(meter: Meter) -> None:
 
 def judge(folder: Path, result: pb.TrainingSet, data: PitData) -> dict[str, int]:
     """Compare the stored set with the rows that are right."""
-    blob = Artifacts(str(folder / "artifacts")).get(result.digest)
-    table = pq.read_table(pa.BufferReader(blob))
+    path = Artifacts(str(folder / "artifacts")).fetch(result.digest, folder / "set.parquet")
+    table = pq.read_table(path)
     label = np.array(table["_spine_id"].to_pylist(), dtype=np.int64)
     names = [name for name in table.column_names if not name.startswith("_")]
     values = np.column_stack([table[name].to_numpy() for name in names])
