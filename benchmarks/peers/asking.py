@@ -7,9 +7,9 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 
-import grpc
-
+from benchmarks.peers.grpc_wire import Connection
 from benchmarks.peers.processes import PeerFailed
 
 Ask = Callable[[bytes], Awaitable[bytes]]
@@ -20,17 +20,15 @@ OK = b" 200 "
 
 @asynccontextmanager
 async def over_grpc(address: str, method: str) -> AsyncIterator[Ask]:
-    """Connect by a channel that no other client shares."""
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(address, options=own) as channel:
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            method, request_serializer=None, response_deserializer=None
-        )
-
-        async def ask(body: bytes) -> bytes:
-            return await call(body, timeout=TIMEOUT_S, wait_for_ready=True)
-
-        yield ask
+    """Connect once and call one method."""
+    host, _, port = address.rpartition(":")
+    loop = asyncio.get_running_loop()
+    connect = partial(Connection, address, method)
+    transport, connection = await loop.create_connection(connect, host, int(port))
+    try:
+        yield connection.ask
+    finally:
+        transport.close()
 
 
 @asynccontextmanager

@@ -1,8 +1,11 @@
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import grpc
 import pytest
 
 from benchmarks.peers import asking
@@ -47,6 +50,53 @@ async def test_an_error_is_no_answer() -> None:
         connect() as ask,
     ):
         with pytest.raises(PeerFailed, match="500 No"):
+            await ask(b"abcd")
+
+
+class Echo(grpc.GenericRpcHandler):
+    """Answers with the request, and refuses one that is empty."""
+
+    def service(
+        self, details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        if details.method != "/it.Service/Echo":
+            return None
+
+        async def echo(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            if not request:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "empty")
+            return request
+
+        return grpc.unary_unary_rpc_method_handler(echo)
+
+
+@asynccontextmanager
+async def grpc_server(method: str = "/it.Service/Echo") -> AsyncIterator[asking.Connect]:
+    one = grpc.aio.server()
+    one.add_generic_rpc_handlers([Echo()])
+    port = one.add_insecure_port("127.0.0.1:0")
+    await one.start()
+    try:
+        yield partial(asking.over_grpc, f"127.0.0.1:{port}", method)
+    finally:
+        await one.stop(None)
+
+
+async def test_calls_over_one_connection_have_their_own_replies() -> None:
+    bodies = [bytes([number % 251]) * (number * 397 % 50_000 + 1) for number in range(300)]
+    async with grpc_server() as connect, connect() as ask:
+        assert [await ask(body) for body in bodies] == bodies
+
+
+async def test_a_refused_call_is_no_answer() -> None:
+    async with grpc_server() as connect, connect() as ask:
+        with pytest.raises(PeerFailed, match="no message"):
+            await ask(b"")
+
+
+async def test_an_unknown_method_is_no_answer() -> None:
+    async with grpc_server("/it.Service/Other") as connect, connect() as ask:
+        with pytest.raises(PeerFailed, match="no message"):
             await ask(b"abcd")
 
 
