@@ -1,7 +1,7 @@
 """How fast one features worker drains a backlog of columnar records, its feature log on.
 
-The backlog lies in Kafka before the worker starts; the rate runs from the first committed flush to
-the last one, as the group's offsets say, so start-up is not in it.
+The backlog lies in Kafka before the worker starts; the rate runs from the first flush that a
+reader of the log sees to the last one, so start-up is not in it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow as pa
 
+from benchmarks.decided import watching
 from benchmarks.harness import write
-from tidemill.errors import Unavailable
 from tidemill.project import loads, normalise
 from tidemill_common import events, topics
 from tidemill_common.feature_views import StreamSpec, stream_spec, view_spec
 from tidemill_common.kafka import Admin, Broker, TopicPartition, administering, producing
-from tidemill_features.settings import GROUP
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
 
@@ -57,17 +56,7 @@ views:
 """
 RECORD = 500
 SPACING_US = 20
-POLL_S = 0.05
 LIMIT_S = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What was seen of the group's offsets."""
-
-    events: int
-    seconds: float
-    cpu_seconds: float
 
 
 def record(
@@ -112,34 +101,10 @@ async def fill(broker: Broker, spec: StreamSpec, total: int) -> None:
         await producer.flush(60.0)
 
 
-async def drained(admin: Admin, spec: StreamSpec, worker: psutil.Process) -> Drained:
-    """Watch the group's offsets from the first flush to the last."""
-    tps = [TopicPartition(spec.topic.name, number) for number in range(spec.partitions)]
-    total = sum((await admin.end_offsets(tps)).values())
-    begun, busy, first = 0.0, 0.0, 0
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            at, now = await position(admin, tps), time.perf_counter()
-            if at and not begun:
-                begun, busy, first = now, cpu(worker), at
-            if at == total:
-                return Drained((total - first) * RECORD, now - begun, cpu(worker) - busy)
-            await asyncio.sleep(POLL_S)
-
-
 def cpu(process: psutil.Process) -> float:
     """Return the processor seconds that a process has used."""
     times = process.cpu_times()
     return float(times.user + times.system)
-
-
-async def position(admin: Admin, tps: list[TopicPartition]) -> int:
-    """Return how many records the group has done; a new broker has no groups at first."""
-    try:
-        committed = await admin.committed(GROUP)
-    except Unavailable:
-        return 0
-    return sum(committed.get(tp, 0) for tp in tps)
 
 
 async def log_records(admin: Admin, spec: StreamSpec, log: topics.Topic) -> int:
@@ -152,8 +117,9 @@ async def measure(kafka: str, folder: Path, total: int) -> dict[str, object]:
     """Fill, start the worker, watch."""
     project = normalise(loads(PROJECT).project)
     spec, broker = stream_spec(project, "trades"), Broker(kafka)
+    view_log = view_spec(project, "accounts").log("trades")
     async with one_project(project) as (registry, _), administering(broker) as admin:
-        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
+        await admin.ensure([topics.REGISTRY_EVENTS, spec.topic, view_log])
         await fill(broker, spec, total)
         environment = os.environ | {
             "TIDEMILL_KAFKA": kafka,
@@ -166,17 +132,15 @@ async def measure(kafka: str, folder: Path, total: int) -> dict[str, object]:
                 sys.executable, "-m", "tidemill_features", "worker", env=environment, stderr=log
             )
             try:
-                found = await drained(admin, spec, psutil.Process(worker.pid))
+                used = partial(cpu, psutil.Process(worker.pid))
+                async with watching(broker, spec, view_log, total // RECORD, used) as decided:
+                    found = await decided.figures(RECORD, LIMIT_S)
             finally:
                 worker.terminate()
                 await worker.wait()
-        records = await log_records(admin, spec, view_spec(project, "accounts").log("trades"))
+        records = await log_records(admin, spec, view_log)
     return {
-        "events": found.events,
-        "seconds": round(found.seconds, 3),
-        "events_per_second": round(found.events / found.seconds),
-        "cpu_seconds": round(found.cpu_seconds, 3),
-        "events_per_cpu_second": round(found.events / found.cpu_seconds),
+        **found,
         "log_records": records,
         "entities": ACCOUNTS,
         "events_per_record": RECORD,

@@ -10,17 +10,19 @@ import argparse
 import asyncio
 import contextlib
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.features_drain import LIMIT_S, POLL_S, PROJECT, RECORD, cpu, fill, position
+import psutil
+
+from benchmarks.decided import watching
+from benchmarks.features_drain import LIMIT_S, PROJECT, RECORD, cpu, fill
 from benchmarks.harness import write
 from benchmarks.rebalance import Workers, until
 from tidemill.project import loads, normalise
 from tidemill_common import topics
-from tidemill_common.feature_views import StreamSpec, stream_spec, view_spec
-from tidemill_common.kafka import Admin, Broker, TopicPartition, administering
+from tidemill_common.feature_views import stream_spec, view_spec
+from tidemill_common.kafka import Broker, administering
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
 
@@ -31,9 +33,8 @@ NAMES = ("a", "b")
 
 
 @contextlib.contextmanager
-def paused(workers: Workers) -> Iterator[None]:
-    """Let the workers stand still, for less than their session, while the block runs."""
-    processes = workers.processes()
+def paused(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """Let workers stand still, for less than their session, while the block runs."""
     for one in processes:
         one.suspend()
     try:
@@ -41,29 +42,6 @@ def paused(workers: Workers) -> Iterator[None]:
     finally:
         for one in processes:
             one.resume()
-
-
-async def drained(
-    admin: Admin, spec: StreamSpec, workers: Workers, records: int
-) -> dict[str, float]:
-    """Watch the group's offsets from the first flush until `records` records are done."""
-    tps = [TopicPartition(spec.topic.name, number) for number in range(spec.partitions)]
-    begun, busy, first = 0.0, 0.0, 0
-    async with asyncio.timeout(LIMIT_S):
-        while True:
-            at, now = await position(admin, tps), time.perf_counter()
-            used = sum(map(cpu, workers.processes()))
-            if at and not begun:
-                begun, busy, first = now, used, at
-            if at >= records:
-                events_done = (at - first) * RECORD
-                return {
-                    "events": events_done,
-                    "seconds": round(now - begun, 3),
-                    "events_per_second": round(events_done / (now - begun)),
-                    "events_per_cpu_second": round(events_done / (used - busy)),
-                }
-            await asyncio.sleep(POLL_S)
 
 
 async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str, float]:
@@ -85,9 +63,15 @@ async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str,
                 f"{count} workers own partitions",
             )
             await asyncio.sleep(SETTLED_S)
-            with paused(workers):
-                await fill(broker, spec, total)
-            return await drained(admin, spec, workers, total // RECORD)
+            processes = workers.processes()
+
+            def used() -> float:
+                return sum(map(cpu, processes))
+
+            async with watching(broker, spec, log, total // RECORD, used) as decided:
+                with paused(processes):
+                    await fill(broker, spec, total)
+                return await decided.figures(RECORD, LIMIT_S)
         finally:
             await workers.close()
 
