@@ -85,9 +85,14 @@ class Histories(RuleBasedStateMachine):
     def flush(self, records: int) -> None:
         self.world.flush(records)
 
-    @rule(records=st.integers(0, 5), at=st.integers(0, TROUBLE), how=st.sampled_from(list(How)))
-    def flush_in_trouble(self, records: int, at: int, how: How) -> None:
-        self.world.flush(records, at, how)
+    @rule(
+        records=st.integers(0, 5),
+        at=st.integers(0, TROUBLE),
+        how=st.sampled_from(list(How)),
+        ahead=st.booleans(),
+    )
+    def flush_in_trouble(self, records: int, at: int, how: How, ahead: bool) -> None:
+        self.world.flush(records, at, how, ahead=ahead)
 
     @rule()
     def take_over(self) -> None:
@@ -171,6 +176,7 @@ def history(world: World, dice: random.Random) -> None:
         lambda: world.pass_time(dice.choice([1, 1_000, 70_000, 600_000, 4_000_000])): 1,
         lambda: world.flush(dice.randint(0, 5)): 2,
         lambda: world.flush(dice.randint(0, 5), *trouble()): 2,
+        lambda: world.flush(dice.randint(2, 5), *trouble(), ahead=True): 1,
         world.take_over: 1,
         world.ask_for_snapshots: 1,
         lambda: world.take_over(*trouble()): 1,
@@ -219,6 +225,19 @@ def test_an_owner_that_was_not_told_is_refused(world: World) -> None:
     world.flush(1)
     world.wake_zombie(1)  # asserts that its flush is refused
     assert world.reader.catch_up() == 1
+
+
+@pytest.mark.parametrize("at", range(TROUBLE))
+@pytest.mark.parametrize("how", list(How))
+def test_flushes_that_overlap_count_once_wherever_they_end(world: World, at: int, how: How) -> None:
+    world.take_over()
+    for user in range(USERS):
+        world.publish([world.a_row(user, 100, 0.0)])
+    world.publish([world.a_row(1, 1, LATE_S + 1.0)])
+    world.flush(USERS + 1, at, how, ahead=True)
+    assert world.overlapped > 0
+    world.settle()
+    assert world.findings() == []
 
 
 @pytest.mark.parametrize("at", range(TROUBLE))

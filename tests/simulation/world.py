@@ -93,6 +93,7 @@ class World:
             listen="", kafka="", registry="", data=folder, flush_bytes=FLUSH_BYTES
         )
         self.full = False
+        self.overlapped = 0
         self._capacity = Capacity(1, lambda: int(self.full), itertools.count().__next__)
         self._workers: list[Worker] = []
         self._owner: Worker | None = None
@@ -162,13 +163,18 @@ class World:
         """Let the next owner work on nothing that is held."""
         self.work, self.held_reader = a_work(), None
 
-    def flush(self, records: int, trouble: int = -1, how: How = How.CRASH) -> None:
-        """Let the owner gather up to so many records and flush them; none: it is idle."""
+    def flush(
+        self, records: int, trouble: int = -1, how: How = How.CRASH, *, ahead: bool = False
+    ) -> None:
+        """Let the owner gather up to so many records and flush them; none: it is idle.
+
+        `ahead`: a record a flush, each decided while the one before is written.
+        """
         worker = self._owner
         if worker is None:
             return
         worker.process.trouble, worker.process.how = trouble, how
-        if not self._survived(worker.do(self._gather_and_flush(worker.tap, records))):
+        if not self._survived(worker.do(self._gather_and_flush(worker.tap, records, ahead=ahead))):
             self._owner = None
         worker.process.trouble = -1
 
@@ -198,14 +204,26 @@ class World:
         elif survived:
             self._owner = zombie
 
-    def _gather_and_flush(self, tap: Tap, records: int) -> Command:
+    def _gather_and_flush(self, tap: Tap, records: int, *, ahead: bool = False) -> Command:
         async def command(partition: Partition) -> None:
             found, _ = self.broker.read(self.raw, partition._next, committed=True, limit=records)
             if found and tap.is_open:
                 partition.offer(found)
-            await partition._flush(partition._take())
+            if ahead:
+                await self._flush_ahead(partition)
+            else:
+                await partition._flush(partition._take())
 
         return command
+
+    async def _flush_ahead(self, partition: Partition) -> None:
+        with pytest.MonkeyPatch.context() as patches:
+            patches.setattr("tidemill_features.partition.FLUSH_RECORDS", 1)
+            patches.setattr("tidemill_features.partition.THREAD_RECORDS", 1)
+            for _ in range(len(partition._waiting)):
+                await partition._flush(partition._take())
+                self.overlapped += partition._writing is not None
+            await partition._written()
 
     def _survived(self, step: Awaitable[None]) -> bool:
         """Run a step; whatever goes wrong in it ends the process, as in the product."""

@@ -1,6 +1,7 @@
-"""The life of one owned input partition: gather records, flush them, one flush at a time.
+"""The life of one owned input partition: gather records, flush them, one flush after another.
 
-While a flush is under way the next records gather. An idle partition flushes nothing but
+While a flush is under way the next records gather. If many wait, they are decided while the flush
+before is being written; their own write waits for it. An idle partition flushes nothing but
 its position every second, so that readers know that its silence is silence. Any failure ends the
 process: the supervisor starts it again and the log says where to go on.
 
@@ -92,6 +93,7 @@ class Partition:
         self._allowed = asyncio.Event()
         self._allowed.set()
         self._flushing = asyncio.Lock()
+        self._writing: asyncio.Task[None] | None = None
         now, pasts = time.monotonic(), state.pasts
         every, floor = settings.snapshot_seconds, settings.snapshot_bytes
         self._ledgers = {
@@ -129,10 +131,10 @@ class Partition:
         return len(self._waiting) < records and self._waiting_bytes < limit
 
     async def settle(self) -> None:
-        """Begin no further flush and wait for the one under way (a rebalance has begun)."""
+        """Begin no further flush and wait for what is under way (a rebalance has begun)."""
         self._allowed.clear()
         async with self._flushing:
-            return
+            await self._written()
 
     def go_on(self) -> None:
         """Flush again: the partition was kept."""
@@ -142,9 +144,11 @@ class Partition:
         """Flush once more, and nothing afterwards; what still waits is read again by the next."""
         self._allowed.clear()
         async with self._flushing:
+            await self._written()
             if self._waiting or self._pace.is_behind(self.state.position):
                 self._pace.hurry()
                 await self._flush(self._take())
+                await self._written()
 
     def leave(self) -> None:
         """Say that it is another's to tell how far the partition is, and whether it stands."""
@@ -191,14 +195,29 @@ class Partition:
         return taken
 
     async def _flush(self, records: list[Record]) -> None:
+        """Decide records and write that behind the flush before; be back early if many wait."""
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
             self._erase()
             self._begin_snapshots()
             flush = await self._decided(records)
-            tx = await self._write(flush)
-            await self._wrote(flush, tx)
-        self._judge(flush, records)
+            self._judge(flush, records)
+            await self._written()
+            writing = self._write_out(flush, records, began)
+            if len(self._waiting) < THREAD_RECORDS:
+                await writing
+            else:
+                self._writing = asyncio.create_task(writing)
+
+    async def _written(self) -> None:
+        """Wait for the flush that is being written, if there is one; raises what it raised."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    async def _write_out(self, flush: Flush, records: list[Record], began: float) -> None:
+        tx = await self._write(flush)
+        await self._wrote(flush, tx)
         oldest = records[0] if records else self._waiting[0] if self._waiting else None
         self._meters.flushed(flush, oldest, time.perf_counter() - began, read=bool(records))
 
