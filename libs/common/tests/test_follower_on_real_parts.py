@@ -100,6 +100,45 @@ async def test_a_partition_that_is_held_waits_while_others_go_on(
         assert kept.values[held] == [b"1", b"2", b"3"]
 
 
+async def test_a_reader_that_takes_its_time_is_waited_for(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    tp, kept, may_go_on = TopicPartition(topic.name, 0), Kept(), asyncio.Event()
+
+    async def take(records: Sequence[Record]) -> None:
+        await may_go_on.wait()
+        kept(tp, records)
+
+    last = await append(kafka, topic, 0, b"1", b"2")
+    async with following(kafka, {tp: 0}, lambda _, records: take(records)) as follower:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(follower.reach(tp, 1), 0.5)
+        may_go_on.set()
+        await asyncio.wait_for(follower.reach(tp, last + 1), 5)
+        assert kept.values[tp] == [b"1", b"2"]
+
+
+async def test_who_is_put_elsewhere_while_a_reader_takes_its_time_goes_on_from_there(
+    kafka: Broker, topic: topics.Topic
+) -> None:
+    tp, seen, may_go_on = TopicPartition(topic.name, 0), Kept(), asyncio.Event()
+    taking = asyncio.Event()
+
+    async def take(records: Sequence[Record]) -> None:
+        seen(tp, records)
+        taking.set()
+        await may_go_on.wait()
+
+    last = await append(kafka, topic, 0, b"1", b"2", b"3")
+    async with following(kafka, {tp: 0}, lambda _, records: take(records)) as follower:
+        await asyncio.wait_for(taking.wait(), 5)
+        follower.remove([tp])
+        await follower.add({tp: 2})
+        may_go_on.set()
+        await asyncio.wait_for(follower.reach(tp, last + 1), 5)
+        assert seen.values[tp] == [b"1", b"2", b"3", b"3"]
+
+
 async def test_an_empty_partition_is_at_its_end_at_once(kafka: Broker, topic: topics.Topic) -> None:
     async with following(kafka, {TopicPartition(topic.name, 0): None}, Kept()) as follower:
         await asyncio.wait_for(follower.caught_up(), 2)

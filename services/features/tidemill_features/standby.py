@@ -6,18 +6,21 @@ that this process owns is not followed: its table lives in the owner.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, following
 from tidemill_features.ledger import LogPast
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.definitions import StreamWork, Work
+
+THREAD_BYTES: Final = 256 << 10
 
 
 class Standby:
@@ -82,15 +85,16 @@ class Standby:
             raise RuntimeError(message)
         return self._follower
 
-    def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> None:
+    def _apply(self, tp: TopicPartition, records: Sequence[Record]) -> Awaitable[None] | None:
+        """Take records up; many in a thread, since the loop has partitions of its own to serve."""
         replica = self._replicas.get(tp)
         if replica is None:
-            return
-        past = self._pasts[tp]
-        for record in records:
-            value = record.value
-            kind = None if value is None else replica.apply(value).kind
-            past.saw(kind, record.offset, record.timestamp_ms, len(value or b""))
+            return None
+        size = sum(len(record.value or b"") for record in records)
+        if size >= THREAD_BYTES:
+            return asyncio.to_thread(_take_up, replica, self._pasts[tp], records)
+        _take_up(replica, self._pasts[tp], records)
+        return None
 
     def _reset(self, tp: TopicPartition) -> None:
         if tp in self._replicas:
@@ -113,6 +117,13 @@ async def standing_by(broker: Broker, work: Work) -> AsyncIterator[Standby]:
     standby = Standby(work)
     async with standby._running(broker):  # noqa: SLF001 (of one module)
         yield standby
+
+
+def _take_up(replica: Replica, past: LogPast, records: Sequence[Record]) -> None:
+    for record in records:
+        value = record.value
+        kind = None if value is None else replica.apply(value).kind
+        past.saw(kind, record.offset, record.timestamp_ms, len(value or b""))
 
 
 def log_of(view: ViewSpec, work: StreamWork, partition: int) -> TopicPartition:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -23,7 +23,7 @@ from tidemill_common.kafka.reading import Isolation, ends, reading, starts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-OnRecords = Callable[[TopicPartition, Sequence[Record]], None]
+OnRecords = Callable[[TopicPartition, Sequence[Record]], Awaitable[None] | None]
 OnReset = Callable[[TopicPartition], None]
 POLL_MS = 50
 MAX_RECORDS = 2000
@@ -42,6 +42,7 @@ class Follower:
         self._on_records = on_records
         self._on_reset = on_reset
         self._positions: dict[TopicPartition, int] = {}
+        self._stays: dict[TopicPartition, object] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
         self._changed = asyncio.Event()
@@ -70,12 +71,14 @@ class Follower:
         self._ends.update(ends_now)
         for tp, offset in partitions.items():
             self._positions[tp] = first[tp] if offset is None else offset
+            self._stays[tp] = object()
         self._changed.set()
 
     def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Follow these partitions no longer."""
         for tp in partitions:
             self._positions.pop(tp, None)
+            self._stays.pop(tp, None)
             self._ends.pop(tp, None)
             self._held.discard(tp)
         self._changed.set()
@@ -141,15 +144,23 @@ class Follower:
             self._client.pause(*(KafkaPartition(*tp) for tp in self._held))
 
     async def _hand_over(self, batches: Mapping[Any, Sequence[Any]]) -> None:
-        """Give the records to the callback and move the positions, markers included."""
+        """Give the records to the callback, then move the positions, markers included.
+
+        Who is removed while a callback takes its time gets no more; who is also added again is
+        read from where it was put.
+        """
+        stays = dict(self._stays)
+        reached = {tp: await self._client.position(KafkaPartition(*tp)) for tp in stays}
         for partition, found in batches.items():
             tp = TopicPartition(*partition)
-            self._on_records(tp, to_records(found))
+            if self._stays.get(tp) is stays[tp]:
+                taking = self._on_records(tp, to_records(found))
+                if taking is not None:
+                    await taking
         moved = False
-        for tp, old in self._positions.items():
-            position = await self._client.position(KafkaPartition(*tp))
-            if position != old:
-                self._positions[tp] = position
+        for tp, stay in stays.items():
+            if self._stays.get(tp) is stay and self._positions[tp] != reached[tp]:
+                self._positions[tp] = reached[tp]
                 moved = True
         if moved:
             async with self._moved:
@@ -181,9 +192,9 @@ async def following(
 ) -> AsyncIterator[Follower]:
     """Follow `partitions` while the block runs, each from its offset or (None) from its start.
 
-    `on_records` is called in the loop's thread, in log order, never twice at once. When a position
-    no longer exists `on_reset` is told to forget the partition, and it is read from its start;
-    without `on_reset` that, as any error of a callback, ends the block.
+    `on_records` is called in the loop's thread, in log order, never twice at once; what it returns
+    is awaited. When a position no longer exists `on_reset` is told to forget the partition, and it
+    is read from its start; without `on_reset` that, as any error of a callback, ends the block.
     """
     async with (
         reading(broker, isolation) as client,
