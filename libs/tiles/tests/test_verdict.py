@@ -14,7 +14,6 @@ from tidemill_tiles.verdict import (
     Verdict,
     late_rows,
     verdicts,
-    watermark_after,
 )
 
 ROWS = st.lists(st.tuples(st.integers(0, 8), st.integers(-50, 50), st.integers(0, 20)), max_size=80)
@@ -100,12 +99,11 @@ def test_one_forged_time_does_not_discard_honest_traffic() -> None:
     times = np.array([2**60, 2_000, 3_000], dtype=np.int64)
     late, watermark = late_rows(NO_TIME, times, append, SKEW_US)
     assert not late.any()
-    assert watermark == 1_000 + SKEW_US == watermark_after(NO_TIME, times, append)
+    assert watermark == 1_000 + SKEW_US
 
 
 def test_a_watermark_does_not_turn_back() -> None:
     none = np.empty(0, dtype=np.int64)
-    assert watermark_after(77, none, none) == 77
+    assert late_rows(77, none, none, 10)[1] == 77
     old = np.array([5], dtype=np.int64)
-    assert watermark_after(77, old, old) == 77
     assert late_rows(77, old, old, 10)[1] == 77

@@ -46,15 +46,6 @@ def late_rows(
     return late, int(after)
 
 
-def watermark_after(
-    watermark_us: int, time_us: npt.NDArray[np.int64], append_us: npt.NDArray[np.int64]
-) -> int:
-    """Return the watermark after these rows."""
-    if not len(time_us):
-        return watermark_us
-    return max(watermark_us, int(np.minimum(time_us, append_us + SKEW_US).max()))
-
-
 @dataclass(slots=True)
 class PartitionVerdict:
     """Decides the rows of one input partition in offset order."""

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-READ_AHEAD_ROWS = 1_000_000
 MAX_ERASURES = 1_000
 
 
