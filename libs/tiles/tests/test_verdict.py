@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.verdict import (
-    SKEW_US,
-    PartitionVerdict,
-    Verdict,
-    late_rows,
-    verdicts,
-)
+from tidemill_tiles.verdict import SKEW_US, PartitionVerdict, Verdict, late_rows
 
 ROWS = st.lists(st.tuples(st.integers(0, 8), st.integers(-50, 50), st.integers(0, 20)), max_size=80)
 Columns = tuple[list[int], list[int], list[int]]
@@ -59,7 +53,7 @@ def test_verdicts_are_what_the_rows_before_say_however_they_are_batched(
     ids = np.array(columns[0], dtype=np.uint64)
     times, append = (np.array(one, dtype=np.int64) for one in columns[1:])
     wanted = [int(one) for one in naive(columns, window, lateness, capacity)]
-    whole = verdicts(ids, times, append, window_us=window, lateness_us=lateness, capacity=capacity)
+    whole = PartitionVerdict(IdWindow(window, capacity), lateness).decide(ids, times, append)
     assert whole.tolist() == wanted
     decider, got, start = PartitionVerdict(IdWindow(window, capacity), lateness), [], 0
     while start < len(rows):
