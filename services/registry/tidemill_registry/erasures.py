@@ -148,7 +148,7 @@ async def _id(tx: Transaction, entity: Entity) -> str:
 async def _load(tx: Transaction, erasure_id: str) -> pb.Erasure:
     found = await _find(tx, erasure_id, 1, open_only=False)
     if not found:
-        raise NotFound("no such erasure", hint="tidemill erase list")
+        raise NotFound("no such erasure", hint="tidemill erasures list")
     return found[0]
 
 
