@@ -83,6 +83,20 @@ async def test_many_who_ask_at_once_for_the_first_time_are_all_recorded_under_on
     assert len(await erasures.listed(registry, 100, open_only=True)) == 8
 
 
+async def test_pages_of_erasures_hold_each_once_newest_first(registry: Registry) -> None:
+    for number in range(5):
+        await erasures.request(registry, {"customer": f"c{number}"}, "dpo", "")
+    whole = await erasures.listed(registry, 100, open_only=False)
+    times = [one.requested_time.ToMicroseconds() for one in whole]
+    assert times == sorted(times, reverse=True)
+    found: list[pb.Erasure] = []
+    for _ in range(3):
+        before = found[-1].erasure_id if found else ""
+        found += await erasures.listed(registry, 2, open_only=False, before=before)
+    assert found == whole
+    assert not await erasures.listed(registry, 2, open_only=False, before=whole[-1].erasure_id)
+
+
 async def test_the_list_lets_services_recognise_the_entity_and_changes_its_revision(
     registry: Registry,
 ) -> None:

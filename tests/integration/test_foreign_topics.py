@@ -138,10 +138,25 @@ def more_than(stack: LocalStack, before: int) -> bool:
 
 
 def replay_the_dear(client: Client, app: App, dear: list[Ride]) -> None:
-    """What the project takes now is put back once; what is still bad is refused, with a reason."""
+    """What the project takes now is put back once; what is still bad is refused, with a reason.
+
+    A dry run says the same of both, and does nothing.
+    """
+
+    def foreseen() -> bool:
+        reply = client.replay_dead_letters(app.name, [], dry_run=True)
+        return (reply.replayed, reply.refused, reply.already_replayed) == (
+            len(dear),
+            len(app.poison),
+            0,
+        )
 
     def replayed() -> bool:
         reply = client.replay_dead_letters(app.name, [])
         return reply.already_replayed == len(dear) and reply.refused == len(app.poison)
 
+    eventually(foreseen, "the dear rides could be put back")
     eventually(replayed, "the dear rides are back")
+    afterwards = client.replay_dead_letters(app.name, [], dry_run=True)
+    assert (afterwards.replayed, afterwards.already_replayed) == (0, len(dear))
+    assert len(afterwards.reasons) == afterwards.refused == len(app.poison)

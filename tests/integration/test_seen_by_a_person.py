@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.driver import (
+    COUNTRIES,
     PROJECT,
     START,
     Platform,
@@ -43,6 +44,17 @@ streams:
       rider: {type: string, required: true}
     source: {topic: rides.raw, format: json}
 """
+PAIRS = """\
+views:
+  user_countries:
+    stream: visit
+    entity: [user, country]
+    ttl: 200m
+    aggregations:
+      - {function: count, windows: [10s, 90d, lifetime]}
+      - {function: sum, field: amount, windows: [90d], default: -1}
+"""
+LATENESS = "  visit:\n    lateness: 7d\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,8 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("seen")
-    shop = loads(PROJECT.read_text().replace("streams:\n", FOREIGN, 1))
+    text = PROJECT.read_text().replace("streams:\n", FOREIGN, 1).replace("views:\n", PAIRS, 1)
+    shop = loads(text.replace("  visit:\n", LATENESS, 1))
     assert not shop.problems
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TIDEMILL_FEATURES_SNAPSHOT_SECONDS", "3")
@@ -138,6 +151,32 @@ def test_the_events_of_a_value_are_those_that_count_and_each_other_one_has_its_r
     ).features[0]
     assert (len(cut.events), cut.events_total) == (2, len(wanted))
     assert list(cut.events) == list(one.events)[-2:]
+
+
+def test_an_entity_of_two_fields_is_counted_explained_and_expires_by_the_pair(seen: Seen) -> None:
+    pairs = [(USER, country) for country in COUNTRIES]
+    entities = [{"country": country, "user": user} for user, country in pairs]
+    reply = seen.client.get_features("user_countries", entities, at=seen.at)
+    expired = 0
+    for (user, country), one in zip(pairs, reply.entities, strict=True):
+        mine = [
+            visit.data
+            for visit in seen.visits
+            if (visit.data["user"], visit.data["country"]) == (user, country)
+        ]
+        if mine[-1]["at"] < seen.at - timedelta(minutes=200):
+            expired += 1
+            assert list(one.statuses) == [*[pb.VALUE_STATUS_EXPIRED] * 3, pb.VALUE_STATUS_PRESENT]
+            assert one.values[-1] == -1.0
+        else:
+            cents = sum(round(data["amount"] * 100) for data in mine)
+            assert list(one.values) == [0.0, len(mine), len(mine), cents * 0.01]
+        entity = {"user": user, "country": country}
+        explained = seen.client.explain_features("user_countries", entity, at=seen.at)
+        assert explained.agrees
+        behind = {row.feature: row.events_total for row in explained.features}
+        assert behind["count_lifetime"] == len(mine)
+    assert 0 < expired < len(pairs)
 
 
 def test_a_ratio_is_explained_by_its_two_features(seen: Seen) -> None:

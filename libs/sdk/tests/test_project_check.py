@@ -100,7 +100,13 @@ MISTAKES = [
         "    event_time_field: at",
         "    retention: 1h\n    lateness: 2h\n    event_time_field: at",
         "streams.ride.retention",
-        "shorter than the lateness",
+        "1h is shorter than the lateness 2h",
+    ),
+    (
+        "    event_time_field: at",
+        "    retention: 1s\n    event_time_field: at",
+        "streams.ride.retention",
+        "the longest window unless it is declared",
     ),
     ("    event_time_field: at", "    partitions: 999", "streams.ride.partitions", "out of range"),
     # views

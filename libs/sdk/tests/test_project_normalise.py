@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Invalid, NotFound
-from tidemill.project import feature_names, generation, load, loads, model_inputs, normalise
+from tidemill.project import (
+    check,
+    feature_names,
+    generation,
+    load,
+    loads,
+    model_inputs,
+    normalise,
+)
 from tidemill.project.durations import parse_us, text_of
 from tidemill.project.normalise import default_hop
 
@@ -79,6 +87,17 @@ def test_defaults_are_written_out() -> None:
     assert list(model.label.key) == ["id"]
     assert model.monitors.quality_metric == "rmse"
     assert list(model.monitors.fields) == ["s.x", "w.temp"]
+
+
+@pytest.mark.parametrize(("declared", "days"), [("", 90), ("    lateness: 1d\n", 7)])
+def test_a_topic_is_kept_for_a_week_and_for_as_long_as_events_may_be_late(
+    declared: str, days: int
+) -> None:
+    text = TWICE.replace("  w:\n", f"  w:\n{declared}").replace("[3h]", "[10s, 3h, 90d]")
+    loaded = loads(text)
+    project = normalise(loaded.project)
+    assert loaded.problems == check(project) == []
+    assert project.streams[1].retention.ToSeconds() == days * 86_400
 
 
 def test_an_input_without_a_name_becomes_every_feature_of_its_view() -> None:

@@ -46,9 +46,9 @@ class ErasureCalls(ABC):
         return (await call(stub.GetErasure, request, TIMEOUT, "registry")).erasure
 
     async def erasures(
-        self, *, open_only: bool = False, limit: int = 100
+        self, *, open_only: bool = False, limit: int = 100, before: str = ""
     ) -> list[erasure_pb.Erasure]:
-        """List erasures, newest first."""
-        request = erasure_pb.ListErasuresRequest(limit=limit, open_only=open_only)
+        """List erasures, newest first; `before`: only those older than the one of this id."""
+        request = erasure_pb.ListErasuresRequest(limit=limit, open_only=open_only, before=before)
         stub = ErasureServiceStub(self._channel("registry"))
         return list((await call(stub.ListErasures, request, TIMEOUT, "registry")).erasures)

@@ -17,6 +17,7 @@ EVERYTHING = """
     from tidemill_tiles import kernels
     kernels.warm_up()
     before = kernels.compiled()
+    from tidemill_tiles.dedupe import IdWindow
     from tidemill_tiles.keys import hash_keys
     from tidemill_tiles.owner import Owner
     from tidemill_tiles.plan import plan_of
@@ -24,7 +25,7 @@ EVERYTHING = """
     from tidemill_tiles.replay import History, replay
     from tidemill_tiles.replica import Replica
     from tidemill_tiles.testing.builders import Event, a_batch, a_view
-    from tidemill_tiles.verdict import verdicts
+    from tidemill_tiles.verdict import PartitionVerdict
     plan = plan_of(a_view(filter="count >= 0"))
     batch = a_batch(plan, [
         Event(f"A{n}", 0, 1 + n, n, 1.5, n, True, "G", 0) for n in range(5000)
@@ -40,7 +41,7 @@ EVERYTHING = """
     read(plan, [replica.table], batch.keys.hashes[:9], 77)
     replay(plan, [History(batch, batch.time_us)], batch.keys.hashes, batch.time_us)
     ids = np.arange(50_000, dtype=np.uint64)
-    verdicts(ids, ids.astype(np.int64), ids.astype(np.int64), window_us=5, lateness_us=5)
+    PartitionVerdict(IdWindow(5), 5).decide(ids, ids.astype(np.int64), ids.astype(np.int64))
     assert kernels.compiled() == before, kernels.compiled() - before
 """
 

@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.fieldtypes import NO_TIME
-from tidemill_tiles.verdict import (
-    SKEW_US,
-    PartitionVerdict,
-    Verdict,
-    late_rows,
-    verdicts,
-    watermark_after,
-)
+from tidemill_tiles.verdict import SKEW_US, PartitionVerdict, Verdict, late_rows
 
 ROWS = st.lists(st.tuples(st.integers(0, 8), st.integers(-50, 50), st.integers(0, 20)), max_size=80)
 Columns = tuple[list[int], list[int], list[int]]
@@ -60,7 +53,7 @@ def test_verdicts_are_what_the_rows_before_say_however_they_are_batched(
     ids = np.array(columns[0], dtype=np.uint64)
     times, append = (np.array(one, dtype=np.int64) for one in columns[1:])
     wanted = [int(one) for one in naive(columns, window, lateness, capacity)]
-    whole = verdicts(ids, times, append, window_us=window, lateness_us=lateness, capacity=capacity)
+    whole = PartitionVerdict(IdWindow(window, capacity), lateness).decide(ids, times, append)
     assert whole.tolist() == wanted
     decider, got, start = PartitionVerdict(IdWindow(window, capacity), lateness), [], 0
     while start < len(rows):
@@ -100,12 +93,11 @@ def test_one_forged_time_does_not_discard_honest_traffic() -> None:
     times = np.array([2**60, 2_000, 3_000], dtype=np.int64)
     late, watermark = late_rows(NO_TIME, times, append, SKEW_US)
     assert not late.any()
-    assert watermark == 1_000 + SKEW_US == watermark_after(NO_TIME, times, append)
+    assert watermark == 1_000 + SKEW_US
 
 
 def test_a_watermark_does_not_turn_back() -> None:
     none = np.empty(0, dtype=np.int64)
-    assert watermark_after(77, none, none) == 77
+    assert late_rows(77, none, none, 10)[1] == 77
     old = np.array([5], dtype=np.int64)
-    assert watermark_after(77, old, old) == 77
     assert late_rows(77, old, old, 10)[1] == 77

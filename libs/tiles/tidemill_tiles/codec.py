@@ -181,16 +181,6 @@ def _checksum(record: bytes | bytearray | memoryview) -> int:
     return zlib.crc32(view[CRC_END:], zlib.crc32(view[:CRC_START]))
 
 
-def encode_plain(header: Header) -> bytes:
-    """Return a record without a body."""
-    return sealed(bytearray(HEADER.size), header)
-
-
-def encode_gone(header: Header, slots: npt.NDArray[np.uint32]) -> bytes:
-    """Return a record that names removed entities."""
-    return sealed(bytearray(HEADER.size) + slots.astype("<u4").tobytes(), header)
-
-
 def decode_header(record: bytes) -> Header:
     """Check a record's length and checksum and return its header; Corrupt if they are wrong."""
     if not HEADER.size <= len(record) <= MAX_RECORD_BYTES:

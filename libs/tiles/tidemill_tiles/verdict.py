@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tidemill_tiles.dedupe import DEFAULT_CAPACITY, IdWindow
+from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.kernels import columns
 
@@ -46,15 +46,6 @@ def late_rows(
     return late, int(after)
 
 
-def watermark_after(
-    watermark_us: int, time_us: npt.NDArray[np.int64], append_us: npt.NDArray[np.int64]
-) -> int:
-    """Return the watermark after these rows."""
-    if not len(time_us):
-        return watermark_us
-    return max(watermark_us, int(np.minimum(time_us, append_us + SKEW_US).max()))
-
-
 @dataclass(slots=True)
 class PartitionVerdict:
     """Decides the rows of one input partition in offset order."""
@@ -75,17 +66,3 @@ class PartitionVerdict:
         verdict = np.where(duplicate, np.uint8(Verdict.DUPLICATE), np.uint8(Verdict.APPLIED))
         verdict[late] = Verdict.LATE
         return verdict
-
-
-def verdicts(
-    ids: npt.NDArray[np.uint64],
-    time_us: npt.NDArray[np.int64],
-    append_us: npt.NDArray[np.int64],
-    *,
-    window_us: int,
-    lateness_us: int,
-    capacity: int = DEFAULT_CAPACITY,
-) -> npt.NDArray[np.uint8]:
-    """Return the verdicts over a whole partition, given from its start in offset order."""
-    decider = PartitionVerdict(IdWindow(window_us, capacity), lateness_us)
-    return decider.decide(ids, time_us, append_us)

@@ -17,15 +17,14 @@ import pyarrow.compute as pc
 from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill.project import model_inputs
-from tidemill.registry.v1.erasure_service_pb2 import ListErasuresRequest
-from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
-from tidemill_common import metrics, rpc, topics
+from tidemill_common import metrics, topics
 from tidemill_common.events import TIMESTAMP
 from tidemill_common.kafka import Admin, Broker, TopicPartition
 from tidemill_common.kafka.ranges import stretch
 from tidemill_common.prediction_rows import SCHEMA
 from tidemill_common.project_source import load_project
 from tidemill_features.archiving import archived_here
+from tidemill_features.erasure.asked import every_erasure
 from tidemill_features.erasure.audit import blind_spans, of_erased, seen_again
 from tidemill_features.jobs import Job
 from tidemill_features.trainingset import streams_of
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from tidemill_features.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-READ_AHEAD_ROWS = 1_000_000
-MAX_ERASURES = 1_000
 
 
 @dataclass(slots=True)
@@ -117,11 +113,8 @@ class Sets:
     ) -> pa.Table:
         """Return the sampled vectors without those that saw what has been erased since."""
         sampled = await self._sampled(request)
-        async with rpc.connected(self.settings.registry) as channel:
-            asked = ListErasuresRequest(limit=MAX_ERASURES)
-            reply = await rpc.call(ErasureServiceStub(channel).ListErasures, asked)
         times = np.asarray(sampled["_time"].cast(pa.int64()))
-        kept = seen_again(blind_spans(project, reply.erasures), times)
+        kept = seen_again(blind_spans(project, await every_erasure(self.settings.registry)), times)
         inputs = model_inputs(project, request.model)
         kept &= ~of_erased(inputs, sampled["_request"].to_pylist(), self.archivers.refusing.now)
         if not kept.all():

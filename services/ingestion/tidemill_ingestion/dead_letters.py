@@ -65,21 +65,27 @@ class DeadLetters:
     async def replay(
         self, stream: str, positions: Sequence[int], *, dry_run: bool
     ) -> pb.ReplayDeadLettersResponse:
-        """Put the dead letters at `positions` (empty: all) back."""
+        """Put the dead letters at `positions` (empty: all) back.
+
+        A dry run says what would become of each, and changes nothing.
+        """
         topic = _topic(stream)
         reply = pb.ReplayDeadLettersResponse()
         done = await self.ledger.done(topic)
         for letter in await self._chosen(topic, positions):
             if letter.position in done:
                 reply.already_replayed += 1
-            elif dry_run:
-                reply.replayed += 1
             else:
-                await self._put_back(topic, letter, reply)
+                await self._put_back(topic, letter, reply, dry_run=dry_run)
         return reply
 
     async def _put_back(
-        self, topic: str, letter: letters.DeadLetter, reply: pb.ReplayDeadLettersResponse
+        self,
+        topic: str,
+        letter: letters.DeadLetter,
+        reply: pb.ReplayDeadLettersResponse,
+        *,
+        dry_run: bool,
     ) -> None:
         try:
             stream = self.streams.sources.get(topic.removeprefix("events."))
@@ -89,7 +95,8 @@ class DeadLetters:
             reply.refused += 1
             reply.reasons.append(f"{topic}.dlq offset {letter.position}: {error.message}")
             return
-        match await self.ledger.claim(topic, letter.position, REPEAT_SECONDS):
+        ask = self.ledger.look if dry_run else self.ledger.claim
+        match await ask(topic, letter.position, REPEAT_SECONDS):
             case Claim.DONE:
                 reply.already_replayed += 1
                 return
@@ -100,15 +107,22 @@ class DeadLetters:
                     "look whether its event is in the topic before you publish it again by hand"
                 )
                 return
+        if not dry_run:
+            await self._append(topic, letter, partition, value)
+        reply.replayed += 1
+
+    async def _append(
+        self, topic: str, letter: letters.DeadLetter, partition: int, value: bytes
+    ) -> None:
+        own = letter.topic == topic
         sent = await self.producer.send(
             topic,
             value,
-            key=letter.record.key if letter.topic == topic else None,
+            key=letter.record.key if own else None,
             partition=partition,
-            headers=letter.record.headers if letter.topic == topic else self._headers(topic),
+            headers=letter.record.headers if own else self._headers(topic),
         )
         await self.ledger.confirm(topic, letter.position, sent.offset)
-        reply.replayed += 1
 
     def _headers(self, topic: str) -> list[tuple[str, bytes]]:
         schema = self.streams.get(topic.removeprefix("events."))

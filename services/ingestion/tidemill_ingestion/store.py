@@ -12,7 +12,7 @@ class Claim(Enum):
     """What the ledger says of a dead letter."""
 
     FRESH = "fresh"
-    """Nobody has replayed it; it is claimed now."""
+    """Nobody had claimed it."""
     AGAIN = "again"
     """It was claimed a moment ago and not confirmed: sending it again is recognised by its id."""
     STALE = "stale"
@@ -39,8 +39,10 @@ class Ledger:
             topic,
             offset,
         )
-        if fresh:
-            return Claim.FRESH
+        return Claim.FRESH if fresh else await self.look(topic, offset, repeat_within_s)
+
+    async def look(self, topic: str, offset: int, repeat_within_s: float) -> Claim:
+        """Say what a claim would say, and claim nothing."""
         row = await self.pool.fetchrow(
             "SELECT done_at IS NOT NULL AS done, "
             "claimed_at > now() - make_interval(secs => $3) AS recent "
@@ -49,7 +51,9 @@ class Ledger:
             offset,
             repeat_within_s,
         )
-        if row is None or row["done"]:
+        if row is None:
+            return Claim.FRESH
+        if row["done"]:
             return Claim.DONE
         return Claim.AGAIN if row["recent"] else Claim.STALE
 

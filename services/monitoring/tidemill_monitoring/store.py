@@ -23,7 +23,6 @@ from tidemill_monitoring.fieldstate import CLOCK, FieldState, Watched
 from tidemill_monitoring.quality import Cohort
 
 SQL = queries("tidemill_monitoring.sql.queries")
-LABEL_CHUNK = 2_000
 DriftKey = tuple[str, int, int]
 
 

@@ -8,7 +8,7 @@ from google.protobuf import any_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 from tidemill.definitions.v1 import project_pb2 as pb
-from tidemill.project import feature_names, load, normalise
+from tidemill.project import feature_names, load, loads, normalise
 from tidemill_registry.plan import Kind, incompatible, plan
 
 
@@ -78,6 +78,31 @@ def test_the_price_of_a_view_holds_what_its_sketches_may_take() -> None:
         added[function] = change.bytes_per_entity - before.bytes_per_entity
     assert added[pb.FUNCTION_RATIO] == 0
     assert 0 < added[pb.FUNCTION_LAST_K] < added[pb.FUNCTION_QUANTILE]
+
+
+PAYMENTS = """
+project: shop
+streams:
+  paid: {key: [user], fields: {user: {type: string, required: true}}}
+  refunded: {key: [customer], fields: {customer: {type: string, required: true}}}
+views:
+  payments:
+    entity: [user]
+    sources:
+      - stream: paid
+      - {stream: refunded, columns: {user: customer}}
+    aggregations: [{function: count, windows: [1h]}]
+"""
+
+
+def test_a_view_that_calls_its_entity_otherwise_says_that_it_cannot_be_erased() -> None:
+    project = loads(PAYMENTS).project
+    view = next(one for one in plan(pb.Project(), normalise(project)) if one.name == "payments")
+    assert view.details == ("user is customer in refunded: such an entity cannot be erased",)
+    project.streams[1].fields[0].name = project.streams[1].key[0] = "user"
+    del project.views[0].sources[1].columns["user"]
+    view = next(one for one in plan(pb.Project(), normalise(project)) if one.name == "payments")
+    assert view.details == ()
 
 
 def test_a_new_stream_says_from_where_its_events_come() -> None:

@@ -13,7 +13,6 @@ from tidemill_registry.versions import (
     Stage,
     Verdict,
     Version,
-    check_move,
     check_promotable,
     sources,
 )
@@ -34,7 +33,6 @@ def a_version(stage: Stage = Stage.CANDIDATE, reason: str = "") -> Version:
     ],
 )
 def test_a_version_moves_along_its_life(before: Stage, after: Stage) -> None:
-    check_move(a_version(before), after)
     assert before in sources(after)
 
 
@@ -49,8 +47,6 @@ def test_a_version_moves_along_its_life(before: Stage, after: Stage) -> None:
     ],
 )
 def test_a_version_never_moves_back(before: Stage, after: Stage) -> None:
-    with pytest.raises(IllegalTransition, match=f"late/3 is {before} and cannot become {after}"):
-        check_move(a_version(before), after)
     assert before not in sources(after)
 
 

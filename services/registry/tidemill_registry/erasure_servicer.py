@@ -55,7 +55,9 @@ class ErasureServicer(ErasureServiceServicer):
     ) -> pb.ListErasuresResponse:
         """Return erasures, newest first."""
         limit = min(request.limit, MAX_LIST) if request.limit > 0 else DEFAULT_LIST
-        found = await erasures.listed(self.registry, limit, open_only=request.open_only)
+        found = await erasures.listed(
+            self.registry, limit, open_only=request.open_only, before=request.before
+        )
         return pb.ListErasuresResponse(erasures=found)
 
     async def ListErasedKeys(

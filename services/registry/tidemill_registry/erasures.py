@@ -63,9 +63,13 @@ async def get(registry: Registry, erasure_id: str, values: Mapping[str, str]) ->
     return await registry.store.run(work)
 
 
-async def listed(registry: Registry, limit: int, *, open_only: bool) -> list[pb.Erasure]:
-    """Return erasures, newest first."""
-    return await registry.store.run(lambda tx: _find(tx, None, limit, open_only=open_only))
+async def listed(
+    registry: Registry, limit: int, *, open_only: bool, before: str = ""
+) -> list[pb.Erasure]:
+    """Return erasures, newest first; `before`: only those that were asked for earlier than it."""
+    return await registry.store.run(
+        lambda tx: _find(tx, None, limit, open_only=open_only, before=before or None)
+    )
 
 
 async def keys(registry: Registry, known_revision: int) -> pb.ListErasedKeysResponse:
@@ -148,14 +152,19 @@ async def _id(tx: Transaction, entity: Entity) -> str:
 async def _load(tx: Transaction, erasure_id: str) -> pb.Erasure:
     found = await _find(tx, erasure_id, 1, open_only=False)
     if not found:
-        raise NotFound("no such erasure", hint="tidemill erase list")
+        raise NotFound("no such erasure", hint="tidemill erasures list")
     return found[0]
 
 
 async def _find(
-    tx: Transaction, erasure_id: str | None, limit: int, *, open_only: bool
+    tx: Transaction,
+    erasure_id: str | None,
+    limit: int,
+    *,
+    open_only: bool,
+    before: str | None = None,
 ) -> list[pb.Erasure]:
-    rows = await tx.connection.fetch(QUERIES["erasures"], erasure_id, open_only, limit)
+    rows = await tx.connection.fetch(QUERIES["erasures"], erasure_id, open_only, limit, before)
     found = {row["erasure_id"]: _erasure(row) for row in rows}
     for row in await tx.connection.fetch(QUERIES["erasure_reports"], list(found)):
         found[row["erasure_id"]].reports.append(pb.ErasureReport.FromString(row["report"]))

@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Violation
 from tidemill.project import durations
+from tidemill.project.view_sources import mapped
 from tidemill_common import feature_views
 from tidemill_tiles.definitions import view_version
 from tidemill_tiles.plan import cost
@@ -93,7 +94,7 @@ def _introduced(new: Any) -> Iterator[str]:
 
 
 def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
-    """Add what a view costs, and say when it is built anew."""
+    """Add what a view costs, and say when it is built anew and what cannot be erased from it."""
     if change.type != "view" or change.kind is Kind.REMOVED:
         return change
     view = next(view for view in after.views if view.name == change.name)
@@ -105,6 +106,7 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
         old_version = view_version(feature_views.view_definition(before, old))
         if old_version != view_version(definition):
             details = (*details, "a new version of the view: its state is built anew")
+    details = (*details, *_kept_for_ever(view))
     return Change(
         change.kind,
         change.type,
@@ -113,6 +115,14 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
         price.rows_per_entity,
         price.bytes_per_entity,
     )
+
+
+def _kept_for_ever(view: pb.FeatureView) -> Iterator[str]:
+    """Say which entities nobody will be able to erase: those that a stream calls otherwise."""
+    for source in view.sources:
+        for name in view.entity:
+            if (other := mapped(source, name)) != name:
+                yield f"{name} is {other} in {source.stream}: such an entity cannot be erased"
 
 
 def incompatible(before: pb.Project, after: pb.Project) -> list[Violation]:

@@ -103,12 +103,6 @@ def sources(to: Stage) -> list[Stage]:
     return [stage for stage, reachable in NEXT.items() if to in reachable]
 
 
-def check_move(version: Version, to: Stage) -> None:
-    """IllegalTransition if the version cannot become `to`."""
-    if to not in NEXT[version.stage]:
-        raise IllegalTransition(f"{version.subject} is {version.stage} and cannot become {to}")
-
-
 def check_promotable(version: Version) -> None:
     """IllegalTransition unless the version has passed its gates."""
     if version.stage not in {Stage.VALIDATED, Stage.ARCHIVED}:

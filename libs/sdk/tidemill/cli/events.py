@@ -227,10 +227,10 @@ def replay(
             {
                 word: reply.replayed,
                 "already replayed": reply.already_replayed,
-                "refused": reply.refused,
+                "refused" if really else "would be refused": reply.refused,
             }
         )
         for reason in reply.reasons:
             typer.echo(reason, err=True)
-    if reply.refused:
+    if really and reply.refused:
         raise FailedPrecondition(f"{reply.refused} were not replayed", hint="see the reasons above")

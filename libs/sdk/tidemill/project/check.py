@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidemill.project import check_models, check_sources, check_views
+from tidemill.project.durations import text_of
+from tidemill.project.normalise import lateness_us
 from tidemill.project.problems import Location, Problem, Report
 from tidemill.project.rules import Context, check_name, in_range, positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from google.protobuf.duration_pb2 import Duration
 
 from tidemill.definitions.v1 import project_pb2 as pb
 
@@ -75,7 +75,7 @@ def _stream(context: Context, stream: pb.Stream) -> None:
             report.add(where, f"{name!r} is a key and must be required", "add required: true")
     _attribute(context, f"{path}.event_time_field", stream, stream.event_time_field, "timestamp")
     _attribute(context, f"{path}.event_id_field", stream, stream.event_id_field, "string")
-    _spans(report, path, stream)
+    _spans(context, path, stream)
     if stream.HasField("source"):
         check_sources.check_source(context, stream)
 
@@ -90,20 +90,21 @@ def _attribute(context: Context, path: str, stream: pb.Stream, name: str, type_n
         context.report.add(path, f"{name!r} must be required", "add required: true")
 
 
-def _spans(report: Report, path: str, stream: pb.Stream) -> None:
+def _spans(context: Context, path: str, stream: pb.Stream) -> None:
+    report = context.report
     for name in ("dedupe", "retention"):
         if stream.HasField(name):
             positive(report, f"{path}.{name}", getattr(stream, name).ToMicroseconds())
-    if stream.HasField("lateness") and stream.lateness.ToMicroseconds() < 0:
+    lateness, retention = lateness_us(stream, context.project), stream.retention.ToMicroseconds()
+    if lateness < 0:
         report.add(f"{path}.lateness", "a lateness cannot be negative")
-    if stream.HasField("retention") and _longer(stream.lateness, stream.retention):
+    if stream.HasField("retention") and lateness > retention:
+        bound = f"the lateness {text_of(lateness)}"
+        if not stream.HasField("lateness"):
+            bound += ", which is the longest window unless it is declared"
         hint = "late events could no longer be read again"
-        report.add(f"{path}.retention", "the retention is shorter than the lateness", hint)
+        report.add(f"{path}.retention", f"{text_of(retention)} is shorter than {bound}", hint)
     in_range(report, f"{path}.partitions", stream.partitions, 0, MAX_PARTITIONS)
-
-
-def _longer(one: Duration, other: Duration) -> bool:
-    return one.ToMicroseconds() > other.ToMicroseconds()
 
 
 def _field(report: Report, path: str, field: pb.Field) -> None:

@@ -73,6 +73,14 @@ def default_hop(window_us: int) -> int | None:
     return next(fits, None)
 
 
+def lateness_us(stream: pb.Stream, project: pb.Project) -> int:
+    """Return how late an event may be: as declared, else the longest window that it can be in."""
+    if stream.HasField("lateness"):
+        return stream.lateness.ToMicroseconds()
+    windows = [longest_window_us(v) for v in project.views if stream.name in view_streams(v)]
+    return max(windows, default=0) or DEFAULT_LATENESS_US
+
+
 def _fill(message: object, name: str, value: object) -> None:
     if not getattr(message, name):
         setattr(message, name, value)
@@ -106,11 +114,10 @@ def _view(view: pb.FeatureView) -> None:
 
 
 def _stream(stream: pb.Stream, project: pb.Project) -> None:
-    if not stream.HasField("lateness"):
-        windows = [longest_window_us(v) for v in project.views if stream.name in view_streams(v)]
-        stream.lateness.FromMicroseconds(max(windows, default=0) or DEFAULT_LATENESS_US)
+    lateness = lateness_us(stream, project)
+    stream.lateness.FromMicroseconds(lateness)
     _span(stream.dedupe, DEFAULT_DEDUPE_US)
-    _span(stream.retention, DEFAULT_RETENTION_US)
+    _span(stream.retention, max(DEFAULT_RETENTION_US, lateness))
     _fill(stream, "partitions", DEFAULT_PARTITIONS)
     for field in stream.fields:
         if field.type in DEFAULT_RESOLUTION:

@@ -45,7 +45,6 @@ WRITTEN = types.Tuple((N1, U2, N1, B1, I1, I1, I2, N1, B1, N2, U1))
 """The columns of a record, in the order of `tidemill_tiles.codec.COLUMNS`."""
 GIVEN = types.Tuple((RN1, RU2, RN1, RB1, RI1, RI1, RI2, RN1, RB1, RN2, RU1))
 ENTITY_BYTES = 24
-SLOT_BYTES = 4
 OK, UNKNOWN_SLOT, SLOT_TAKEN, HASH_TAKEN, BAD_SET, BAD_LEVEL = range(6)
 
 

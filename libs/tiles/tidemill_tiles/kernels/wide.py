@@ -10,8 +10,6 @@ from tidemill_tiles.kernels.compiling import helper
 
 _U32 = np.uint64(32)
 _LOW32 = np.uint64(0xFFFFFFFF)
-_U24 = np.uint64(24)
-_LOW24 = np.uint64(0xFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
 _TWO_64 = 18446744073709551616.0

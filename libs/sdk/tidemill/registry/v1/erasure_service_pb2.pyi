@@ -142,12 +142,14 @@ class GetErasureResponse(_message.Message):
     def __init__(self, erasure: _Optional[_Union[Erasure, _Mapping]] = ...) -> None: ...
 
 class ListErasuresRequest(_message.Message):
-    __slots__ = ("limit", "open_only")
+    __slots__ = ("limit", "open_only", "before")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OPEN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     limit: int
     open_only: bool
-    def __init__(self, limit: _Optional[int] = ..., open_only: _Optional[bool] = ...) -> None: ...
+    before: str
+    def __init__(self, limit: _Optional[int] = ..., open_only: _Optional[bool] = ..., before: _Optional[str] = ...) -> None: ...
 
 class ListErasuresResponse(_message.Message):
     __slots__ = ("erasures",)
