@@ -12,6 +12,7 @@ from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.grouped import by_entity
 from tidemill_tiles.kernels import layout, past, sweep
+from tidemill_tiles.kernels.values import to_columns
 from tidemill_tiles.keys import key_column_of
 from tidemill_tiles.reads import Reading, Status, intermediate, ttl_of
 from tidemill_tiles.sliding import Windows
@@ -116,12 +117,8 @@ class Replay:
             due = due.compress(batch.keep.take(due))
             asked = _part(labels.order, homes[1], shard)
             seen = (visible[due], events.groups[due])
-            rows = (entities[asked], at_us[asked], labels.groups[asked])
-            found = no_reading(self.plan, len(asked))
-            self._sweep(shard, batch.taken(due), seen, rows, found)
-            into.values[asked] = found.values
-            into.status[asked] = found.status
-            into.event_time[asked] = found.event_time
+            rows = (entities[asked], at_us[asked], labels.groups[asked], asked)
+            self._sweep(shard, batch.taken(due), seen, rows, into)
             self._forget(shard, now_us)
 
         for _ in self._run(of_shard, range(shards)):
@@ -210,6 +207,14 @@ def replay(
 def part_of(reading: Reading, rows: slice) -> Reading:
     """Return a view of some rows."""
     return Reading(reading.values[rows], reading.status[rows], reading.event_time[rows])
+
+
+def by_feature(reading: Reading, first: int, step: int) -> npt.NDArray[np.float64]:
+    """Return the values of every `step`-th row, from `first` on: a row for each feature."""
+    rows, features = reading.values.shape
+    columns = np.empty((features, rows // step), dtype=np.float64)
+    to_columns(reading.values, first, step, columns)
+    return columns
 
 
 def forget(reading: Reading, rows: npt.NDArray[np.bool_]) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tidemill.definitions.v1 import project_pb2 as pb
     from tidemill.project import ModelInputs
+    from tidemill.project.inputs import ResolvedInput
     from tidemill_common.feature_views import ViewSpec
     from tidemill_tiles.replay import Run
 
@@ -209,13 +210,14 @@ def _spine(
     moment = model.spine.time or "_time"
     columns = ["_id", moment, *(one.name for one in inputs.fields), *model.spine.key]
     tables = archive(model.spine.stream).in_order(columns, SEEN, by=Order(moment), keep=keep)
-    # Labels are looked through for every piece, so a piece is not much smaller than they are.
+    # Labels are looked through for every piece, so a piece is not much smaller than they are; what
+    # follows the join takes memory by the rows of a piece, so there they are small again.
     pieces = _gathered(
         stack.enter_context(ahead(tables)), lambda: max(means.chunk_rows, labels.held)
     )
     spines = (labels.join(spine_of(model, piece)) for piece in pieces)
     spines = (kept(one, wanted.exclusions, unlabelled=wanted.unlabelled) for one in spines)
-    return (spine for spine in spines if len(spine))
+    return (part for spine in spines for part in spine.cut(means.chunk_rows) if len(part))
 
 
 def _gathered(tables: Iterator[pa.Table], rows: Callable[[], int]) -> Iterator[pa.Table]:
@@ -289,9 +291,12 @@ def _views_together(
 def _table(
     inputs: ModelInputs, spine: Spine, features: Mapping[str, npt.NDArray[np.float64]]
 ) -> pa.Table:
-    known: dict[str, pa.Array] = {name: feature_array(found) for name, found in features.items()}
+    computed = OnDemand.of(inputs)
+    known: dict[str, pa.Array] = {
+        name: feature_array(found) for name, found in features.items() if name in computed.columns
+    }
     known.update({one.name: spine.table[one.name].combine_chunks() for one in inputs.fields})
-    known.update(OnDemand.of(inputs).compute(known))
+    known.update(computed.compute(known))
     has_label = np.isfinite(spine.label)
     columns: dict[str, pa.Array] = {
         "_spine_id": spine.table["_id"].combine_chunks(),
@@ -301,15 +306,21 @@ def _table(
         "_label_time": pa.array(spine.label_us, mask=~has_label).cast(TIMESTAMP),
     }
     for one in inputs.inputs:
-        columns[one.name] = _input(one.kind, known[one.name], categorical=bool(one.categorical))
+        columns[one.name] = _input(one, known, features)
     return pa.table(columns)
 
 
-def _input(kind: str, column: pa.Array, *, categorical: bool) -> pa.Array:
-    """Return an input as it is stored: a computed number has NaN where it has no value."""
-    if kind == "field" or categorical:
-        return column
-    return pa.array(numbers(column))
+def _input(
+    one: ResolvedInput,
+    known: Mapping[str, pa.Array],
+    features: Mapping[str, npt.NDArray[np.float64]],
+) -> pa.Array:
+    """Return an input as it is stored: a number that is no field has NaN where it has no value."""
+    if one.kind == "feature":
+        values = features[one.name]
+        return feature_array(values) if one.categorical else pa.array(values)
+    column = known[one.name]
+    return column if one.kind == "field" or one.categorical else pa.array(numbers(column))
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ MODULES: Final = (
     "values",
     "log",
     "grouping",
+    "sorting",
     "sliding",
     "past",
     "sweep",

@@ -31,8 +31,8 @@ from tidemill_tiles.kernels.rows import room_for
 from tidemill_tiles.kernels.sliding import WINDOWS, oldest_row, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
-LABELS = types.Tuple((RU2, RI1, RS1))
-"""hashes, times, groups"""
+LABELS = types.Tuple((RU2, RI1, RS1, RI1))
+"""hashes, times, groups, rows of the output"""
 SEEN = types.Tuple((RI1, RS1))
 """when each event becomes visible, groups"""
 NO_GROUP = 2**31
@@ -139,7 +139,7 @@ def sweep(
     """
     event, label, ttl = progress
     levels = laid[0]
-    hashes, times, label_groups = labels
+    hashes, times, label_groups, rows = labels
     visible, event_groups = seen
     while True:
         time, group = np.int64(0), np.int64(NO_GROUP)
@@ -158,7 +158,7 @@ def sweep(
         _foresee(state, windows, levels, hashes, label_groups, label)
         first, second = np.int64(hashes[label, 0]), np.int64(hashes[label, 1])
         slot = find_entity(state[2], state[1], first, second)
-        _answer(state, windows, found, output, slot, label, time, ttl)
+        _answer(state, windows, found, output, slot, rows[label], time, ttl)
         label += 1
         ends = label == len(times) or label_groups[label] != group
         if ends and slot >= 0:

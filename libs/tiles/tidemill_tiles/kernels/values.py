@@ -20,6 +20,7 @@ PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
 VALUE, TIMES, SHARE = range(3)
 _TWO_64 = 18446744073709551616.0
 _SECOND_US = 1_000_000.0
+_BLOCK_ROWS = 64
 
 
 @helper
@@ -275,3 +276,14 @@ def finish_read(
         time = times[number]
         oldest = time - ttl if ttl >= 0 else at.NOTHING
         finish_entity(outputs, numbers, found, number, time, oldest, values, status, number)
+
+
+@kernel(types.void, F2, INT, INT, F2)
+def to_columns(values: Any, first: Any, step: Any, columns: Any) -> None:
+    """Put rows (every `step`-th, from `first` on) into columns, block by block: in fast memory."""
+    count = columns.shape[1]
+    for start in range(0, count, _BLOCK_ROWS):
+        end = min(start + _BLOCK_ROWS, count)
+        for column in range(len(columns)):
+            for place in range(start, end):
+                columns[column, place] = values[first + place * step, column]
