@@ -11,9 +11,10 @@ from tidemill.errors import Invalid
 from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.grouped import by_entity
-from tidemill_tiles.kernels import layout, past, sweep
+from tidemill_tiles.kernels import layout, lifetime, past, sweep
 from tidemill_tiles.kernels.values import to_columns
 from tidemill_tiles.keys import key_column_of
+from tidemill_tiles.lifetime import outputs_of_tile
 from tidemill_tiles.reads import Reading, Status, intermediate, ttl_of
 from tidemill_tiles.sliding import Windows
 from tidemill_tiles.store import Store
@@ -86,6 +87,9 @@ class Replay:
         self._limits = [STEP_ROWS] * shards
         self._windows = [Windows(plan) for _ in range(shards)]
         self._found = [intermediate(plan, 1) for _ in range(shards)]
+        self._of_tile = outputs_of_tile(plan)
+        for _, _, expired, _, _ in self._found:
+            expired[:] = 0
 
     @property
     def tiles(self) -> int:
@@ -133,28 +137,25 @@ class Replay:
         into: Reading,
     ) -> None:
         plan, store, event, label = self.plan, self._stores[shard], 0, 0
-        windows = self._windows[shard]
-        output = (plan.outputs, plan.numbers, into.values, into.status, into.event_time)
+        outputs = plan.outputs if self._of_tile is None else self._of_tile
+        output = (outputs, plan.numbers, into.values, into.status, into.event_time)
+        given = (events, seen, labels, self._found[shard], output)
         why = sweep.NO_ROOM
         while why == sweep.NO_ROOM:
             store.make_room()
-            why, event, label = sweep.sweep(
-                store.arrays,
-                plan.laid,
-                plan.set_columns,
-                windows.arrays(len(store.entity)),
-                events,
-                seen,
-                labels,
-                self._found[shard],
-                output,
-                (event, label, ttl_of(plan)),
-            )
+            state, progress = (store.arrays, plan.laid), (event, label, ttl_of(plan))
+            if self._of_tile is None:
+                windows = self._windows[shard].arrays(len(store.entity))
+                kept = (plan.set_columns, windows)
+                why, event, label = sweep.sweep(*state, *kept, *given, progress)
+            else:
+                why, event, label = lifetime.sweep_lifetime(*state, *given, progress)
 
     def _forget(self, shard: int, now_us: int) -> None:
         """Drop what entities without label rows have left, when half of the state may be that."""
         store, plan = self._stores[shard], self.plan
-        if store.meta[layout.META_TILES] > self._limits[shard]:
+        may_leave = self._of_tile is None  # a tile of the whole past is always seen
+        if may_leave and store.meta[layout.META_TILES] > self._limits[shard]:
             windows = self._windows[shard].arrays(len(store.entity))
             left = past.forget_all(store.arrays, plan.levels, plan.set_columns, windows, now_us)
             self._limits[shard] = 2 * int(left) + STEP_ROWS

@@ -48,7 +48,8 @@ class NumericColumn:
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Add values; NaN and infinite ones are missing."""
-        finite = values[np.isfinite(values)] + 0.0  # both zeros are one
+        known = np.isfinite(values)
+        finite = (values if known.all() else values[known]) + 0.0  # both zeros are one
         self._missing += values.size - finite.size
         self._count += finite.size
         finite.tofile(self._file)

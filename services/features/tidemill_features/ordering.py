@@ -30,8 +30,12 @@ PLACE: Final = ("_partition", "_offset", "_row")
 FIRST_TIME: Final = -(2**63)
 EMIT_ROWS: Final = 65_536
 """Rows that are given at once, at most, and so many are gathered before any is given."""
-HOLD_BYTES: Final = 32 << 20
-"""Rows that wait for others take so much memory before they are sorted into a file."""
+HOLD_BYTES: Final = 128 << 20
+"""Rows that wait for others take so much memory before they are sorted into a file.
+
+One commit of the archive fits, decoded: its file has a partition after the other, so all of it
+waits, and rows that are written and read back once more take longer than all else.
+"""
 BLOCK_ROWS: Final = 8_192
 """A run on disk is read back in blocks of so many rows."""
 
@@ -243,9 +247,11 @@ class _Runs:
             count = int(np.searchsorted(times, below_us, side="left", sorter=order))
         if count < len(order):
             self._hold(table.take(pa.array(order[count:])).combine_chunks())
-        if count:
-            given = table if self._columns is None else table.select(self._columns)
-            yield _taken(given, order[:count])
+        given = table if self._columns is None else table.select(self._columns)
+        given = given.combine_chunks()
+        del table
+        for start in range(0, count, EMIT_ROWS):
+            yield _taken(given, order[start : min(start + EMIT_ROWS, count)])
 
     def _hold(self, table: pa.Table) -> None:
         self._held.append(table)

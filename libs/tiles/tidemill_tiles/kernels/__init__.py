@@ -18,6 +18,7 @@ MODULES: Final = (
     "sliding",
     "past",
     "sweep",
+    "lifetime",
 )
 
 
