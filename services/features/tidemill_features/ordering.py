@@ -247,9 +247,8 @@ class _Runs:
             count = int(np.searchsorted(times, below_us, side="left", sorter=order))
         if count < len(order):
             self._hold(table.take(pa.array(order[count:])).combine_chunks())
-        given = table if self._columns is None else table.select(self._columns)
-        given = given.combine_chunks()
-        del table
+        given = (table if self._columns is None else table.select(self._columns)).combine_chunks()
+        del table  # while its rows are given they are held once
         for start in range(0, count, EMIT_ROWS):
             yield _taken(given, order[start : min(start + EMIT_ROWS, count)])
 
