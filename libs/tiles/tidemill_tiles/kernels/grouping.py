@@ -50,11 +50,12 @@ def number_groups(known: Any, numbers: Any, hashes: Any, count: Any, groups: Any
 
 @kernel(types.void, RI2, RT2, RI1, I2, T2)
 def take_values(values: Any, valid: Any, order: Any, into: Any, into_valid: Any) -> None:
-    """Take some events of every column, in an order."""
+    """Take some events of every column, in an order: of one array at a time, which stays near."""
     for column in range(len(values)):
         for place in range(len(order)):
-            into[column, place] = values[column, order[place]]
-            into_valid[column, place] = valid[column, order[place]]
+            into[column, place] = values[column, np.uint64(order[place])]
+        for place in range(len(order)):
+            into_valid[column, place] = valid[column, np.uint64(order[place])]
 
 
 @kernel(types.void, RS1, I1, I1)
