@@ -270,12 +270,15 @@ class _Runs:
         return table
 
     def _spill(self) -> None:
-        table = sorted_rows(self._taken(), self._by).combine_chunks()
+        table = self._taken().combine_chunks()
+        order = order_of(table, self._by)
         with (
             tempfile.NamedTemporaryFile(dir=self._folder, suffix=".arrow", delete=False) as file,
             pa.ipc.new_file(file, table.schema) as writer,
         ):
-            writer.write_table(table, max_chunksize=BLOCK_ROWS)
+            for start in range(0, len(order), BLOCK_ROWS):
+                block = _taken(table, order[start : start + BLOCK_ROWS])
+                writer.write_table(block, max_chunksize=BLOCK_ROWS)
         self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._by))
 
 
