@@ -136,14 +136,24 @@ def numeric_bins(
 ) -> NumericBins:
     """Cut `values` (NaN or infinite: missing) into at most `cells` cells of about equal counts."""
     finite = np.sort(values[np.isfinite(values)].astype(np.float64))
-    missing = int(values.size - finite.size)
+    return sorted_bins(name, finite, int(values.size - finite.size), cells=cells)
+
+
+def sorted_bins(
+    name: str, finite: npt.NDArray[np.float64], missing: int, *, cells: int = CELLS
+) -> NumericBins:
+    """Cut finite values that ascend into cells, as `numeric_bins` does."""
     if finite.size == 0:
         return NumericBins(name, (), (0,), missing)
     inner = np.unique(finite[ranks_of(finite.size, cells)])
     smallest = int(np.searchsorted(finite, inner[0], side="right"))
     edges = edges_of(inner, smallest / finite.size, cells)
-    counts = np.bincount(np.searchsorted(edges, finite, side="left"), minlength=edges.size + 1)
-    low, median, high = np.quantile(finite, [TAIL, 0.5, 1 - TAIL])
+    not_above = np.searchsorted(finite, edges, side="right")
+    counts = np.diff(not_above, prepend=0, append=finite.size)
+    places = [(finite.size - 1) * share for share in (TAIL, 0.5, 1 - TAIL)]
+    low, median, high = (
+        between(finite[math.floor(place)], finite[math.ceil(place)], place) for place in places
+    )
     return NumericBins(
         name,
         tuple(edges.tolist()),
@@ -155,6 +165,14 @@ def numeric_bins(
         median=float(median),
         high=float(high),
     )
+
+
+def between(below: float, above: float, place: float) -> float:
+    """Return the value at a place between two ranks, as NumPy's quantile does."""
+    share = place - math.floor(place)
+    if share >= 0.5:
+        return above - (above - below) * (1 - share)
+    return below + (above - below) * share
 
 
 def ranks_of(count: int, cells: int = CELLS) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from tidemill_tiles.definitions import field_types, read_types, source_types
 from tidemill_tiles.expressions import compile_expression
 from tidemill_tiles.fieldtypes import FieldType
 from tidemill_tiles.fixed import ARROW, to_fixed
+from tidemill_tiles.kernels.grouping import take_values
 from tidemill_tiles.keys import KeyColumn, key_column, stream_salt
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class EventBatch:
 
     def taken(self, order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], ...]:
         """Return some rows in an order of their own, as kernels take them: one after the other."""
+        values = np.empty((len(self.values), len(order)), dtype=np.int64)
+        valid = np.empty(values.shape, dtype=np.bool_)
+        take_values(self.values, self.valid, order, values, valid)
         return (
             np.take(self.keys.hashes, order, axis=0),
             self.keys.data,
@@ -74,8 +78,8 @@ class EventBatch:
             order,
             np.take(self.time_us, order),
             np.take(self.tie, order),
-            np.take(self.values, order, axis=1),
-            np.take(self.valid, order, axis=1),
+            values,
+            valid,
             np.take(self.filters, order, axis=1),
         )
 

@@ -23,9 +23,9 @@ def by_entity(
     first: npt.NDArray[np.uint64], second: npt.NDArray[np.uint64]
 ) -> tuple[Grouped, Grouped]:
     """Group two lists of entity hashes by the same numbers."""
-    places = 1 << (2 * (len(first) + len(second)) + 1).bit_length()
-    known = np.empty((places, 2), dtype=np.uint64)
-    numbers = np.full(places, -1, dtype=np.int32)
+    rows = len(first) + len(second)
+    known = np.empty((rows, 2), dtype=np.uint64)
+    numbers = np.full(1 << (2 * rows + 1).bit_length(), -1, dtype=np.int32)
     groups = [np.empty(len(hashes), dtype=np.int32) for hashes in (first, second)]
     count = grouping.number_groups(known, numbers, first, 0, groups[0])
     count = grouping.number_groups(known, numbers, second, count, groups[1])

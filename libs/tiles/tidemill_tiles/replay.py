@@ -11,8 +11,10 @@ from tidemill.errors import Invalid
 from tidemill_tiles.columns import EventBatch
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.grouped import by_entity
-from tidemill_tiles.kernels import layout, past, sweep
+from tidemill_tiles.kernels import layout, lifetime, past, sweep
+from tidemill_tiles.kernels.values import to_columns
 from tidemill_tiles.keys import key_column_of
+from tidemill_tiles.lifetime import outputs_of_tile
 from tidemill_tiles.reads import Reading, Status, intermediate, ttl_of
 from tidemill_tiles.sliding import Windows
 from tidemill_tiles.store import Store
@@ -85,6 +87,9 @@ class Replay:
         self._limits = [STEP_ROWS] * shards
         self._windows = [Windows(plan) for _ in range(shards)]
         self._found = [intermediate(plan, 1) for _ in range(shards)]
+        self._of_tile = outputs_of_tile(plan)
+        for _, _, expired, _, _ in self._found:
+            expired[:] = 0
 
     @property
     def tiles(self) -> int:
@@ -116,12 +121,8 @@ class Replay:
             due = due.compress(batch.keep.take(due))
             asked = _part(labels.order, homes[1], shard)
             seen = (visible[due], events.groups[due])
-            rows = (entities[asked], at_us[asked], labels.groups[asked])
-            found = no_reading(self.plan, len(asked))
-            self._sweep(shard, batch.taken(due), seen, rows, found)
-            into.values[asked] = found.values
-            into.status[asked] = found.status
-            into.event_time[asked] = found.event_time
+            rows = (entities[asked], at_us[asked], labels.groups[asked], asked)
+            self._sweep(shard, batch.taken(due), seen, rows, into)
             self._forget(shard, now_us)
 
         for _ in self._run(of_shard, range(shards)):
@@ -136,28 +137,25 @@ class Replay:
         into: Reading,
     ) -> None:
         plan, store, event, label = self.plan, self._stores[shard], 0, 0
-        windows = self._windows[shard]
-        output = (plan.outputs, plan.numbers, into.values, into.status, into.event_time)
+        outputs = plan.outputs if self._of_tile is None else self._of_tile
+        output = (outputs, plan.numbers, into.values, into.status, into.event_time)
+        given = (events, seen, labels, self._found[shard], output)
         why = sweep.NO_ROOM
         while why == sweep.NO_ROOM:
             store.make_room()
-            why, event, label = sweep.sweep(
-                store.arrays,
-                plan.laid,
-                plan.set_columns,
-                windows.arrays(len(store.entity)),
-                events,
-                seen,
-                labels,
-                self._found[shard],
-                output,
-                (event, label, ttl_of(plan)),
-            )
+            state, progress = (store.arrays, plan.laid), (event, label, ttl_of(plan))
+            if self._of_tile is None:
+                windows = self._windows[shard].arrays(len(store.entity))
+                kept = (plan.set_columns, windows)
+                why, event, label = sweep.sweep(*state, *kept, *given, progress)
+            else:
+                why, event, label = lifetime.sweep_lifetime(*state, *given, progress)
 
     def _forget(self, shard: int, now_us: int) -> None:
         """Drop what entities without label rows have left, when half of the state may be that."""
         store, plan = self._stores[shard], self.plan
-        if store.meta[layout.META_TILES] > self._limits[shard]:
+        may_leave = self._of_tile is None  # a tile of the whole past is always seen
+        if may_leave and store.meta[layout.META_TILES] > self._limits[shard]:
             windows = self._windows[shard].arrays(len(store.entity))
             left = past.forget_all(store.arrays, plan.levels, plan.set_columns, windows, now_us)
             self._limits[shard] = 2 * int(left) + STEP_ROWS
@@ -210,6 +208,14 @@ def replay(
 def part_of(reading: Reading, rows: slice) -> Reading:
     """Return a view of some rows."""
     return Reading(reading.values[rows], reading.status[rows], reading.event_time[rows])
+
+
+def by_feature(reading: Reading, first: int, step: int) -> npt.NDArray[np.float64]:
+    """Return the values of every `step`-th row, from `first` on: a row for each feature."""
+    rows, features = reading.values.shape
+    columns = np.empty((features, rows // step), dtype=np.float64)
+    to_columns(reading.values, first, step, columns)
+    return columns
 
 
 def forget(reading: Reading, rows: npt.NDArray[np.bool_]) -> None:

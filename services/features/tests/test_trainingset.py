@@ -233,6 +233,18 @@ def test_a_repeat_has_the_same_hash_also_after_late_events(
     assert later.row_hash != first.row_hash
 
 
+def test_rows_are_worked_on_in_small_pieces_however_many_labels_wait(
+    past: Past, project: project_pb2.Project, encode: Callable[..., bytes]
+) -> None:
+    visits, orders = some_history(9)
+    past.add("visits", visits, encode)
+    past.add("orders", orders, encode)
+    whole = past.build(project, unlabelled=True)
+    built = past.build(project, chunk_rows=4, unlabelled=True)
+    assert max(len(piece) for piece in built.table["_spine_id"].chunks) == 4
+    assert built.row_hash == whole.row_hash
+
+
 def test_duplicates_count_once_and_make_one_row(
     past: Past, project: project_pb2.Project, encode: Callable[..., bytes]
 ) -> None:

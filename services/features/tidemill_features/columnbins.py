@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tidemill_common.reference import TAIL, NumericBins, edges_of, numeric_bins, ranks_of
+from tidemill_common.reference import (
+    TAIL,
+    NumericBins,
+    between,
+    edges_of,
+    ranks_of,
+    sorted_bins,
+)
+from tidemill_tiles.sorting import sort_floats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +48,8 @@ class NumericColumn:
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Add values; NaN and infinite ones are missing."""
-        finite = values[np.isfinite(values)] + 0.0  # both zeros are one
+        known = np.isfinite(values)
+        finite = (values if known.all() else values[known]) + 0.0  # both zeros are one
         self._missing += values.size - finite.size
         self._count += finite.size
         finite.tofile(self._file)
@@ -49,11 +58,9 @@ class NumericColumn:
         """Return the bins; nothing can be added after that."""
         self._file.close()
         if self._count <= SORTED_VALUES:
-            found = numeric_bins(self._name, np.fromfile(self._path, dtype=np.float64))
-            return NumericBins(
-                self._name, found.edges, found.counts, self._missing, found.mean, found.std,
-                found.low, found.median, found.high,
-            )  # fmt: skip
+            values = np.fromfile(self._path, dtype=np.float64)
+            sort_floats(values)
+            return sorted_bins(self._name, values, self._missing)
         return self._counted()
 
     def _counted(self) -> NumericBins:
@@ -68,7 +75,10 @@ class NumericColumn:
         counts = np.diff(_not_above(runs, edges), prepend=0, append=self._count)
         mean = exact_sum(self._chunks()) / self._count
         squares = exact_sum((part - mean) ** 2 for part in self._chunks())
-        low, median, high = (_between(value_at, place) for place in places)
+        low, median, high = (
+            between(value_at[math.floor(place)], value_at[math.ceil(place)], place)
+            for place in places
+        )
         return NumericBins(
             self._name,
             tuple(edges.tolist()),
@@ -90,7 +100,8 @@ class NumericColumn:
         """Sort the file run by run; return the runs, which stay in it."""
         with self._path.open("r+b") as file:
             for part in self._chunks():
-                file.write(np.sort(part).data)
+                sort_floats(part)
+                file.write(part.data)
         whole = np.memmap(self._path, np.float64, "r")
         starts = range(0, self._count, SORTED_VALUES)
         return [whole[start : start + SORTED_VALUES] for start in starts]
@@ -140,12 +151,3 @@ def _to_keys(values: Values) -> npt.NDArray[np.uint64]:
 
 def _from_keys(keys: npt.NDArray[np.uint64]) -> Values:
     return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)
-
-
-def _between(value_at: dict[int, float], place: float) -> float:
-    """Return the value between two ranks, as NumPy's quantile does."""
-    below, above = value_at[math.floor(place)], value_at[math.ceil(place)]
-    share = place - math.floor(place)
-    if share >= 0.5:
-        return above - (above - below) * (1 - share)
-    return below + (above - below) * share

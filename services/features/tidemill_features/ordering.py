@@ -30,8 +30,12 @@ PLACE: Final = ("_partition", "_offset", "_row")
 FIRST_TIME: Final = -(2**63)
 EMIT_ROWS: Final = 65_536
 """Rows that are given at once, at most, and so many are gathered before any is given."""
-HOLD_BYTES: Final = 32 << 20
-"""Rows that wait for others take so much memory before they are sorted into a file."""
+HOLD_BYTES: Final = 128 << 20
+"""Rows that wait for others take so much memory before they are sorted into a file.
+
+One commit of the archive fits, decoded: its file has a partition after the other, so all of it
+waits, and rows that are written and read back once more take longer than all else.
+"""
 BLOCK_ROWS: Final = 8_192
 """A run on disk is read back in blocks of so many rows."""
 
@@ -243,9 +247,10 @@ class _Runs:
             count = int(np.searchsorted(times, below_us, side="left", sorter=order))
         if count < len(order):
             self._hold(table.take(pa.array(order[count:])).combine_chunks())
-        if count:
-            given = table if self._columns is None else table.select(self._columns)
-            yield _taken(given, order[:count])
+        given = (table if self._columns is None else table.select(self._columns)).combine_chunks()
+        del table  # while its rows are given they are held once
+        for start in range(0, count, EMIT_ROWS):
+            yield _taken(given, order[start : min(start + EMIT_ROWS, count)])
 
     def _hold(self, table: pa.Table) -> None:
         self._held.append(table)
@@ -265,12 +270,15 @@ class _Runs:
         return table
 
     def _spill(self) -> None:
-        table = sorted_rows(self._taken(), self._by).combine_chunks()
+        table = self._taken().combine_chunks()
+        order = order_of(table, self._by)
         with (
             tempfile.NamedTemporaryFile(dir=self._folder, suffix=".arrow", delete=False) as file,
             pa.ipc.new_file(file, table.schema) as writer,
         ):
-            writer.write_table(table, max_chunksize=BLOCK_ROWS)
+            for start in range(0, len(order), BLOCK_ROWS):
+                block = _taken(table, order[start : start + BLOCK_ROWS])
+                writer.write_table(block, max_chunksize=BLOCK_ROWS)
         self._spilled.append(_Run(pa.ipc.open_file(pa.OSFile(file.name)), self._by))
 
 

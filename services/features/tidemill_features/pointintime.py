@@ -15,6 +15,7 @@ from tidemill_tiles.definitions import read_types, source_types
 from tidemill_tiles.keys import event_id_hashes, key_column
 from tidemill_tiles.replay import (
     Replay,
+    by_feature,
     forget,
     next_step,
     no_events,
@@ -130,11 +131,11 @@ class Features:
             stream.read(spine)
             for view in stream.views:
                 places = {name: place for place, name in enumerate(view.spec.features)}
-                for one in self._inputs.features:
-                    if one.view == view.spec.name:
-                        binding = view.bindings.index(tuple(one.entity))
-                        values = view.reading.values[binding :: len(view.bindings)]
-                        found[one.name] = np.ascontiguousarray(values[:, places[one.feature]])
+                for number, binding in enumerate(view.bindings):
+                    values = by_feature(view.reading, number, len(view.bindings))
+                    for one in self._inputs.features:
+                        if (one.view, one.entity) == (view.spec.name, binding):
+                            found[one.name] = values[places[one.feature]]
         return found
 
 

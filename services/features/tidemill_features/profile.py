@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +25,21 @@ if TYPE_CHECKING:
     from tidemill_features.spine import Exclusion
     from tidemill_tiles.definitions import Field
 
+    Column: TypeAlias = "NumericColumn | TextColumn"
+
 FORMAT: Final = 1
 MAX_DISTINCT: Final = 1_000
 """Text with more distinct values than this is an identifier, not a category."""
 NUMERIC: Final = frozenset({FieldType.FLOAT64, FieldType.INT64, FieldType.BOOL})
+
+
+def field_bins(column: Column) -> dict[str, Any]:
+    """Return what a profile says of a field.
+
+    64 quantile cells with their counts, missing, mean, std and tails (numbers), or the most
+    frequent values (text).
+    """
+    return bins_to_dict(column.bins())
 
 
 def profiled(spec: StreamSpec) -> list[str]:
@@ -53,12 +64,8 @@ class Profile:
     exclusions: Sequence[Exclusion]
     folder: Path
 
-    def fields(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> list[dict[str, Any]]:
-        """Return the fields of one stream, whose events come in any order and in any pieces.
-
-        Each has 64 quantile cells with their counts, missing, mean, std and tails (numbers), or
-        the most frequent values (text).
-        """
+    def columns(self, spec: StreamSpec, tables: Iterable[pa.Table]) -> list[Column]:
+        """Read the fields of one stream, whose events come in any order and in any pieces."""
         columns = {one.name: self._column(spec, one) for one in _profiled(spec)}
         for table in tables:
             events = self._span(table.select(["_time", *columns]))
@@ -68,18 +75,18 @@ class Profile:
                     column.add(_numbers(values))
                 elif not column.add(values):
                     del columns[name]
-        return [bins_to_dict(column.bins()) for column in columns.values()]
+        return list(columns.values())
 
-    def to_dict(self, fields: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def to_dict(self, fields: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """Return {"format", "from_us", "to_us", "fields"}."""
         span = {"from_us": self.from_us, "to_us": self.to_us}
         return {"format": FORMAT, **span, "fields": list(fields)}
 
-    def _column(self, spec: StreamSpec, field: Field) -> NumericColumn | _TextColumn:
+    def _column(self, spec: StreamSpec, field: Field) -> Column:
         name = f"{spec.name}.{field.name}"
         if field.type in NUMERIC:
             return NumericColumn(name, self.folder / f"{name}.values")
-        return _TextColumn(name)
+        return TextColumn(name)
 
     def _span(self, table: pa.Table) -> pa.Table:
         time = micros(table, "_time")
@@ -95,7 +102,7 @@ def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-class _TextColumn:
+class TextColumn:
     """Counts texts, until there are too many different ones."""
 
     def __init__(self, name: str) -> None:

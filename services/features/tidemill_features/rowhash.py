@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidemill_features.ahead import ahead
+from tidemill_tiles.kernels.columns import canonical_floats
 from tidemill_tiles.keys import string_parts
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     import pyarrow.parquet as pq
-
-_NAN = np.float64("nan")
 
 
 def row_hash(table: pa.Table) -> str:
@@ -61,27 +61,36 @@ def _digest(
 ) -> str:
     """Hash columns that are given in parts, several times; `whole` ones have no missing value."""
     digest = hashlib.sha256(f"{rows}\n".encode())
-    for place, field in enumerate(schema):
-        digest.update(f"{field.name}:{field.type}\n".encode())
-        if place in whole:
-            digest.update(np.packbits(np.ones(rows, dtype=np.bool_)).tobytes())
-        else:
-            _update_presence(digest, parts(place))
-        for kind in _kinds(field.type):
-            for part in parts(place):
-                digest.update(np.ascontiguousarray(kind(part)).data)
+    with ahead(_pieces(schema, rows, parts, whole)) as pieces:
+        for piece in pieces:
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def _update_presence(digest: hashlib._Hash, parts: Iterator[pa.Array]) -> None:
-    """Hash a bit for every row, eight a byte, also where a part ends within a byte."""
+def _pieces(
+    schema: pa.Schema, rows: int, parts: Callable[[int], Iterator[pa.Array]], whole: set[int]
+) -> Iterator[bytes | memoryview]:
+    """Give what is hashed, in its order."""
+    for place, field in enumerate(schema):
+        yield f"{field.name}:{field.type}\n".encode()
+        if place in whole:
+            yield np.packbits(np.ones(rows, dtype=np.bool_)).data
+        else:
+            yield from _presence(parts(place))
+        for kind in _kinds(field.type):
+            for part in parts(place):
+                yield np.ascontiguousarray(kind(part)).data
+
+
+def _presence(parts: Iterator[pa.Array]) -> Iterator[bytes | memoryview]:
+    """Give a bit for every row, eight a byte, also where a part ends within a byte."""
     left = np.empty(0, dtype=np.bool_)
     for part in parts:
         bits = np.concatenate((left, np.asarray(pc.is_valid(part))))
         full = len(bits) // 8 * 8
-        digest.update(np.packbits(bits[:full]).tobytes())
+        yield np.packbits(bits[:full]).data
         left = bits[full:]
-    digest.update(np.packbits(left).tobytes())
+    yield np.packbits(left).data
 
 
 def _kinds(kind: pa.DataType) -> Sequence[Callable[[pa.Array], npt.NDArray[np.generic]]]:
@@ -105,7 +114,7 @@ def _text(column: pa.Array) -> npt.NDArray[np.uint8]:
     return data[offsets[0] : offsets[-1]]
 
 
-def _floats(column: pa.Array) -> npt.NDArray[np.int64]:
-    values = np.asarray(column.fill_null(0.0), dtype=np.float64) + 0.0
-    np.copyto(values, _NAN, where=np.isnan(values))
-    return values.view(np.int64)
+def _floats(column: pa.Array) -> npt.NDArray[np.float64]:
+    values = np.empty(len(column), dtype=np.float64)
+    canonical_floats(np.asarray(column.fill_null(0.0), dtype=np.float64), values)
+    return values

@@ -56,15 +56,25 @@ class Spine:
         """Return the number of rows."""
         return int(self.time_us.size)
 
-    def rows(self, first: int) -> Spine:
-        """Return the rows from `first` on."""
+    def rows(self, first: int, last: int | None = None) -> Spine:
+        """Return the rows from `first` on, up to `last`."""
+        some = slice(first, last)
+        length = None if last is None else last - first
         return Spine(
-            self.table.slice(first).combine_chunks(),
-            self.key[first:],
-            self.time_us[first:],
-            self.label[first:],
-            self.label_us[first:],
+            self.table.slice(first, length).combine_chunks(),
+            self.key[some],
+            self.time_us[some],
+            self.label[some],
+            self.label_us[some],
         )
+
+    def cut(self, rows: int) -> Iterator[Spine]:
+        """Give the rows in pieces of so many."""
+        if len(self) <= rows:
+            yield self
+            return
+        for first in range(0, len(self), rows):
+            yield self.rows(first, first + rows)
 
     def take(self, rows: npt.NDArray[np.int64]) -> Spine:
         """Return some of the rows."""

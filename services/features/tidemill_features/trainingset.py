@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from tidemill_common.on_demand import OnDemand, feature_array, numbers
 from tidemill_features.ahead import ahead
 from tidemill_features.ordering import Order
 from tidemill_features.pointintime import Features, Past, columns_of, past_of
-from tidemill_features.profile import Profile, profiled
+from tidemill_features.profile import Profile, field_bins, profiled
 from tidemill_features.spine import Exclusion, Labels, Spine, asked, kept, label_fields, spine_of
 from tidemill_features.unions import merged, view_past
 from tidemill_tiles.verdict import Verdict
@@ -35,18 +35,28 @@ if TYPE_CHECKING:
 
     from tidemill.definitions.v1 import project_pb2 as pb
     from tidemill.project import ModelInputs
+    from tidemill.project.inputs import ResolvedInput
     from tidemill_common.feature_views import ViewSpec
+    from tidemill_features.profile import Column
     from tidemill_tiles.replay import Run
 
-    _Seen = tuple[list[dict[str, Any]], int]
-    """The fields of a stream, and how many of its events are in views."""
     Say = Callable[[str, int, int], None]
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 SEEN: Final = (int(Verdict.APPLIED), int(Verdict.LATE))
 """Spine rows and labels count when they are no duplicates, however late they came."""
 APPLIED: Final = (int(Verdict.APPLIED),)
 CHUNK_ROWS: Final = 65_536
 """Rows that are worked on together: memory follows it, the rows do not."""
+
+
+class Each(Protocol):
+    """Does something with each thing, like `map`, and gives the results in their order."""
+
+    def __call__(self, work: Callable[[A], B], things: Iterable[A], /) -> Iterable[B]:
+        """Begin, in threads or not."""
 
 
 class Stream(Protocol):
@@ -146,11 +156,11 @@ def profile_of(
     archive: Callable[[str], Stream],
     folder: Path,
     built: Built,
-    run: Callable[[Callable[[str], _Seen], Sequence[str]], Iterable[_Seen]] = map,
+    run: Each = map,
 ) -> tuple[dict[str, Any], int]:
     """Return the profile, and how many events below the cut the views were computed from.
 
-    `run` looks at every stream, in threads if it likes.
+    `run` looks at every stream, and then at every field, in threads if it likes.
     """
     model = model_of(wanted.project, wanted.model)
     inputs = model_inputs(wanted.project, model)
@@ -159,15 +169,15 @@ def profile_of(
     views = view_specs(wanted.project)
     used = {stream for name, _ in inputs.entities for stream in views[name].streams}
 
-    def seen(name: str) -> _Seen:
+    def seen(name: str) -> tuple[list[Column], int]:
         spec = stream_spec(wanted.project, name)
         counted = _Counted(archive(name).batches(["_time", *profiled(spec)], APPLIED))
-        fields = profile.fields(spec, counted)
-        return fields, counted.rows if name in used else 0
+        columns = profile.columns(spec, counted)
+        return columns, counted.rows if name in used else 0
 
     found = list(run(seen, streams_of(wanted.project, model.name)))
-    fields = [one for fields, _ in found for one in fields]
-    return profile.to_dict(fields), sum(rows for _, rows in found)
+    columns = [one for columns, _ in found for one in columns]
+    return profile.to_dict(run(field_bins, columns)), sum(rows for _, rows in found)
 
 
 def streams_of(project: pb.Project, model_name: str) -> tuple[str, ...]:
@@ -209,13 +219,14 @@ def _spine(
     moment = model.spine.time or "_time"
     columns = ["_id", moment, *(one.name for one in inputs.fields), *model.spine.key]
     tables = archive(model.spine.stream).in_order(columns, SEEN, by=Order(moment), keep=keep)
-    # Labels are looked through for every piece, so a piece is not much smaller than they are.
+    # Labels are looked through for every piece, so a piece is not much smaller than they are; what
+    # follows the join takes memory by the rows of a piece, so there they are small again.
     pieces = _gathered(
         stack.enter_context(ahead(tables)), lambda: max(means.chunk_rows, labels.held)
     )
     spines = (labels.join(spine_of(model, piece)) for piece in pieces)
     spines = (kept(one, wanted.exclusions, unlabelled=wanted.unlabelled) for one in spines)
-    return (spine for spine in spines if len(spine))
+    return (part for spine in spines for part in spine.cut(means.chunk_rows) if len(part))
 
 
 def _gathered(tables: Iterator[pa.Table], rows: Callable[[], int]) -> Iterator[pa.Table]:
@@ -289,9 +300,12 @@ def _views_together(
 def _table(
     inputs: ModelInputs, spine: Spine, features: Mapping[str, npt.NDArray[np.float64]]
 ) -> pa.Table:
-    known: dict[str, pa.Array] = {name: feature_array(found) for name, found in features.items()}
+    computed = OnDemand.of(inputs)
+    known: dict[str, pa.Array] = {
+        name: feature_array(found) for name, found in features.items() if name in computed.columns
+    }
     known.update({one.name: spine.table[one.name].combine_chunks() for one in inputs.fields})
-    known.update(OnDemand.of(inputs).compute(known))
+    known.update(computed.compute(known))
     has_label = np.isfinite(spine.label)
     columns: dict[str, pa.Array] = {
         "_spine_id": spine.table["_id"].combine_chunks(),
@@ -301,15 +315,21 @@ def _table(
         "_label_time": pa.array(spine.label_us, mask=~has_label).cast(TIMESTAMP),
     }
     for one in inputs.inputs:
-        columns[one.name] = _input(one.kind, known[one.name], categorical=bool(one.categorical))
+        columns[one.name] = _input(one, known, features)
     return pa.table(columns)
 
 
-def _input(kind: str, column: pa.Array, *, categorical: bool) -> pa.Array:
-    """Return an input as it is stored: a computed number has NaN where it has no value."""
-    if kind == "field" or categorical:
-        return column
-    return pa.array(numbers(column))
+def _input(
+    one: ResolvedInput,
+    known: Mapping[str, pa.Array],
+    features: Mapping[str, npt.NDArray[np.float64]],
+) -> pa.Array:
+    """Return an input as it is stored: a number that is no field has NaN where it has no value."""
+    if one.kind == "feature":
+        values = features[one.name]
+        return feature_array(values) if one.categorical else pa.array(values)
+    column = known[one.name]
+    return column if one.kind == "field" or one.categorical else pa.array(numbers(column))
 
 
 @dataclass(slots=True)

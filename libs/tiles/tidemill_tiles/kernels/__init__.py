@@ -14,9 +14,11 @@ MODULES: Final = (
     "values",
     "log",
     "grouping",
+    "sorting",
     "sliding",
     "past",
     "sweep",
+    "lifetime",
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidemill_tiles.kernels.compiling import (
+    F1,
     I1,
     INT,
     RF1,
@@ -48,6 +49,14 @@ def fix_integers(column: Any, valid: Any, out: Any, representable: Any) -> None:
         good = -_INT_LIMIT < value < _INT_LIMIT
         representable[row] = good or not valid[row]
         out[row] = value if valid[row] and good else 0
+
+
+@kernel(types.void, RF1, F1)
+def canonical_floats(column: Any, out: Any) -> None:
+    """Let every NaN, and both zeros, be one."""
+    for row in range(len(column)):
+        value = column[row]
+        out[row] = value + 0.0 if value == value else np.nan  # noqa: PLR0124 (numba: only NaN)
 
 
 @kernel(INT, INT, RI1, RI1, INT, INT, T1)

@@ -25,10 +25,12 @@ S1: Final = types.int32[::1]
 S2: Final = types.int32[:, ::1]
 U1: Final = types.uint64[::1]
 U2: Final = types.uint64[:, ::1]
+F1: Final = types.float64[::1]
 F2: Final = types.float64[:, ::1]
 B1: Final = types.uint8[::1]
 B2: Final = types.uint8[:, ::1]
 T1: Final = types.bool_[::1]
+T2: Final = types.bool_[:, ::1]
 INT: Final = types.int64
 
 
@@ -42,10 +44,10 @@ RI2: Final = read_only(I2)
 RS1: Final = read_only(S1)
 RU1: Final = read_only(U1)
 RU2: Final = read_only(U2)
-RF1: Final = read_only(types.float64[::1])
+RF1: Final = read_only(F1)
 RB1: Final = read_only(B1)
 RT1: Final = read_only(T1)
-RT2: Final = read_only(types.bool_[:, ::1])
+RT2: Final = read_only(T2)
 
 TABLE: Final = types.Tuple((I1, I2, S1, B1, I2, S2, S1, I2, S1, S1, U1))
 """The arrays of a table, in the order of `tidemill_tiles.store.Store.arrays`."""

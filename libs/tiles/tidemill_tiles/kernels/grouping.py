@@ -6,28 +6,56 @@ from typing import Any
 
 import numpy as np
 
-from tidemill_tiles.kernels.compiling import I1, INT, RI1, RS1, RU2, S1, U2, kernel, types
+from tidemill_tiles.kernels.compiling import (
+    I1,
+    I2,
+    INT,
+    RI1,
+    RI2,
+    RS1,
+    RT2,
+    RU2,
+    S1,
+    T2,
+    U2,
+    kernel,
+    types,
+)
 
 
 @kernel(INT, U2, S1, RU2, INT, S1)
 def number_groups(known: Any, numbers: Any, hashes: Any, count: Any, groups: Any) -> Any:
     """Number hashes from `count` on as they appear; return the next number.
 
-    `known` and `numbers` (-1: free) are a map that calls share; it is larger than all their rows.
+    `numbers` (-1: free) is a map that calls share, larger than all their rows; `known` has the hash
+    of each number.
     """
     mask = len(numbers) - 1
     for row in range(len(hashes)):
         first, second = hashes[row, 0], hashes[row, 1]
         place = np.int64(first) & mask
-        while numbers[place] >= 0 and (known[place, 0] != first or known[place, 1] != second):
+        number = numbers[place]
+        while number >= 0 and (known[number, 0] != first or known[number, 1] != second):
             place = (place + 1) & mask
-        if numbers[place] < 0:
-            known[place, 0] = first
-            known[place, 1] = second
-            numbers[place] = count
+            number = numbers[place]
+        if number < 0:
+            known[count, 0] = first
+            known[count, 1] = second
+            number = np.int32(count)
+            numbers[place] = number
             count += 1
-        groups[row] = numbers[place]
+        groups[row] = number
     return count
+
+
+@kernel(types.void, RI2, RT2, RI1, I2, T2)
+def take_values(values: Any, valid: Any, order: Any, into: Any, into_valid: Any) -> None:
+    """Take some events of every column, in an order: of one array at a time, which stays near."""
+    for column in range(len(values)):
+        for place in range(len(order)):
+            into[column, place] = values[column, np.uint64(order[place])]
+        for place in range(len(order)):
+            into_valid[column, place] = valid[column, np.uint64(order[place])]
 
 
 @kernel(types.void, RS1, I1, I1)

@@ -26,7 +26,7 @@ from tidemill_tiles.kernels.update import update_sources
 
 
 @helper
-def _row_of(state: Any, template: Any, slot: Any, level: Any, tile: Any) -> Any:
+def row_of(state: Any, template: Any, slot: Any, level: Any, tile: Any) -> Any:
     """Return the row of an entity's tile, making an empty one if there is none."""
     meta, entity, rows, links, free = state[0], state[1], state[4], state[5], state[8]
     newer, older = np.int64(-1), entity[slot, at.ENTITY_HEAD + level]
@@ -70,7 +70,7 @@ def remember(state: Any, laid: Any, windows: Any, events: Any, event: Any, visib
         kept[at.KEPT_LIVE] = 0  # a read may come before the event's own time
     live = kept[at.KEPT_LIVE] != 0
     for level in range(len(levels)):
-        row = _row_of(state, template, slot, level, tile_of(time, levels[level, at.LEVEL_HOP]))
+        row = row_of(state, template, slot, level, tile_of(time, levels[level, at.LEVEL_HOP]))
         if live:
             before_change(plan, kept, level, rows, row)
         rows[row, at.ROW_NEWEST] = max(rows[row, at.ROW_NEWEST], time)

@@ -31,8 +31,8 @@ from tidemill_tiles.kernels.rows import room_for
 from tidemill_tiles.kernels.sliding import WINDOWS, oldest_row, read_windows
 from tidemill_tiles.kernels.values import finish_entity
 
-LABELS = types.Tuple((RU2, RI1, RS1))
-"""hashes, times, groups"""
+LABELS = types.Tuple((RU2, RI1, RS1, RI1))
+"""hashes, times, groups, rows of the output"""
 SEEN = types.Tuple((RI1, RS1))
 """when each event becomes visible, groups"""
 NO_GROUP = 2**31
@@ -46,21 +46,21 @@ follow the oldest, and using them.
 
 
 @helper
-def _is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
+def is_due(event_group: Any, visible: Any, label_group: Any, time: Any) -> Any:
     """Tell whether an event comes before a label: of an earlier group, or visible by its time."""
     return event_group < label_group or (event_group == label_group and visible <= time)
 
 
 @helper
-def _begins(groups: Any, place: Any) -> Any:
+def begins(groups: Any, place: Any) -> Any:
     """Tell whether a row is the first one of another entity."""
     return place < len(groups) and groups[place] != groups[place - 1]
 
 
 @helper
-def _ahead(entity_map: Any, hashes: Any, groups: Any, place: Any) -> Any:
+def ahead(entity_map: Any, hashes: Any, groups: Any, place: Any) -> Any:
     """Return the slot that the map has first for an entity that begins at a row, else -1."""
-    if not _begins(groups, place):
+    if not begins(groups, place):
         return np.int64(-1)
     return np.int64(entity_map[np.int64(hashes[place, 0]) & (len(entity_map) - 1)])
 
@@ -73,17 +73,17 @@ def _foresee(state: Any, windows: Any, levels: Any, hashes: Any, groups: Any, pl
     some lines of memory, and no value depends on it.
     """
     entity, entity_map, rows, plan, kept = state[1], state[2], state[4], windows[0], windows[2]
-    if _begins(groups, place + FAR):
+    if begins(groups, place + FAR):
         prefetch_item(entity_map, np.int64(hashes[place + FAR, 0]) & (len(entity_map) - 1))
-    slot = _ahead(entity_map, hashes, groups, place + NEAR)
+    slot = ahead(entity_map, hashes, groups, place + NEAR)
     if slot >= 0:
         prefetch(entity, slot)
         prefetch(kept, slot)
-    slot = _ahead(entity_map, hashes, groups, place + SOON)
+    slot = ahead(entity_map, hashes, groups, place + SOON)
     for level in range(len(levels) if slot >= 0 else 0):
         prefetch(rows, entity[slot, at.ENTITY_HEAD + level])
         prefetch(rows, oldest_row(plan, kept[slot], level))
-    slot = _ahead(entity_map, hashes, groups, place + NEXT)
+    slot = ahead(entity_map, hashes, groups, place + NEXT)
     for level in range(len(levels) if slot >= 0 else 0):
         oldest = oldest_row(plan, kept[slot], level)
         if oldest >= 0:
@@ -139,14 +139,14 @@ def sweep(
     """
     event, label, ttl = progress
     levels = laid[0]
-    hashes, times, label_groups = labels
+    hashes, times, label_groups, rows = labels
     visible, event_groups = seen
     while True:
         time, group = np.int64(0), np.int64(NO_GROUP)
         if label < len(times):
             time, group = times[label], np.int64(label_groups[label])
         while event < len(visible):
-            if not _is_due(event_groups[event], visible[event], group, time):
+            if not is_due(event_groups[event], visible[event], group, time):
                 break
             if not room_for(state, len(levels)):
                 return NO_ROOM, event, label
@@ -158,7 +158,7 @@ def sweep(
         _foresee(state, windows, levels, hashes, label_groups, label)
         first, second = np.int64(hashes[label, 0]), np.int64(hashes[label, 1])
         slot = find_entity(state[2], state[1], first, second)
-        _answer(state, windows, found, output, slot, label, time, ttl)
+        _answer(state, windows, found, output, slot, rows[label], time, ttl)
         label += 1
         ends = label == len(times) or label_groups[label] != group
         if ends and slot >= 0:

@@ -20,6 +20,7 @@ PRESENT, NULL, STALE, EXPIRED, NOT_FOUND = range(5)
 VALUE, TIMES, SHARE = range(3)
 _TWO_64 = 18446744073709551616.0
 _SECOND_US = 1_000_000.0
+_BLOCK_ROWS = 64
 
 
 @helper
@@ -238,11 +239,23 @@ def finish_entity(
     outputs: Any, numbers: Any, found: Any, number: Any, time: Any, oldest: Any,
     values: Any, status: Any, into: Any,
 ) -> None:  # fmt: skip
-    """Turn the merged integers of row `number` into values and statuses of row `into`.
+    """Turn the merged integers of row `number` into values and statuses of row `into`."""
+    accumulators, sets, expired, newest, _ = found
+    merged = (accumulators[number], sets[number], expired[number], newest[number])
+    finish_merged(outputs, numbers, merged, time, oldest, values, status, into)
+
+
+@helper
+def finish_merged(
+    outputs: Any, numbers: Any, merged: Any, time: Any, oldest: Any,
+    values: Any, status: Any, into: Any,
+) -> None:  # fmt: skip
+    """Turn what was merged of an entity into values and statuses of row `into`.
 
     1. what is read from tiles; 2. ratios and differences of it; 3. defaults of what is not there.
+    merged: integers, sets, expired groups, the newest time.
     """
-    accumulators, sets, expired, newest, _ = found
+    integers, sets, expired, newest = merged
     pairs = False
     for feature in range(len(outputs)):
         output = outputs[feature]
@@ -250,20 +263,18 @@ def finish_entity(
             pairs = True
             continue
         value, state = np.nan, NOT_FOUND
-        if expired[number, output[at.OUT_GROUP]] != 0:
+        if expired[output[at.OUT_GROUP]] != 0:
             state = EXPIRED
-        elif newest[number] != at.NOTHING:
-            if newest[number] < oldest:
+        elif newest != at.NOTHING:
+            if newest < oldest:
                 state = EXPIRED
             else:
-                value, state = _value(
-                    accumulators[number], sets[number], output, numbers[feature], time
-                )
+                value, state = _value(integers, sets, output, numbers[feature], time)
         values[into, feature] = value
         status[into, feature] = state
     if pairs:
         _pairs(outputs, values, status, into)
-    _fill(outputs, numbers, expired[number], values, status, into)
+    _fill(outputs, numbers, expired, values, status, into)
 
 
 @kernel(types.void, I2, F2, INTERMEDIATE, RI1, INT, F2, B2)
@@ -275,3 +286,14 @@ def finish_read(
         time = times[number]
         oldest = time - ttl if ttl >= 0 else at.NOTHING
         finish_entity(outputs, numbers, found, number, time, oldest, values, status, number)
+
+
+@kernel(types.void, F2, INT, INT, F2)
+def to_columns(values: Any, first: Any, step: Any, columns: Any) -> None:
+    """Put rows (every `step`-th, from `first` on) into columns, block by block: in fast memory."""
+    count = columns.shape[1]
+    for start in range(0, count, _BLOCK_ROWS):
+        end = min(start + _BLOCK_ROWS, count)
+        for column in range(len(columns)):
+            for place in range(start, end):
+                columns[column, place] = values[first + place * step, column]
