@@ -44,9 +44,12 @@ def paused(processes: Sequence[psutil.Process]) -> Iterator[None]:
             one.resume()
 
 
-async def measure(kafka: str, folder: Path, total: int, count: int) -> dict[str, float]:
+async def measure(
+    kafka: str, folder: Path, total: int, count: int, partitions: int
+) -> dict[str, float]:
     """Start the workers, give them a backlog, watch."""
-    project = normalise(loads(PROJECT).project)
+    text = PROJECT.replace("partitions: 2", f"partitions: {partitions}")
+    project = normalise(loads(text).project)
     spec, broker = stream_spec(project, "trades"), Broker(kafka)
     log = view_spec(project, "accounts").log("trades")
     names = NAMES[:count]
@@ -80,6 +83,7 @@ def main() -> None:
     """Measure one worker, then two, each on a broker of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=4_000_000)
+    parser.add_argument("--partitions", type=int, default=4, help="default: %(default)s")
     options = parser.parse_args()
     found = []
     for count in (1, 2):
@@ -87,12 +91,15 @@ def main() -> None:
             folder = Path(name)
             with LocalStack(folder / "stack", services=[], parts=["kafka"]) as stack:
                 kafka = stack.address("kafka")
-                found.append(asyncio.run(measure(kafka, folder, options.events, count)))
+                found.append(
+                    asyncio.run(measure(kafka, folder, options.events, count, options.partitions))
+                )
     one, two = found
     write(
         "features_scaling",
         {
-            "what": "one features worker and two on the same backlog, two partitions",
+            "what": "one features worker and two on the same backlog",
+            "partitions": options.partitions,
             "reach": ">= 1.7 x with a second worker where cores allow",
             "one": one,
             "two": two,
