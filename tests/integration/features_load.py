@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tidemill_common import events
 from tidemill_common.feature_views import StreamSpec
-from tidemill_common.kafka import Broker
+from tidemill_common.kafka import Broker, Producer
 
 SECOND_US = 1_000_000
 LATENESS_US = 120 * SECOND_US
@@ -34,11 +34,12 @@ class Worker:
     log: Path
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
+    is_given_up: bool = False
 
     async def run(self) -> None:
-        """Start it, and again whenever it ends, until cancelled."""
+        """Start it, and again whenever it ends, until cancelled or given up."""
         with self.log.open("ab") as log:
-            while True:
+            while not self.is_given_up:
                 self.process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
@@ -65,8 +66,9 @@ class Worker:
             self.kill()
             await process.wait()
 
-    def kill(self) -> None:
-        """Kill -9."""
+    def kill(self, *, for_good: bool = False) -> None:
+        """Kill -9; for good: it is not started again."""
+        self.is_given_up = for_good
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
 
@@ -128,6 +130,17 @@ class Load:
             rows.append(row)
             self.sent.append(row)
         return rows
+
+    async def fill(self, producer: Producer, partitions: int, records: int, distinct: int) -> None:
+        """Append so many records to each partition; most repeat the distinct ones.
+
+        What matters is how long it takes to go through them.
+        """
+        for partition in range(partitions):
+            made = [self.record(partition) for _ in range(distinct)]
+            for number in range(records):
+                producer.enqueue(self.spec.topic.name, made[number % distinct], partition=partition)
+        assert await producer.flush(60.0) == 0
 
     def record(self, partition: int) -> bytes:
         """Return one record; one in fifty is garbage."""

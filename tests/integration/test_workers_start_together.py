@@ -86,17 +86,6 @@ def assert_no_crash(workers: Sequence[Worker]) -> None:
     assert not [*said(workers, "worker.crashed"), *said(workers, "app.crashed")]
 
 
-async def publish(kafka: Broker, load: Load) -> None:
-    """Fill both partitions."""
-    async with producing(kafka) as producer:
-        for partition in range(PARTITIONS):
-            records = [load.record(partition) for _ in range(DISTINCT)]
-            for number in range(RECORDS):
-                record = records[number % DISTINCT]
-                producer.enqueue(load.spec.topic.name, record, partition=partition)
-        assert await producer.flush(60.0) == 0
-
-
 async def decided(admin: Admin, topic: str) -> None:
     """Wait until the group has got through the stream."""
     tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
@@ -150,7 +139,8 @@ async def backlog(kafka: Broker, folder: Path, name: str) -> AsyncIterator[Backl
         replicating(kafka) as replica,
     ):
         await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
-        await publish(kafka, Load(spec))
+        async with producing(kafka) as producer:
+            await Load(spec).fill(producer, PARTITIONS, RECORDS, DISTINCT)
         found = Backlog(kafka, registry, folder, name, replica, servicer)
         async with found.working(0):
             await decided(admin, spec.topic.name)

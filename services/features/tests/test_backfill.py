@@ -60,7 +60,7 @@ async def test_an_archived_past_gives_the_same_state_and_position(
     past = await archived(str(tmp_path), visits, view, 1)
     assert past is not None
     built = Replica(view.plan)
-    for log in past.replay(Owner(view.plan, "1"), rows=rows):
+    for log in past.replay(Owner(view.plan, "1"), len(records), rows=rows):
         for value in log:
             built.apply(value)
 
