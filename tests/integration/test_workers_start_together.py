@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 
 from tests.integration.features_load import Load, Worker, working
@@ -70,9 +69,7 @@ def project_of(name: str, views: int) -> str:
 def said(workers: Sequence[Worker], event: str) -> Iterator[Mapping[str, Any]]:
     """Give what workers and their builders have logged under a name."""
     for worker in workers:
-        for line in worker.log.read_bytes().splitlines() if worker.log.exists() else ():
-            if line.startswith(b"{") and (found := orjson.loads(line))["event"] == event:
-                yield found
+        yield from worker.said(event)
 
 
 async def all_of(workers: Sequence[Worker], event: str) -> None:
@@ -164,17 +161,4 @@ async def test_each_new_view_is_built_once_by_two_workers_that_start_at_once(
             )
             assert len(built) == NEW * PARTITIONS
             assert set(built.values()) == {1}
-        found.assert_equal()
-
-
-async def test_what_a_worker_was_building_when_it_died_is_built_by_the_other(
-    kafka: Broker, tmp_path: Path
-) -> None:
-    async with backlog(kafka, tmp_path, "halfway") as found, found.working(0) as one:
-        async with found.working(1) as other:
-            await all_of([other], "view.built")
-        await found.all_built()
-        await all_of([one], "worker.next_generation")
-        assert_no_crash([one])
-        assert {facts["partition"] for facts in said([one], "view.built")} == {0, 1}
         found.assert_equal()
