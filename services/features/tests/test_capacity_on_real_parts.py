@@ -42,8 +42,8 @@ views:
       - {{function: count, windows: [lifetime]}}
 """
 LIMIT = 1 << 20
-RECORDS, ROWS = 60, 400
-"""Each row is of another user: several times what the limit takes."""
+FILLING, RECORDS, ROWS = 20, 40, 400
+"""Each row is of another user; the first records take more than the limit."""
 FLUSH_BYTES = 1 << 16
 SOON_S = 0.1
 PATIENCE_S = 30.0
@@ -123,14 +123,19 @@ async def test_an_over_full_worker_waits_with_an_alert_and_goes_on_exactly_when_
     ):
         await admin.ensure(work.topics())
         await replica.adopt(project, "1")
-        for number in range(RECORDS):
-            producer.enqueue(stream.topic, record(stream, number), partition=0)
-        assert await producer.flush(PATIENCE_S) == 0
 
+        async def publish(numbers: range) -> None:
+            for number in numbers:
+                producer.enqueue(stream.topic, record(stream, number), partition=0)
+            assert await producer.flush(PATIENCE_S) == 0
+
+        await publish(range(FILLING))
         async with a_worker(kafka, admin, work, tmp_path, LIMIT) as failed:
+            await stands(replica, caplog)
+            await publish(range(FILLING, RECORDS))
             position = await stands(replica, caplog)
             assert not failed.done()
-        assert 0 < position < RECORDS
+        assert 0 < position <= FILLING
         found = replica.read(view, users)
         assert (found.status[: position * ROWS] == Status.PRESENT).all()
         assert (found.values[: position * ROWS, 0] == 1.0).all()
