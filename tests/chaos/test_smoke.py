@@ -1,4 +1,4 @@
-"""One of each fault in half a minute: nothing lost, nothing twice, everything in order."""
+"""One of each fault in three quarters of a minute: nothing lost, nothing twice, everything in order."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from tests.integration.driver import MODEL, Platform, Visitors, addresses, event
 from tidemill.aio import Value
 from tidemill.client import connect
 from tidemill.errors import FailedPrecondition
+from tidemill_common.testing.plugin import missing
+from tidemill_local.errors import LocalError
 from tidemill_local.library import LocalStack
 
 LEASE_S = 5
@@ -32,6 +34,20 @@ def start_stack(tmp_path: Path) -> Iterator[StartStack]:
 
     yield start
     for stack in running:
+        stack.stop()
+
+
+@pytest.fixture
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalStack]:
+    """Run a broker of a test's own, whose groups have no members that others have left behind."""
+    stack = LocalStack(tmp_path / "stack", services=[], parts=("kafka",))
+    try:
+        stack.start()
+    except LocalError as error:
+        missing(request, str(error))
+    try:
+        yield stack
+    finally:
         stack.stop()
 
 

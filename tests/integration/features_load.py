@@ -7,16 +7,18 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from tidemill_common import events
 from tidemill_common.feature_views import StreamSpec
-from tidemill_common.kafka import Broker
+from tidemill_common.kafka import Broker, Producer
 
 SECOND_US = 1_000_000
 LATENESS_US = 120 * SECOND_US
@@ -32,18 +34,17 @@ class Worker:
 
     environment: dict[str, str]
     log: Path
+    command: tuple[str, ...]
     process: asyncio.subprocess.Process | None = None
     starts: int = 0
+    is_given_up: bool = False
 
     async def run(self) -> None:
-        """Start it, and again whenever it ends, until cancelled."""
+        """Start it, and again whenever it ends, until cancelled or given up."""
         with self.log.open("ab") as log:
-            while True:
+            while not self.is_given_up:
                 self.process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "tidemill_features",
-                    "worker",
+                    *self.command,
                     env=self.environment,
                     stderr=log,
                 )
@@ -65,15 +66,29 @@ class Worker:
             self.kill()
             await process.wait()
 
-    def kill(self) -> None:
-        """Kill -9."""
+    def said(self, event: str) -> Iterator[Mapping[str, Any]]:
+        """Give what it and its builders have logged under a name, as far as it is written."""
+        text = self.log.read_bytes() if self.log.exists() else b""
+        for line in text.splitlines():
+            if line.startswith(b"{") and line.endswith(b"}"):
+                facts = orjson.loads(line)
+                if facts["event"] == event:
+                    yield facts
+
+    def kill(self, *, for_good: bool = False) -> None:
+        """Kill -9; for good: it is not started again."""
+        self.is_given_up = for_good
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
 
 
 @contextlib.asynccontextmanager
 async def working(
-    broker: Broker, registry: str, folder: Path, **settings: str
+    broker: Broker,
+    registry: str,
+    folder: Path,
+    module: Sequence[str] = ("tidemill_features", "worker"),
+    **settings: str,
 ) -> AsyncIterator[Worker]:
     """Run a supervised worker."""
     environment = os.environ | {
@@ -84,7 +99,7 @@ async def working(
         "TIDEMILL_ARCHIVE": str(folder / "archive"),
         **{f"TIDEMILL_FEATURES_{name}": value for name, value in settings.items()},
     }
-    worker = Worker(environment, folder / "worker.log")
+    worker = Worker(environment, folder / "worker.log", (sys.executable, "-m", *module))
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -129,11 +144,25 @@ class Load:
             self.sent.append(row)
         return rows
 
+    async def fill(self, producer: Producer, partitions: int, records: int, distinct: int) -> None:
+        """Append so many records to each partition; most repeat the distinct ones.
+
+        What matters is how long it takes to go through them.
+        """
+        for partition in range(partitions):
+            made = [self.record(partition) for _ in range(distinct)]
+            for number in range(records):
+                producer.enqueue(self.spec.topic.name, made[number % distinct], partition=partition)
+        assert await producer.flush(60.0) == 0
+
     def record(self, partition: int) -> bytes:
         """Return one record; one in fifty is garbage."""
         if self.rng.random() < 0.02:
             return bytes(self.rng.bytes(64))
-        rows = self.rows(partition, time.time_ns() // 1_000)
+        return self.encoded(self.rows(partition, time.time_ns() // 1_000))
+
+    def encoded(self, rows: Sequence[tuple[str, str, str, float, int]]) -> bytes:
+        """Return a record of rows."""
         ids, users, shops, amounts, times = zip(*rows, strict=True)
         when = pa.array(times, pa.int64()).cast(events.TIMESTAMP)
         columns = [

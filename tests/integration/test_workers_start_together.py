@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 
 from tests.integration.features_load import Load, Worker, working
@@ -70,9 +69,7 @@ def project_of(name: str, views: int) -> str:
 def said(workers: Sequence[Worker], event: str) -> Iterator[Mapping[str, Any]]:
     """Give what workers and their builders have logged under a name."""
     for worker in workers:
-        for line in worker.log.read_bytes().splitlines() if worker.log.exists() else ():
-            if line.startswith(b"{") and (found := orjson.loads(line))["event"] == event:
-                yield found
+        yield from worker.said(event)
 
 
 async def all_of(workers: Sequence[Worker], event: str) -> None:
@@ -84,17 +81,6 @@ async def all_of(workers: Sequence[Worker], event: str) -> None:
 
 def assert_no_crash(workers: Sequence[Worker]) -> None:
     assert not [*said(workers, "worker.crashed"), *said(workers, "app.crashed")]
-
-
-async def publish(kafka: Broker, load: Load) -> None:
-    """Fill both partitions."""
-    async with producing(kafka) as producer:
-        for partition in range(PARTITIONS):
-            records = [load.record(partition) for _ in range(DISTINCT)]
-            for number in range(RECORDS):
-                record = records[number % DISTINCT]
-                producer.enqueue(load.spec.topic.name, record, partition=partition)
-        assert await producer.flush(60.0) == 0
 
 
 async def decided(admin: Admin, topic: str) -> None:
@@ -150,7 +136,8 @@ async def backlog(kafka: Broker, folder: Path, name: str) -> AsyncIterator[Backl
         replicating(kafka) as replica,
     ):
         await admin.ensure([topics.REGISTRY_EVENTS, spec.topic])
-        await publish(kafka, Load(spec))
+        async with producing(kafka) as producer:
+            await Load(spec).fill(producer, PARTITIONS, RECORDS, DISTINCT)
         found = Backlog(kafka, registry, folder, name, replica, servicer)
         async with found.working(0):
             await decided(admin, spec.topic.name)
@@ -174,17 +161,4 @@ async def test_each_new_view_is_built_once_by_two_workers_that_start_at_once(
             )
             assert len(built) == NEW * PARTITIONS
             assert set(built.values()) == {1}
-        found.assert_equal()
-
-
-async def test_what_a_worker_was_building_when_it_died_is_built_by_the_other(
-    kafka: Broker, tmp_path: Path
-) -> None:
-    async with backlog(kafka, tmp_path, "halfway") as found, found.working(0) as one:
-        async with found.working(1) as other:
-            await all_of([other], "view.built")
-        await found.all_built()
-        await all_of([one], "worker.next_generation")
-        assert_no_crash([one])
-        assert {facts["partition"] for facts in said([one], "view.built")} == {0, 1}
         found.assert_equal()

@@ -35,12 +35,21 @@ class How(Enum):
 
 @dataclass(slots=True)
 class Process:
-    """One life of a worker. `trouble` strikes at that many half-effects from now, then never."""
+    """One life of a worker. `trouble` strikes at that many half-effects from now, then never.
+
+    `pace` says for how many turns of the loop others may go first at its next effect.
+    """
 
     broker: MemoryBroker
     trouble: int = -1
     how: How = How.CRASH
     dead: bool = False
+    pace: Callable[[], int] = int
+
+    async def turn(self) -> None:
+        """Let others go first."""
+        for _ in range(self.pace()):
+            await asyncio.sleep(0)
 
     def change(self, act: Callable[[], T]) -> T:
         """Do one effect, unless trouble comes before; trouble may come right after it, too."""
@@ -118,6 +127,7 @@ class MemoryProducer:
 
     async def start(self) -> None:
         """Fence."""
+        await self._process.turn()
         self._session = self._process.change(lambda: self._broker.fence(self._id))
 
     async def stop(self) -> None:
@@ -135,6 +145,7 @@ class MemoryProducer:
         done: asyncio.Future[_Sent] = asyncio.get_running_loop().create_future()
         alone = self._txn_manager.transactional_id is None
         append = self._broker.append_alone if alone else self._broker.append
+        await self._process.turn()
         try:
             offset = self._process.change(
                 lambda: append(tp, value, key=key, headers=headers, session=self._own)
@@ -152,6 +163,7 @@ class MemoryProducer:
 
     async def commit_transaction(self) -> None:
         """Commit."""
+        await self._process.turn()
         self._process.change(lambda: self._broker.end(self._own, commit=True))
 
     async def abort_transaction(self) -> None:

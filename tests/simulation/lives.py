@@ -1,4 +1,4 @@
-"""A life of a features worker that owns the one partition, as a task that takes commands."""
+"""Lives: a features worker that owns the one partition and takes commands, a builder beside it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ class Tap:
     def release(self, tp: TopicPartition) -> None:
         """Open."""
         self.is_open = True
+
+
+def an_admin(process: Process) -> Admin:
+    """Return the admin of a process; what this task makes from here on is of that process."""
+    PROCESS.set(process)
+    return Admin(
+        BROKER,
+        MemoryAdmin(),
+        MemoryConsumer(isolation_level="read_uncommitted"),
+        MemoryConsumer(isolation_level="read_committed"),
+    )
+
+
+async def build(process: Process, work: Work, archive: str) -> None:
+    """Live as a process that was told once to build what is behind, and looks at nothing else."""
+    admin = an_admin(process)
+    async with standing_by(BROKER, work) as standby:
+        await standby.caught_up()
+        opener = Opener(BROKER, admin, standby, work, archive)
+        for behind in await opener.behind(records=0):
+            await opener.build(behind)
 
 
 @dataclass(eq=False)
@@ -82,17 +103,11 @@ class Worker:
         return self.task
 
     async def _live(self, opened: asyncio.Future[None]) -> None:
-        PROCESS.set(self.process)
-        admin = Admin(
-            BROKER,
-            MemoryAdmin(),
-            MemoryConsumer(isolation_level="read_uncommitted"),
-            MemoryConsumer(isolation_level="read_committed"),
-        )
+        admin = an_admin(self.process)
         (stream,) = self.work.streams.values()
         async with standing_by(BROKER, self.work) as standby, contextlib.AsyncExitStack() as stack:
             await standby.caught_up()
-            opener = Opener(BROKER, admin, standby, self.work, "")
+            opener = Opener(BROKER, admin, standby, self.work, self.settings.archive)
             state, producer = await opener.open(TopicPartition(stream.topic, 0), stack)
             since = (await admin.end_offsets([TopicPartition(stream.topic, 0)])).popitem()[1]
             bad = BadRun(since)

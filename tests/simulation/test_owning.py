@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.simulation.broker import MemoryBroker
-from tests.simulation.clients import (
-    PROCESS,
-    MemoryAdmin,
-    MemoryConsumer,
-    MemoryProducer,
-    Process,
-)
-from tests.simulation.lives import BROKER
+from tests.simulation.clients import MemoryConsumer, MemoryProducer, Process
+from tests.simulation.lives import BROKER, an_admin
 from tests.simulation.world import FIRST_MS, a_work
-from tidemill.errors import Fenced
-from tidemill_common.kafka import Admin, TopicPartition, TransactionalProducer
+from tidemill.errors import Fenced, Unavailable
+from tidemill_common.kafka import TopicPartition, TransactionalProducer
 from tidemill_features.flushing import PartitionState
 from tidemill_features.opening import Opener
 from tidemill_features.owning import Owned, owning
@@ -37,11 +31,24 @@ WHILE_S = 5 * IDLE_S
 
 @dataclass
 class Gate:
-    """What an opening waits for when it has fenced, and what it meets then."""
+    """What an opening waits for when it has fenced, and what it meets then.
+
+    `held` counts what openings hold: the producer, and what else a partition is made of.
+    """
 
     fenced: asyncio.Event = field(default_factory=asyncio.Event)
     may_open: asyncio.Event = field(default_factory=asyncio.Event)
     trouble: Exception | None = None
+    held: int = 0
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Count what an opening holds until that is let go."""
+        self.held += 1
+        try:
+            yield
+        finally:
+            self.held -= 1
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class SlowOpener(Opener):
         self, tp: TopicPartition, stack: contextlib.AsyncExitStack
     ) -> tuple[PartitionState, TransactionalProducer]:
         """Open, and return when the gate is."""
+        stack.enter_context(self.gate.hold())
         found = await super().open(tp, stack)
         self.gate.fenced.set()
         await self.gate.may_open.wait()
@@ -93,13 +101,7 @@ def _in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.asynccontextmanager
 async def a_group(folder: Path) -> AsyncIterator[Group]:
     broker = MemoryBroker(FIRST_MS)
-    PROCESS.set(Process(broker))
-    admin = Admin(
-        BROKER,
-        MemoryAdmin(),
-        MemoryConsumer(isolation_level="read_uncommitted"),
-        MemoryConsumer(isolation_level="read_committed"),
-    )
+    admin = an_admin(Process(broker))
     settings = Settings(listen="", kafka="", registry="", data=folder, idle_seconds=IDLE_S)
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with standing_by(BROKER, a_work()) as standby:
@@ -150,6 +152,38 @@ async def test_a_partition_that_is_lost_while_it_opens_can_be_opened_again(tmp_p
         await group.owned.assigned({TP})
         await group.open()
         assert group.owned.partitions() == {TP}
+        assert not group.failed.done()
+
+
+async def test_what_an_open_partition_holds_is_let_go_when_it_is_closed(tmp_path: Path) -> None:
+    async with a_group(tmp_path) as group:
+        await group.owned.assigned({TP})
+        await group.open()
+        await asyncio.sleep(WHILE_S)
+        assert group.gate.held == 1
+        await group.owned.assigned(set())
+        assert group.gate.held == 0
+
+
+async def test_an_opening_that_fails_halfway_lets_go_of_what_it_holds(tmp_path: Path) -> None:
+    async with a_group(tmp_path) as group:
+        await group.owned.assigned({TP})
+        await group.gate.fenced.wait()
+        assert group.gate.held == 1
+        group.gate.trouble = Unavailable("the broker does not answer")
+        group.gate.may_open.set()
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(group.failed, 10)
+        assert not group.owned.partitions()
+        assert group.gate.held == 0
+
+
+async def test_an_opening_that_is_given_up_lets_go_of_what_it_holds(tmp_path: Path) -> None:
+    async with a_group(tmp_path) as group:
+        await group.owned.assigned({TP})
+        await group.gate.fenced.wait()
+        await group.owned.assigned(set())
+        assert group.gate.held == 0
         assert not group.failed.done()
 
 

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +19,9 @@ from typing import Any, Final
 import pytest
 
 from tests.chaos import checkers
-from tests.chaos.checkers import Letter, Seen, View
-from tests.chaos.evidence import ENTITIES, as_letter, as_view
-from tests.chaos.oracle import Expected, decide, values_at
+from tests.chaos.checkers import Letter
+from tests.chaos.evidence import as_letter
+from tests.chaos.oracle import Expected, decide
 from tests.chaos.publishing import encoded
 from tests.chaos.traffic import PROJECT, SECOND_US, Row
 from tests.simulation.broker import MemoryBroker
@@ -31,21 +32,22 @@ from tests.simulation.clients import (
     MemoryProducer,
     Process,
 )
-from tests.simulation.lives import Command, Tap, Worker
+from tests.simulation.lives import Command, Tap, Worker, build
+from tests.simulation.reader import Reader
 from tidemill.errors import TidemillError
 from tidemill.project import loads, normalise
 from tidemill_common import topics
 from tidemill_common.kafka import Record, TopicPartition, dead_letters
+from tidemill_common.kafka.ranges import stretch
+from tidemill_features.archive import Archive, Piece
 from tidemill_features.capacity import Capacity
-from tidemill_features.definitions import StreamWork, Work, work_of
+from tidemill_features.decoding import decode
+from tidemill_features.definitions import Work, work_of
 from tidemill_features.partition import Partition
 from tidemill_features.settings import Settings
-from tidemill_tiles.canonical import canonical_key
-from tidemill_tiles.codec import decode_header
-from tidemill_tiles.keys import hash_keys
+from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.owner import Owner
-from tidemill_tiles.reads import read
-from tidemill_tiles.replica import Replica
+from tidemill_tiles.verdict import PartitionVerdict
 
 STREAM: Final = "events"
 FIRST_MS: Final = 1_600_000_000_000
@@ -54,6 +56,8 @@ CHUNK_BYTES: Final = 300
 """A snapshot takes several flushes, so that it can be cut off in the middle."""
 FLUSH_BYTES: Final = 1 << 16
 """A flush takes few records, so that a backlog is soon more than may wait."""
+PIECE_RECORDS: Final = 3
+"""A view is built in several transactions, so that others may come between them."""
 PATIENCE_FLUSHES: Final = 20
 YEAR_SECONDS: Final = 31_536_000
 _US: Final = 1_000
@@ -88,9 +92,15 @@ class World:
         self.reader = Reader(self.broker, self.stream)
         self.held_reader: Reader | None = None
         self.rows: list[Row] = []
+        self._trimmed: list[Record] = []
         self._numbers = itertools.count()
         self._settings = Settings(
-            listen="", kafka="", registry="", data=folder, flush_bytes=FLUSH_BYTES
+            listen="",
+            kafka="",
+            registry="",
+            data=folder,
+            archive=str(folder / "archive"),
+            flush_bytes=FLUSH_BYTES,
         )
         self.full = False
         self.overlapped = 0
@@ -98,17 +108,21 @@ class World:
         self._workers: list[Worker] = []
         self._owner: Worker | None = None
         self._zombies: list[Worker] = []
+        self._builders: list[asyncio.Task[None]] = []
         self._patches = pytest.MonkeyPatch()
         module = "tidemill_common.kafka"
         self._patches.setattr(f"{module}.transactions.AIOKafkaProducer", MemoryProducer)
         self._patches.setattr(f"{module}.reading.AIOKafkaConsumer", MemoryConsumer)
         options: Any = Owner.flush.__kwdefaults__
         self._patches.setitem(options, "chunk_bytes", CHUNK_BYTES)
+        options = stretch.__kwdefaults__
+        self._patches.setitem(options, "piece", PIECE_RECORDS)
 
     def close(self) -> None:
         """End everything."""
         for one in self._workers:
             self.loop.run_until_complete(one.stop())
+        self.end_builders()
         self.loop.close()
         self._patches.undo()
 
@@ -122,6 +136,21 @@ class World:
     def publish_garbage(self, value: bytes) -> None:
         """Append a record that is none."""
         self.broker.append(self.raw, value)
+
+    def archive(self, before: int) -> None:
+        """Archive what lies before an offset of the raw topic; called once."""
+        stream = self.stream
+        records, _ = self.broker.read(self.raw, 0, committed=True, limit=before)
+        events = decode(stream.spec, stream.schema, records)
+        verdict = PartitionVerdict(IdWindow(stream.spec.dedupe_us), stream.spec.lateness_us)
+        found = verdict.decide(events.ids, events.time_us, events.append_us)
+        piece = Piece(0, before, verdict.watermark_us, events, found)
+        Archive(self._settings.archive, stream).append([piece])
+
+    def trim(self, before: int) -> None:
+        """Let the raw topic forget what lies before an offset."""
+        self._trimmed, _ = self.broker.read(self.raw, 0, committed=True, limit=before)
+        self.broker.trim(self.raw, before)
 
     def pass_time(self, ms: int) -> None:
         """Let the broker's clock go on."""
@@ -140,18 +169,39 @@ class World:
 
     # --- what the worker does ------------------------------------------------------------------
 
-    def take_over(self, trouble: int = -1, how: How = How.CRASH) -> None:
+    def take_over(
+        self, trouble: int = -1, how: How = How.CRASH, pace: Callable[[], int] = int
+    ) -> None:
         """Open the partition in a new process; the old one, if it lives, is not told."""
         if self._owner is not None:
             self._zombies.append(self._owner)
             self._owner = None
         worker = Worker(
-            Process(self.broker, trouble, how), self.work, self._settings, self._capacity
+            Process(self.broker, trouble, how, pace=pace),
+            self.work,
+            self._settings,
+            self._capacity,
         )
         self._workers.append(worker)
         if self._survived(worker.open()):
             worker.process.trouble = -1
             self._owner = worker
+
+    def leave_out(self, keys: AbstractSet[str]) -> None:
+        """Let the next owner work on everything but some views."""
+        self.work = a_work().without(keys)
+
+    def build_beside(self, pace: Callable[[], int]) -> None:
+        """Begin to build what the owner's work leaves out, in a process that is told nothing."""
+        left_out = a_work().beside(self.work.keys)
+        life = build(Process(self.broker, pace=pace), left_out, self._settings.archive)
+        self._builders.append(self.loop.create_task(life))
+
+    def end_builders(self) -> None:
+        """Let every builder come to its end, which may be that it was fenced."""
+        for one in self._builders:
+            self._survived(one)
+        self._builders.clear()
 
     def hold(self) -> None:
         """Let the next owner work on what is held, too."""
@@ -253,8 +303,9 @@ class World:
     def findings(self) -> list[checkers.Finding]:
         """Compare both readers, the late topic and the dead letters with the recomputation."""
         expected = Expected()
-        records, _ = self.broker.read(self.raw, 0, committed=True)
-        decide(records, self.stream.schema, expected)
+        start = self.broker.start_of(self.raw)
+        records, _ = self.broker.read(self.raw, start, committed=True)
+        decide([*self._trimmed, *records], self.stream.schema, expected)
         fresh = Reader(self.broker, self.stream)
         fresh.catch_up()
         late, dead = self._letters(topics.late), self._letters(topics.dead_letters)
@@ -275,60 +326,3 @@ class World:
         tp = TopicPartition(topic(self.stream.topic).name, 0)
         found, _ = self.broker.read(tp, 0, committed=True)
         return [as_letter(dead_letters.from_record(record)) for record in found]
-
-
-class Reader:
-    """A replica of every view that reads when it is told to, and starts again when it must."""
-
-    def __init__(self, broker: MemoryBroker, work: StreamWork) -> None:
-        self._broker = broker
-        self._views = work.views
-        self._logs = {view.name: TopicPartition(view.log(work.name).name, 0) for view in work.views}
-        self._replicas = {view.name: Replica(view.plan) for view in work.views}
-        self._positions = dict.fromkeys(self._logs, 0)
-        self.seen: dict[str, list[Seen]] = {name: [] for name in self._logs}
-
-    @property
-    def logs(self) -> list[TopicPartition]:
-        """Return what is read."""
-        return list(self._logs.values())
-
-    def catch_up(self) -> int:
-        """Read every log to its end; return below which source offset all is decided."""
-        for name, tp in self._logs.items():
-            if self._positions[name] < self._broker.start_of(tp):
-                view = next(view for view in self._views if view.name == name)
-                self._replicas[name] = Replica(view.plan)
-                self._positions[name] = self._broker.start_of(tp)
-            records, self._positions[name] = self._broker.read(
-                tp, self._positions[name], committed=True
-            )
-            for record in records:
-                self._apply(name, record)
-        return min(replica.position for replica in self._replicas.values())
-
-    def _apply(self, name: str, record: Record) -> None:
-        if record.value is None:  # a fence
-            return
-        self._replicas[name].apply(record.value)
-        header = decode_header(record.value)
-        self.seen[name].append(
-            Seen(record.offset, header.position, header.watermark_us, header.generation, 0)
-        )
-
-    def views(self, expected: Expected) -> dict[str, tuple[View, View]]:
-        """Return what every entity is, beside what it should be."""
-        found: dict[str, tuple[View, View]] = {}
-        for view in self._views:
-            (entity,) = view.entity
-            keys = ENTITIES[entity][:50]
-            hashes = hash_keys([canonical_key([key]) for key in keys])
-            at_us = expected.newest_us
-            values = read(view.plan, [self._replicas[view.name].table], hashes, at_us).values
-            wanted = {
-                key: windows
-                for key, windows in values_at(expected, entity, at_us).items()
-                if any(count for count, _, _ in windows)
-            }
-            found[view.name] = (as_view(keys, view.features, values.tolist()), wanted)
-        return found

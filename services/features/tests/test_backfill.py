@@ -60,7 +60,7 @@ async def test_an_archived_past_gives_the_same_state_and_position(
     past = await archived(str(tmp_path), visits, view, 1)
     assert past is not None
     built = Replica(view.plan)
-    for log in past.replay(Owner(view.plan, "1"), rows=rows):
+    for log in past.replay(Owner(view.plan, "1"), len(records), rows=rows):
         for value in log:
             built.apply(value)
 
@@ -77,3 +77,33 @@ async def test_an_archived_past_gives_the_same_state_and_position(
 
 async def test_a_stream_without_an_archive_has_no_past(visits: StreamWork, tmp_path: Path) -> None:
     assert await archived(str(tmp_path), visits, visits.views[0], 0) is None
+
+
+async def test_an_archive_that_is_ahead_is_replayed_up_to_the_target(
+    visits: StreamWork, make_record: MakeRecord, tmp_path: Path
+) -> None:
+    records, view = some_records(make_record), visits.views[0]
+    events = decode(visits.spec, visits.schema, records)
+    verdict = PartitionVerdict(IdWindow(visits.spec.dedupe_us), visits.spec.lateness_us)
+    found = verdict.decide(events.ids, events.time_us, events.append_us)
+    archive = Archive(str(tmp_path), visits)
+    archive.append([Piece(1, len(records), verdict.watermark_us, events, found)])
+    past = await archived(str(tmp_path), visits, view, 1)
+    assert past is not None
+    built, seen = Owner(view.plan, "1"), Owner(view.plan, "1")
+    live = PartitionState(
+        visits,
+        1,
+        {one.key: seen if one is view else Owner(one.plan, "1") for one in visits.views},
+        PartitionVerdict(IdWindow(visits.spec.dedupe_us), visits.spec.lateness_us),
+        0,
+    )
+    for target in (0, 5, 9, len(records)):
+        for log in past.replay(built, target, rows=3):
+            assert log
+        live.flush(records[:target])
+        assert max(built.position, 0) == target
+        assert built.watermark_us == seen.watermark_us
+        users, at_us = hash_keys([b"u0", b"u1", b"u2"]), 5_400 * 1_000_000
+        one, other = (read(view.plan, [each.table], users, at_us) for each in (built, seen))
+        np.testing.assert_array_equal(one.values, other.values)

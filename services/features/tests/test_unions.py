@@ -504,7 +504,7 @@ def test_a_view_that_is_built_from_the_archives_of_its_streams_says_what_the_liv
             for number in range(view.partitions_of(stream)):
                 owner, work = Owner(view.plan, "1"), the_work().streams[stream]
                 found = asyncio.run(archived(str(archives.root), work, view, number))
-                for log in found.replay(owner, rows=7) if found else ():
+                for log in found.replay(owner, found.position, rows=7) if found else ():
                     assert log
                 owners.append(owner)
     at_us = micros(9_000)

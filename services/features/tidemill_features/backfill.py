@@ -32,23 +32,26 @@ class Archived:
     newest_us: np.ndarray[tuple[int], np.dtype[np.int64]]
     position: int
 
-    def replay(self, owner: Owner, *, rows: int = CHUNK_ROWS) -> Iterator[list[bytes]]:
-        """Apply it in pieces of about so many rows; give the log records of each."""
+    def replay(self, owner: Owner, target: int, *, rows: int = CHUNK_ROWS) -> Iterator[list[bytes]]:
+        """Apply it in pieces of about so many rows; give the log records of each.
+
+        What lies at `target` or behind it is left to whoever reads the topic from there.
+        """
         offset = self.past.offset
-        first = int(np.searchsorted(offset, max(owner.position, 0)))
-        while first < offset.size:
-            last = self._end(first, rows)
+        first, end = (int(one) for one in np.searchsorted(offset, [max(owner.position, 0), target]))
+        while first < end:
+            last = self._end(first, end, rows)
             owner.apply(self.past.batch.rows(first, last), self.past.applied[first:last])
             yield self._flush(owner, last, int(offset[last - 1]) + 1)
             first = last
-        if offset.size:
-            yield self._flush(owner, int(offset.size), self.position)
+        if end:
+            yield self._flush(owner, end, min(self.position, target))
 
-    def _end(self, first: int, rows: int) -> int:
+    def _end(self, first: int, end: int, rows: int) -> int:
         """Return the end of a piece, where a record ends."""
         offset = self.past.offset
-        if first + rows >= offset.size:
-            return int(offset.size)
+        if first + rows >= end:
+            return end
         return int(np.searchsorted(offset, offset[first + rows - 1], side="right"))
 
     def _flush(self, owner: Owner, last: int, position: int) -> list[bytes]:

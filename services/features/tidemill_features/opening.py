@@ -2,11 +2,15 @@
 
 1 fence      start the transactional producer, write to every log: no older owner can any more
 2 position   read the logs to their ends, and the group's committed offset, after the fence
-3 follow     once the builders of views that are behind can write no more, take what the logs give
-4 catch up   views that are behind read the raw topic up to that position
+3 follow     as the builder of views that are behind, the only one, take what the logs give
+4 catch up   as such, bring these views up to that position from archive and raw topic
 5 ids        rebuild the de-duplication window from the raw topic before it
 
 It may take long, and so runs beside the membership: none of the steps may stand still for long.
+
+Whoever writes a view that is behind the group holds its builder's transactional id, the owner too:
+a builder that nobody told to stop fences the owner or is fenced, and they never write in turns.
+Once the view is where the group is, none need be fenced: no builder goes further than the group.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.definitions import StreamWork, Work
@@ -85,17 +89,20 @@ class Opener:
     ) -> tuple[PartitionState, TransactionalProducer]:
         """Return the state of an input partition and the one producer that may write it."""
         parts, partition = self.work.of_topic(tp.topic), tp.partition
-        async with asyncio.timeout(STEP_SECONDS):
-            producer = await self._fenced(tp, stack)
-            start, position = await self._position(tp)
-            for one, view in self._logs(tp).values():
-                if max(self.standby.position(log_of(view, one, partition)), start) < position:
-                    await self._fence_builder(one, partition, view)
-            followed = [await self._follow(one, partition) for one in parts]
-        states = [
-            await self._state(one, partition, replicas, position, start, producer)
-            for one, replicas in zip(parts, followed, strict=True)
-        ]
+        async with contextlib.AsyncExitStack() as building:
+            async with asyncio.timeout(STEP_SECONDS):
+                producer = await self._fenced(tp, stack)
+                position = await self._position(tp)
+                builders = {
+                    view.key: await building.enter_async_context(self._builder(one, tp, view))
+                    for log, (one, view) in self._logs(tp).items()
+                    if max(self.standby.position(log), 0) < position
+                }
+                followed = [await self._follow(one, partition) for one in parts]
+            states = [
+                await self._state(one, partition, replicas, position, builders)
+                for one, replicas in zip(parts, followed, strict=True)
+            ]
         state = states[0]
         state.held = next(iter(states[1:]), None)
         state.pasts = {
@@ -136,13 +143,13 @@ class Opener:
         await self._end_builders(tp)
         return producer
 
-    async def _position(self, tp: TopicPartition) -> tuple[int, int]:
-        """Read the logs to their ends; return where the topic starts and where it is decided to."""
+    async def _position(self, tp: TopicPartition) -> int:
+        """Read the logs to their ends; return where the topic is decided to."""
         logs = self._logs(tp)
         await self.standby.reach(await self.admin.end_offsets(logs))
         start = (await self.admin.start_offsets([tp]))[tp]
         committed = (await self._committed()).get(tp, start)
-        return start, max([committed, *map(self.standby.position, logs)])
+        return max([committed, *map(self.standby.position, logs)])
 
     async def _state(
         self,
@@ -150,19 +157,19 @@ class Opener:
         partition: int,
         replicas: Mapping[str, Replica],
         position: int,
-        start: int,
-        producer: TransactionalProducer,
+        builders: Mapping[str, TransactionalProducer],
     ) -> PartitionState:
-        """Bring views that are behind up to a position, and return the state as of there."""
+        """Bring the views that have builders up to a position, and return the state as of there."""
         owners = {view.key: self._owner(replicas[view.key], view) for view in work.views}
         watermark = max(
             (one.watermark_us for one in replicas.values() if one.position == position),
             default=NO_TIME,
         )
         for view in work.views:
-            if max(replicas[view.key].position, start) < position:
+            if (builder := builders.get(view.key)) is not None:
+                logger.info("view.catching_up", extra={"view": view.name, "partition": partition})
                 caught = await self.catch_up(
-                    work, partition, view, owners[view.key], position, producer
+                    work, partition, view, owners[view.key], position, builder
                 )
                 watermark = max(watermark, caught)
         ids = await _soon(ids_before(self.broker, work, partition, position))
@@ -188,11 +195,15 @@ class Opener:
         ends, stable = await self.admin.end_offsets(logs), await self.admin.stable_ends(logs)
         for log, (work, view) in logs.items():
             if stable[log] < ends[log]:
-                await self._fence_builder(work, tp.partition, view)
+                async with self._builder(work, tp, view):
+                    facts = {"view": view.name, "partition": tp.partition}
+                    logger.info("view.builder_ended", extra=facts)
 
-    async def _fence_builder(self, work: StreamWork, partition: int, view: ViewSpec) -> None:
-        async with transactional(self.broker, builder_id(work, partition, view)):
-            logger.info("view.catching_up", extra={"view": view.name, "partition": partition})
+    def _builder(
+        self, work: StreamWork, tp: TopicPartition, view: ViewSpec
+    ) -> AbstractAsyncContextManager[TransactionalProducer]:
+        """Be the one who may build a view; who was it before is fenced."""
+        return transactional(self.broker, builder_id(work, tp.partition, view))
 
     async def _committed(self) -> dict[TopicPartition, int]:
         """Return the group's offsets; a broker that was just started makes its topic first."""
@@ -210,7 +221,10 @@ class Opener:
         return frozenset(one.view.key for one in await self.behind(FAR_RECORDS))
 
     async def behind(self, records: int = CLOSE_RECORDS) -> list[Behind]:
-        """Return the views that are further behind the group in some partition."""
+        """Return the views that are further behind the group in some partition.
+
+        What the raw topic no longer has counts, too: it comes from the archive.
+        """
         committed, found = await self._committed(), []
         for work in self.work.parts:
             tps = [TopicPartition(work.topic, number) for number in range(work.spec.partitions)]
@@ -219,7 +233,7 @@ class Opener:
                 target = committed.get(tp, starts[tp])
                 for view in work.views:
                     position = self.standby.position(log_of(view, work, tp.partition))
-                    if target - max(position, starts[tp]) > records:
+                    if target - max(position, 0) > records:
                         found.append(Behind(tp, work, view, target))
         return found
 
@@ -228,9 +242,7 @@ class Opener:
         tp, work, view, target = behind.tp, behind.work, behind.view, behind.target
         only = type(work)(work.spec, (view,))
         async with contextlib.AsyncExitStack() as stack:
-            producer = await stack.enter_async_context(
-                transactional(self.broker, builder_id(work, tp.partition, view))
-            )
+            producer = await stack.enter_async_context(self._builder(work, tp, view))
             replica = (await self._follow(only, tp.partition))[view.key]
             owner = self._owner(replica, view)
             await self.catch_up(work, tp.partition, view, owner, target, producer)
@@ -252,7 +264,10 @@ class Opener:
         topic = view.log(work.name).name
         start = (await self.admin.start_offsets([tp]))[tp]
         if max(owner.position, 0) < start:
-            await self._from_archive(work, partition, view, owner, producer)
+            reached = await self._from_archive(work, partition, view, owner, target, producer)
+            if reached < min(start, target):
+                facts = {"view": view.name, "partition": partition, "from": reached, "to": start}
+                logger.error("view.history_lost", extra=facts)
         begin = max(owner.position, start)
         ids = await _soon(ids_before(self.broker, work, partition, begin))
         verdict = PartitionVerdict(ids, work.spec.lateness_us, owner.watermark_us)
@@ -270,6 +285,11 @@ class Opener:
                     newest_available_us=newest,
                 )
                 await write_log(producer, topic, partition, log)
+        if owner.position < target:  # neither topic nor archive has anything before it
+            log = owner.flush(
+                position=target, watermark_us=verdict.watermark_us, newest_available_us=newest
+            )
+            await write_log(producer, topic, partition, log)
         return verdict.watermark_us
 
     async def _from_archive(
@@ -278,17 +298,18 @@ class Opener:
         partition: int,
         view: ViewSpec,
         owner: Owner,
+        target: int,
         producer: TransactionalProducer,
-    ) -> None:
-        """Begin a view with what the raw topic no longer has; without an archive that is lost."""
+    ) -> int:
+        """Begin a view with what the raw topic no longer has; return up to where it was there."""
         found = await archived(self.archive, work, view, partition, self.refusing.now)
-        facts = {"view": view.name, "partition": partition}
         if found is None:
-            logger.error("view.history_lost", extra=facts)
-            return
-        for log in found.replay(owner):
+            return max(owner.position, 0)
+        for log in found.replay(owner, target):
             await write_log(producer, view.log(work.name).name, partition, log)
-        logger.info("view.from_archive", extra={**facts, "position": owner.position})
+        facts = {"view": view.name, "partition": partition, "position": owner.position}
+        logger.info("view.from_archive", extra=facts)
+        return found.position
 
 
 async def _soon(step: Awaitable[T]) -> T:

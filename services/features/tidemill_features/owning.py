@@ -93,16 +93,12 @@ class Owned:
             await self._close(tp, follow=False)
 
     async def _open(self, tp: TopicPartition) -> None:
-        stack = contextlib.AsyncExitStack()
-        try:
-            partition = await self._opened(tp, stack)
-        except BaseException:
-            await stack.aclose()
-            raise
-        name = f"partition {tp.topic}/{tp.partition}"
-        task = asyncio.create_task(partition.run(), name=name)
-        task.add_done_callback(self._ended)
-        self._owned[tp] = _Owned(partition, task, stack)
+        async with contextlib.AsyncExitStack() as opened:
+            partition = await self._opened(tp, opened)
+            name = f"partition {tp.topic}/{tp.partition}"
+            task = asyncio.create_task(partition.run(), name=name)
+            task.add_done_callback(self._ended)
+            self._owned[tp] = _Owned(partition, task, opened.pop_all())
         await self._reader.add({tp: partition.state.position})
         self._opening.pop(tp, None)
         self._look()
