@@ -158,12 +158,7 @@ CATALOGUE: Final = (
     _m("tidemill_events_late_total", "event", "events beyond the lateness bound", "stream"),
     _m("tidemill_events_erased_total", "event", "events of erased entities, left out", "stream"),
     _m("tidemill_duplicates_total", "event", "events whose id was seen before", "stream"),
-    _m(
-        "tidemill_flushes_total",
-        "transaction",
-        "flushes of feature state by result",
-        "stream result",
-    ),
+    _m("tidemill_flushes_total", "transaction", "flushes of feature state", "stream result"),
     _m("tidemill_partition_holds_total", "hold", "pauses of fetching: too much waited", "stream"),
     _m("tidemill_archived_rows_total", "row", "rows committed to the archive", "stream"),
     _m(
@@ -210,12 +205,7 @@ CATALOGUE: Final = (
     _m("tidemill_labels_total", "row", "spine rows whose label became known", "model"),
     _m("tidemill_alerts_total", "alert", "changes of alert state", "model state"),
     _m("tidemill_loop_tasks", "task", "tasks of the process's event loop that are not done"),
-    _m(
-        "tidemill_partition_stopped",
-        "partition",
-        "1 behind too many bad records",
-        "stream partition",
-    ),
+    _m("tidemill_partition_stopped", "partition", "1 behind bad records", "stream partition"),
     _m("tidemill_partition_held", "partition", "1 while fetching is paused", "stream partition"),
     _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
     _m(
