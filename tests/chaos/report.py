@@ -90,7 +90,8 @@ class Course:
         """Return the tasks of services before the first fault and when it was quiet."""
         if self.tasks is None or self.publisher is None:
             return None
-        loaded, first = self.publisher.began + LOADED_S, min(one.began_s for one in self.struck)
+        loaded = self.publisher.began + LOADED_S
+        first = min((one.began_s for one in self.struck), default=math.inf)
         return self.tasks.fewest(loaded, first), self.tasks.fewest(self.quiet_s, math.inf)
 
     @property
