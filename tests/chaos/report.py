@@ -83,7 +83,9 @@ class Course:
     @property
     def throughput(self) -> Throughput | None:
         """Return what was decided in a storm, if a run had one."""
-        return self.watch and throughput_of(self.watch, self.struck, self.pace.worst)
+        if self.watch is None:
+            return None
+        return throughput_of(self.watch, self.struck, self.pace.worst)
 
     @property
     def tasks_left(self) -> tuple[dict[str, int | None], dict[str, int | None]] | None:
