@@ -1,8 +1,8 @@
 """The checkers: pure functions from what was seen to what may not be. No finding: it passed.
 
 C1 lost, C2 phantom, C3 effect, C4 order, C5 outputs, C6 liveness, C8 leaks, C16 stateless. (C7,
-the audit chain, belongs to the registry; C9 to C15 are in particular.py.) An empty list is the
-only good answer.
+the audit chain, belongs to the registry; C9 to C15 are in particular.py, C17 to C19 in enduring.py.)
+An empty list is the only good answer.
 """
 
 from __future__ import annotations

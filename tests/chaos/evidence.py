@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.checkers import Letter, View
@@ -17,6 +15,7 @@ from tests.chaos.operating import ORIGIN
 from tests.chaos.oracle import Expected, Values, decide, values_at
 from tests.chaos.particular import Compared
 from tests.chaos.plans import WORKERS
+from tests.chaos.scraping import told as told_by
 from tests.chaos.traffic import COLD, DEDUPE_US, HOT, SECOND_US, SHOPS, WINDOWS
 from tests.chaos.vectors import compared
 from tidemill_common import events, topics
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from tests.chaos.run import Running
 
 ASKED_AT_ONCE: Final = 1_000
-METRICS_S: Final = 10.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ENTITIES: Final = {
     "user": [f"u{number}" for number in range(HOT + COLD)],
@@ -54,6 +52,7 @@ class Evidence:
 async def collect(running: Running) -> Evidence:
     """Read everything there is, by the harness's own client."""
     scenario, erased = running.cast.scenario, running.kept is not None
+    workers = [running.cast.metrics[role] for role in WORKERS]
     expected = Expected(erased=frozenset(NAMES if erased else ()))
     dedupe_us = DEDUPE_S * SECOND_US if erased else DEDUPE_US
     schema = events.event_schema(running.spec.columns)
@@ -78,25 +77,10 @@ async def collect(running: Running) -> Evidence:
         _of_others(expected, told),
         _of_others(expected, letters),
         texts,
-        await asyncio.to_thread(_told, running) if scenario.counted else {},
+        await asyncio.to_thread(told_by, workers) if scenario.counted else {},
         await asyncio.to_thread(_files, running),
         await compared(running, expected) if scenario.served else None,
     )
-
-
-def _told(running: Running) -> dict[str, float]:
-    """Return the counters of both workers, summed over everything but their names."""
-    told: dict[str, float] = defaultdict(float)
-    for role in WORKERS:
-        host, port = running.cast.address(f"{role}-metrics").split(":")
-        connection = HTTPConnection(host, int(port), timeout=METRICS_S)
-        connection.request("GET", "/metrics")
-        for line in connection.getresponse().read().decode().splitlines():
-            if not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                told[name.partition("{")[0]] += float(value)
-        connection.close()
-    return dict(told)
 
 
 def _files(running: Running) -> list[str]:

@@ -1,7 +1,7 @@
 """How fast this machine is while a run goes on: time promises are made for one that is not starved.
 
 A process of its own asks for a little of the CPU four times a second and says how long it took. The limits of
-C5 and C6 are stretched by the worst ten seconds of it, and the report says by how much: so a machine that
+time are stretched by the worst ten seconds of it, and the report says by how much: so a machine that
 others use at the same time makes no finding, and hides none that is not about time.
 """
 

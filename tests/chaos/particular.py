@@ -23,6 +23,7 @@ LEAST_P99_S: Final = 0.02
 LOOKS: Final = 20
 STOPPED: Final = b'"partition.stopped"'
 GROWTH: Final = 1.2
+HELD: Final = "tidemill_partition_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Slowed:
     resident_before: int
     resident_peak: int
     rebalances: int
+    holds: int
+    """How often it paused a partition, since too much waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,23 @@ def stopped(texts: Mapping[str, bytes], *, wanted: bool) -> list[Finding]:
     return finding("C10 stopped", "partitions stopped for", seen)
 
 
-def slow(slowed: Sequence[Slowed], publisher: Sequence[Sample], limit_s: float) -> list[Finding]:
-    """C11: a slow worker takes no more memory, stays in the group, and holds no publisher up."""
+def slow(
+    slowed: Sequence[Slowed], publisher: Sequence[Sample], limit_s: float, told: Mapping[str, float]
+) -> list[Finding]:
+    """C11: a slow worker takes no more memory, stays in the group, and holds no publisher up.
+
+    What is too much for it waits in the broker: it pauses partitions, and resumes all of them.
+    """
     wrong = []
     for one in slowed:
         if one.resident_peak > GROWTH * one.resident_before:
             wrong.append(f"{one.name}: {one.resident_before} bytes, then {one.resident_peak}")
         if one.rebalances:
             wrong.append(f"{one.name}: {one.rebalances} assignments meanwhile")
+        if not one.holds:
+            wrong.append(f"{one.name}: no partition was paused")
+        if told.get(HELD) != 0.0:
+            wrong.append(f"{one.name}: {told.get(HELD)} partitions not resumed when it was quiet")
         held_up = [
             sample
             for sample in publisher

@@ -36,6 +36,12 @@ class Do(Enum):
     REPLAY = "replay"  # dead letters are put back, the target killed twice meanwhile
 
 
+FLUSH_BYTES: Final = 1 << 16
+"""The fewest there may be. Of the default nothing that a run can send is more than may wait."""
+REPUBLISHED: Final = 40
+"""Records of each partition that are there once more."""
+BACKLOG: Final = 400
+"""More than may wait at once in a worker whose flushes have FLUSH_BYTES."""
 SEEN_S: Final = 2.0
 """For so long at least the load goes on when a fault is over."""
 RECOVERY_S: Final = {
@@ -58,6 +64,7 @@ class Fault:
     target: str = ""
     for_s: float = 0.0
     mode: Mode = Mode.OPEN
+    records: int = REPUBLISHED
 
     @property
     def name(self) -> str:
@@ -98,12 +105,16 @@ class Scenario:
     """No worker ends, so that their counters tell of every row."""
     stops: bool = False
     """Partitions must stop, until workers are started again."""
+    reads: bool = False
+    """What was published is read all the while, and the tasks of services are counted."""
     ahead: bool = False
     """Writers of a newer schema write beside those of the present one."""
     beside: tuple[str, ...] = ()
     """Roles that run too; without the registry a stand-in tells services what the project is."""
     parts: tuple[str, ...] = ()
     """Parts of the scenario's own; none: those that the others share."""
+    flush_bytes: int = 0
+    """Source bytes in a flush of a worker; 0: as many as by default."""
     erases_at_s: float = 0.0
     """When people ask to be erased; 0: nobody does."""
 
@@ -211,7 +222,7 @@ def _network(dice: random.Random) -> Scenario:
         Fault(3.0 + 9.0 * index, Do.NETWORK, edges[index % len(edges)], _length(mode), mode)
         for index, mode in enumerate(modes)
     ]
-    return Scenario("network", "P18", 62.0, 500, tuple(faults), frozenset(EDGES))
+    return Scenario("network", "P18", 62.0, 500, tuple(faults), frozenset(EDGES), reads=True)
 
 
 def _length(mode: Mode) -> float:
@@ -264,9 +275,11 @@ def _clocks_skewed(dice: random.Random) -> Scenario:
 def _worker_slow(dice: random.Random) -> Scenario:
     faults = (
         Fault(3.0, Do.SLOW, dice.choice(WORKERS), 60.0),
-        Fault(12.0 + dice.random(), Do.REPUBLISH),
+        Fault(30.0 + dice.random(), Do.REPUBLISH, records=BACKLOG),
     )
-    return Scenario("worker-slow", "P7 P15", 67.0, 800, faults, counted=True)
+    return Scenario(
+        "worker-slow", "P7 P15", 67.0, 800, faults, counted=True, flush_bytes=FLUSH_BYTES
+    )
 
 
 def _poison_burst(dice: random.Random) -> Scenario:

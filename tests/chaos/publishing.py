@@ -51,6 +51,8 @@ class Publisher:
     samples: list[Sample] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
+    token: pb.PositionToken | None = None
+    """Of the newest reply."""
 
     @property
     def sent(self) -> int:
@@ -100,7 +102,7 @@ class Publisher:
 
     def _answered(self, asked: float, rows: Sequence[Row], reply: pb.PublishResponse) -> list[Row]:
         """Note what became of each; return those to be sent again."""
-        again = []
+        again, self.token = [], reply.token
         for row, result in zip(rows, reply.results, strict=True):
             self.ledger.note(row.id, TOLD.get(result.outcome, Outcome.UNKNOWN))
             if result.outcome not in {pb.OUTCOME_ACCEPTED, pb.OUTCOME_REJECTED}:

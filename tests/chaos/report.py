@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections import Counter
@@ -13,7 +14,9 @@ from typing import Any, Final
 
 import orjson
 
+from tests.chaos.calling import Asker
 from tests.chaos.checkers import Finding, recovered_after
+from tests.chaos.enduring import Call, Throughput
 from tests.chaos.evidence import Evidence
 from tests.chaos.forgetting import PEOPLE, Forgetting
 from tests.chaos.ledger import Ledger
@@ -24,9 +27,14 @@ from tests.chaos.particular import Forgotten, Neighbours, Replayed, Slowed
 from tests.chaos.plans import Do, Scenario
 from tests.chaos.predicting import Predictor
 from tests.chaos.publishing import Publisher
+from tests.chaos.scraping import TaskCount
+from tests.chaos.storming import throughput_of
 from tests.chaos.striking import Struck, alone
 from tests.chaos.watching import Watch
 
+MIB: Final = 1 << 20
+LOADED_S: Final = 1.0
+"""After so much load every service has opened what it opens at its first use."""
 AFTER_MS: Final = 12_000.0
 """How long after a fault a silence of a feature log still counts as its doing."""
 
@@ -55,6 +63,10 @@ class Course:
     mutant: str = ""
     ledger: Ledger = field(default_factory=Ledger)
     publisher: Publisher | None = None
+    asker: Asker | None = None
+    calls: list[Call] = field(default_factory=list)
+    tasks: TaskCount | None = None
+    quiet_s: float = 0.0
     predictor: Predictor | None = None
     neighbour: Neighbour | None = None
     forgetting: Forgetting | None = None
@@ -67,6 +79,22 @@ class Course:
     evidence: Evidence | None = None
     pace: Pace = field(default_factory=Pace)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def throughput(self) -> Throughput | None:
+        """Return what was decided in a storm, if a run had one."""
+        if self.watch is None:
+            return None
+        return throughput_of(self.watch, self.struck, self.pace.worst)
+
+    @property
+    def tasks_left(self) -> tuple[dict[str, int | None], dict[str, int | None]] | None:
+        """Return the tasks of services before the first fault and when it was quiet."""
+        if self.tasks is None or self.publisher is None:
+            return None
+        loaded = self.publisher.began + LOADED_S
+        first = min((one.began_s for one in self.struck), default=math.inf)
+        return self.tasks.fewest(loaded, first), self.tasks.fewest(self.quiet_s, math.inf)
 
     @property
     def neighbours(self) -> Neighbours | None:
@@ -171,6 +199,7 @@ def figures(course: Course) -> dict[str, float]:
         for name, pair in (("read", beside.read_p99_s), ("readable", beside.readable_p99_s)):
             for when, seconds in zip(("before", "beside a stopped partition"), pair, strict=True):
                 found[f"{name} p99 ms {when}"] = round(seconds * 1_000, 1)
+    found |= _endured(course)
     if course.forgotten is not None and course.forgetting is not None:
         forgotten = course.forgotten
         found |= {
@@ -182,6 +211,35 @@ def figures(course: Course) -> dict[str, float]:
             "dead letters put back": forgotten.put_back,
             "complete after s": round(forgotten.completed_after_s or -1.0, 1),
             **_restarts(course.struck),
+        }
+    return found
+
+
+def _endured(course: Course) -> dict[str, float]:
+    """Say how it went while a fault lasted."""
+    found: dict[str, float] = {}
+    if (storm := course.throughput) is not None:
+        found |= {
+            "records/s before": round(storm.before),
+            "records/s that came in during the storm": round(storm.offered),
+            "records/s decided in it": round(storm.during),
+            f"records/s decided in its worst {storm.stretch_s:.0f} s": round(storm.worst),
+        }
+    if course.asker is not None and (left := course.tasks_left) is not None:
+        overs = [one.over_s for one in course.calls if one.over_s is not None]
+        found |= {
+            "calls": len(course.calls),
+            "reads without an answer": course.asker.failed,
+            "ms that a call went on after its deadline, at most": round(max(0.0, *overs) * 1_000),
+            "calls that never ended": len(course.calls) - len(overs),
+        }
+        for when, counts in zip(("before", "after"), left, strict=True):
+            found |= {f"tasks of {role} {when}": tasks or -1 for role, tasks in counts.items()}
+    for one in course.slowed:
+        found |= {
+            "pauses of partitions": one.holds,
+            "resident MiB before": round(one.resident_before / MIB),
+            "resident MiB at most": round(one.resident_peak / MIB),
         }
     return found
 

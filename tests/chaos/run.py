@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos import checkers, particular
+from tests.chaos import checkers, enduring, particular
+from tests.chaos.calling import Asker, RememberingClient, remembering
 from tests.chaos.evidence import collect
 from tests.chaos.forgetting import Forgetting, Kept, forgetful, keeping
 from tests.chaos.neighbours import Neighbour
@@ -21,12 +22,12 @@ from tests.chaos.proxy import proxying
 from tests.chaos.publishing import Intruder, Publisher
 from tests.chaos.registering import REGISTRY, Registry, registered
 from tests.chaos.report import Course, Report, reported
+from tests.chaos.scraping import TaskCount, counting
 from tests.chaos.stage import Cast, Stage, cast, start
 from tests.chaos.striking import Striker, alone
 from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic, widened
 from tests.chaos.watching import Watch, watching
 from tidemill.addresses import Addresses
-from tidemill.aio import AsyncClient
 from tidemill.errors import Corrupt, DeadlineExceeded, TidemillError
 from tidemill.ingestion.v1.ingestion_service_pb2 import Position
 from tidemill.project import loads, normalise
@@ -48,9 +49,10 @@ class Running:
     views: dict[str, ViewSpec]
     registry: Registry
     replica: FeatureReplica
-    client: AsyncClient
+    client: RememberingClient
     watch: Watch
     kept: Kept | None = None
+    tasks: TaskCount | None = None
 
     @property
     def partitions(self) -> list[TopicPartition]:
@@ -66,8 +68,10 @@ async def perform(
     course = Course(scenario, seed, mutant)
     try:
         async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
-            course.watch = running.watch
+            course.watch, course.tasks = running.watch, running.tasks
+            course.calls = running.client.calls
             await _load(running, course)
+            course.quiet_s = time.monotonic()
             course.settled_s = await _settled(running, patience_s * course.pace.worst)
             running.watch.finish()
             if course.forgetting is not None:
@@ -104,12 +108,14 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
         partitions = [TopicPartition(spec.topic.name, number) for number in range(PARTITIONS)]
         watch = await stack.enter_async_context(watching(stage.broker, views, partitions))
         where = {"ingestion": made.address("publisher"), "features": made.address("server")}
-        client = AsyncClient(Addresses(where, "the run's services"))
-        stack.push_async_callback(client.close)
+        client = await stack.enter_async_context(
+            remembering(Addresses(where, "the run's services"))
+        )
         kept = None
         if scenario.erases_at_s:
             kept = await stack.enter_async_context(keeping(stage.broker, spec))
-        yield Running(made, spec, views, registry, replica, client, watch, kept)
+        tasks = await stack.enter_async_context(counting(made.metrics)) if scenario.reads else None
+        yield Running(made, spec, views, registry, replica, client, watch, kept, tasks)
 
 
 async def _load(running: Running, course: Course) -> None:
@@ -156,6 +162,10 @@ def _particular(
         elapsed_us = publisher.elapsed_us
         course.predictor = Predictor(running.cast, model, base_us, elapsed_us, seed)
         yield course.predictor.run(scenario.seconds)
+    if scenario.reads:
+        view = f"{running.spec.name}_users"
+        course.asker = Asker(running.client, view, lambda: publisher.token)
+        yield course.asker.run(scenario.seconds)
     if scenario.stops:
         traffic = Traffic(seed + 4, base_us, "n")
         course.neighbour = Neighbour(running.client, running.spec, traffic, ledger)
@@ -232,8 +242,11 @@ def _check(course: Course) -> list[checkers.Finding]:
         *checkers.stateless(evidence.files),
         *(particular.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
         *particular.stopped(evidence.texts, wanted=course.scenario.stops),
-        *particular.slow(course.slowed, publisher.samples, slower * checkers.LAG_S),
+        *particular.slow(course.slowed, publisher.samples, slower * checkers.LAG_S, evidence.told),
         *particular.replayed(evidence.expected, course.replayed),
+        *enduring.deadlines(course.calls, slower * enduring.GRACE_S),
+        *(enduring.tasks(*course.tasks_left) if course.tasks_left else []),
+        *(enduring.throughput(course.throughput) if course.throughput else []),
         *(particular.neighbours(course.neighbours, slower) if course.neighbours else []),
         *(particular.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
         *(particular.forgotten(course.forgotten, slower) if course.forgotten else []),

@@ -10,11 +10,13 @@ import psutil
 
 from tests.chaos.particular import Slowed
 from tests.chaos.plans import WORKERS
+from tests.chaos.scraping import told
 from tests.chaos.stage import Cast
 
 RUNS_S: Final = 0.05
 STANDS_S: Final = 0.45
 JOINED: Final = b'"partitions.assigned"'
+HOLDS: Final = "tidemill_partition_holds_total"
 
 
 async def slow(cast: Cast, role: str, seconds: float) -> Slowed:
@@ -22,14 +24,21 @@ async def slow(cast: Cast, role: str, seconds: float) -> Slowed:
     stack, name = cast.stage.stack, cast.process(role)
     process = psutil.Process(stack.pid(name))
     before, joined, began = process.memory_info().rss, _joined(cast), time.monotonic()
-    peak = before
+    peak, holds = before, await _holds(cast, role)
     while time.monotonic() < began + seconds:
         stack.pause(name)
         await asyncio.sleep(STANDS_S)
         stack.resume(name)
         await asyncio.sleep(RUNS_S)
         peak = max(peak, process.memory_info().rss)
-    return Slowed(name, began, time.monotonic(), before, peak, _joined(cast) - joined)
+    ended = time.monotonic()
+    held = await _holds(cast, role) - holds
+    return Slowed(name, began, ended, before, peak, _joined(cast) - joined, held)
+
+
+async def _holds(cast: Cast, role: str) -> int:
+    """Return how often a worker has paused a partition."""
+    return int((await asyncio.to_thread(told, [cast.metrics[role]])).get(HOLDS, 0.0))
 
 
 def _joined(cast: Cast) -> int:

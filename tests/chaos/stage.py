@@ -39,6 +39,7 @@ ERASING: Final[Mapping[str, str]] = {
     "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "1",
 }
 """What takes half a day and a week takes seconds in a run."""
+FLUSH: Final = "TIDEMILL_FEATURES_FLUSH_BYTES"
 PARTS: Final = ("postgres", "kafka")
 MUTANT: Final = "tests.chaos.worker"
 SKEWED: Final = "tests.chaos.skewed"
@@ -79,6 +80,11 @@ class Cast:
     def address(self, port: str) -> str:
         """Return an address of a service or of a proxy before it."""
         return f"{LOOPBACK}:{self.ports[port]}"
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Return where the metrics are of the services of every run."""
+        return {role: self.address(f"{role}-metrics") for role in ROLES}
 
     async def stop(self) -> None:
         """Stop every service of the run; the parts go on."""
@@ -166,6 +172,7 @@ def _program(made: Cast, role: str, registry: str, mutant: str) -> Program:
             "TIDEMILL_FEATURES_SNAPSHOT_BYTES": f"{1 << 18}",
             "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "5",
             **(ERASING if scenario.erases_at_s else {}),
+            **({FLUSH: f"{scenario.flush_bytes}"} if scenario.flush_bytes else {}),
         },
         probe=partial(grpc_health, listen),
     )

@@ -25,7 +25,6 @@ from tidemill_common.kafka.ranges import stretch
 
 STORM_S: Final = 2.0
 """How long a worker stays in a storm."""
-REPUBLISHED: Final = 40
 BURST: Final = 150
 """Garbage in a row, more than a partition takes before it stops."""
 STOPPED: Final = 0
@@ -150,7 +149,7 @@ class Striker:
         await asyncio.sleep(fault.for_s)
         proxy.set(Mode.OPEN)
 
-    async def _republish(self, _: Fault) -> None:
+    async def _republish(self, fault: Fault) -> None:
         """Append the newest records of every partition again."""
         broker, topic = self.cast.stage.broker, self.intruder.spec.topic.name
         tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
@@ -158,7 +157,7 @@ class Striker:
             ends = await admin.end_offsets(tps)
         found: list[Record] = []
         for tp, end in ends.items():
-            first = max(0, end - REPUBLISHED)
+            first = max(0, end - fault.records)
             found += [r async for some in stretch(broker, tp, first, end) for r in some]
         await self.intruder.again(found)
 

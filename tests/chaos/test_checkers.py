@@ -184,13 +184,22 @@ def test_a_partition_stops_where_it_must_and_nowhere_else() -> None:
 
 
 def test_a_slow_worker_may_not_grow_nor_leave_nor_hold_publishers_up() -> None:
-    well = Slowed("worker-a", 10.0, 20.0, 100, 120, 0)
+    well = Slowed("worker-a", 10.0, 20.0, 100, 120, 0, 3)
+    told = {"tidemill_partition_held": 0.0}
     quick, late, later = Sample(11.0, 11.5), Sample(11.0, 13.0), Sample(21.0, 29.0)
-    assert slow([well], [quick, later], 1.0) == []
-    assert slow([well], [late], 1.0)
-    assert slow([well], [Sample(11.0, None)], 1.0)
-    assert slow([replace(well, resident_peak=121)], [], 1.0)
-    assert slow([replace(well, rebalances=1)], [], 1.0)
+    assert slow([well], [quick, later], 1.0, told) == []
+    assert slow([well], [late], 1.0, told)
+    assert slow([well], [Sample(11.0, None)], 1.0, told)
+    assert slow([replace(well, resident_peak=121)], [], 1.0, told)
+    assert slow([replace(well, rebalances=1)], [], 1.0, told)
+
+
+def test_a_slow_worker_pauses_partitions_and_resumes_all_of_them() -> None:
+    well = Slowed("worker-a", 10.0, 20.0, 100, 120, 0, 3)
+    assert slow([well], [], 1.0, {"tidemill_partition_held": 0.0}) == []
+    assert slow([replace(well, holds=0)], [], 1.0, {"tidemill_partition_held": 0.0})
+    assert slow([well], [], 1.0, {"tidemill_partition_held": 1.0})
+    assert slow([well], [], 1.0, {})
 
 
 def test_a_letter_that_is_put_back_counts_once_and_the_tool_must_have_died() -> None:

@@ -37,6 +37,8 @@ class Watch:
         self._waiting: deque[tuple[float, dict[TopicPartition, int]]] = deque()
         self.seen: dict[TopicPartition, list[Seen]] = defaultdict(list)
         self.samples: list[Sample] = []
+        self.appended: list[tuple[float, int]] = []
+        """How many records were in the raw topic at a moment of the wall clock, in milliseconds."""
 
     @property
     def logs(self) -> dict[TopicPartition, int | None]:
@@ -65,6 +67,14 @@ class Watch:
         known = (self.seen[log] for log, source in self._logs.items() if source == raw)
         return min((seen[-1].position if seen else 0 for seen in known), default=0)
 
+    def decided(self, at_ms: float) -> int:
+        """Return how many records of the raw topic every view had decided at a moment."""
+        reached: dict[TopicPartition, list[int]] = defaultdict(list)
+        for log, source in self._logs.items():
+            before = [one.position for one in self.seen[log] if one.written_ms <= at_ms]
+            reached[source].append(max(before, default=0))
+        return sum(min(positions) for positions in reached.values())
+
     def resolve(self) -> None:
         """Note every sample whose records are all decided by now."""
         now = time.monotonic()
@@ -87,6 +97,7 @@ class Watch:
         while True:
             ends = await admin.end_offsets(self._raw)
             self._waiting.append((time.monotonic(), ends))
+            self.appended.append((time.time() * _MS, sum(ends.values())))
             await asyncio.sleep(EVERY_S)
 
     async def resolving(self) -> None:

@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.traffic import DEDUPE_US, LATENESS_US, SECOND_US
 from tests.simulation.clients import How
-from tests.simulation.world import FLUSH_BYTES, World
+from tests.simulation.world import FLUSH_BYTES, STREAM, World
 from tidemill.errors import Corrupt
+from tidemill_common import metrics
 from tidemill_features.opening import builder_id
 from tidemill_features.partition import WAITING_FLUSHES, WAITING_RECORDS
 from tidemill_features.stopping import IN_A_ROW
@@ -252,6 +253,12 @@ def test_a_flush_that_ends_at_any_step_counts_once(world: World, at: int, how: H
     assert world.findings() == []
 
 
+def is_held() -> float | None:
+    """Return what the metric says of the one partition."""
+    labels = {"stream": STREAM, "partition": "0"}
+    return metrics.REGISTRY.get_sample_value("tidemill_partition_held", labels)
+
+
 def test_what_waits_is_bounded_and_flows_again(world: World) -> None:
     world.take_over()
     world.full = True
@@ -263,6 +270,7 @@ def test_what_waits_is_bounded_and_flows_again(world: World) -> None:
     records, _ = world.broker.read(world.raw, 0, committed=True)
     sizes = [len(record.value or b"") for record in records]
     assert 0 <= sum(sizes) - WAITING_FLUSHES * FLUSH_BYTES < sizes[-1]
+    assert is_held() == 1
     world.publish([world.a_row(1, 100, 0.0)])
     world.flush(1)
     assert world.reader.catch_up() == 0
@@ -270,6 +278,7 @@ def test_what_waits_is_bounded_and_flows_again(world: World) -> None:
     for _ in range(WAITING_FLUSHES):
         world.flush(0)
     assert world.flows()
+    assert is_held() == 0
     world.settle()
     assert world.reader.catch_up() == published + 1
     assert world.findings() == []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,19 @@ def test_told_to_stop_it_exits_0() -> None:
         "app.stopping",
         "app.stopped",
     ]
+
+
+def test_its_metrics_tell_of_the_tasks_in_its_loop() -> None:
+    with start(TIDEMILL_TEST_MODE="stubborn", TIDEMILL_METRICS_LISTEN="127.0.0.1:0") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        address = json.loads(process.stderr.readline())["metrics"]
+        with urllib.request.urlopen(f"http://{address}/metrics") as reply:
+            text = reply.read().decode()
+        process.kill()
+        process.communicate(timeout=20)
+    assert re.search(r"^tidemill_loop_tasks [12]\.0$", text, re.MULTILINE)
 
 
 def test_a_second_signal_ends_it_at_once() -> None:

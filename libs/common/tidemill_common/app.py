@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from tidemill.errors import Misconfigured
-from tidemill_common import log, metrics_http, telemetry
+from tidemill_common import log, metrics, metrics_http, telemetry
 from tidemill_common.beside import alone
 from tidemill_common.settings import Common, load
 
@@ -68,6 +68,7 @@ def main(
 async def _run(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
     """Run `serve`; a single failure leaves the groups around it, so that it is read at once."""
     stop = asyncio.Event()
+    metrics.gauge("tidemill_loop_tasks").set_function(_tasks_of(asyncio.get_running_loop()))
     with _stopping(stop):
         try:
             await serve(settings, stop)
@@ -76,6 +77,11 @@ async def _run(settings: S, serve: Callable[[S, asyncio.Event], Awaitable[None]]
             if only is group:
                 raise
             raise only from None
+
+
+def _tasks_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return what counts the tasks of a loop, from whichever thread asks."""
+    return lambda: float(len(asyncio.all_tasks(loop)))
 
 
 @contextlib.contextmanager

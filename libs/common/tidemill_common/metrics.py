@@ -29,6 +29,7 @@ CounterName = Literal[
     "tidemill_events_erased_total",
     "tidemill_duplicates_total",
     "tidemill_flushes_total",
+    "tidemill_partition_holds_total",
     "tidemill_archived_rows_total",
     "tidemill_feature_reads_total",
     "tidemill_feature_fallback_total",
@@ -49,7 +50,9 @@ CounterName = Literal[
 ]
 GaugeName = Literal[
     "tidemill_bridge_stopped",
+    "tidemill_loop_tasks",
     "tidemill_partition_stopped",
+    "tidemill_partition_held",
     "tidemill_consumer_lag_records",
     "tidemill_consumer_lag_seconds",
     "tidemill_producer_waiting_records",
@@ -155,12 +158,8 @@ CATALOGUE: Final = (
     _m("tidemill_events_late_total", "event", "events beyond the lateness bound", "stream"),
     _m("tidemill_events_erased_total", "event", "events of erased entities, left out", "stream"),
     _m("tidemill_duplicates_total", "event", "events whose id was seen before", "stream"),
-    _m(
-        "tidemill_flushes_total",
-        "transaction",
-        "flushes of feature state by result",
-        "stream result",
-    ),
+    _m("tidemill_flushes_total", "transaction", "flushes of feature state", "stream result"),
+    _m("tidemill_partition_holds_total", "hold", "pauses of fetching: too much waited", "stream"),
     _m("tidemill_archived_rows_total", "row", "rows committed to the archive", "stream"),
     _m(
         "tidemill_feature_reads_total",
@@ -205,12 +204,9 @@ CATALOGUE: Final = (
     ),
     _m("tidemill_labels_total", "row", "spine rows whose label became known", "model"),
     _m("tidemill_alerts_total", "alert", "changes of alert state", "model state"),
-    _m(
-        "tidemill_partition_stopped",
-        "partition",
-        "1 while records wait behind too many bad ones",
-        "stream partition",
-    ),
+    _m("tidemill_loop_tasks", "task", "tasks of the process's event loop that are not done"),
+    _m("tidemill_partition_stopped", "partition", "1 behind bad records", "stream partition"),
+    _m("tidemill_partition_held", "partition", "1 while fetching is paused", "stream partition"),
     _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
     _m(
         "tidemill_consumer_lag_records", "record", "records between position and end", "topic group"

@@ -123,6 +123,7 @@ class Partition:
         self._wake.set()
         if not self._is_held and not self._has_room(WAITING_RECORDS, WAITING_FLUSHES):
             self._is_held = True
+            self._meters.held()
             self._flow.hold(self.tp)
 
     def _has_room(self, records: int, flushes: int) -> bool:
@@ -191,6 +192,7 @@ class Partition:
         self._waiting_bytes -= size
         if self._is_held and self._has_room(FLUSH_RECORDS, WAITING_FLUSHES - 1):
             self._is_held = False
+            self._meters.released()
             self._flow.release(self.tp)
         return taken
 
@@ -350,12 +352,27 @@ class _Meters:
         self._lag = metrics.gauge(
             "tidemill_consumer_lag_seconds", topic=topic, group=GROUP, partition=str(partition)
         )
+        self._holds = metrics.counter("tidemill_partition_holds_total", stream=stream)
+        self._held = metrics.gauge(
+            "tidemill_partition_held", stream=stream, partition=str(partition)
+        )
+        self._held.set(0)
         self._topic = topic
         self._e2e = metrics.histogram("tidemill_event_e2e_seconds", path="features")
 
     def ended(self) -> None:
-        """Keep no lag of a partition that is another's."""
+        """Keep no lag of a partition that is another's, and no hold."""
         self._lag.set(0.0)
+        self._held.set(0)
+
+    def held(self) -> None:
+        """Record that no more is fetched."""
+        self._holds.inc()
+        self._held.set(1)
+
+    def released(self) -> None:
+        """Record that fetching goes on."""
+        self._held.set(0)
 
     def flushed(self, flush: Flush, oldest: Record | None, seconds: float, *, read: bool) -> None:
         """Record one committed flush; `read`: `oldest` was in it, else it still waits."""
