@@ -235,6 +235,10 @@ class World:
             for ledger in partition._ledgers.values():
                 ledger.since = -math.inf
 
+        self.do(command)
+
+    def do(self, command: Command) -> None:
+        """Let the owner do something."""
         if self._owner is not None:
             self.loop.run_until_complete(self._owner.do(command))
 

@@ -200,7 +200,7 @@ class Partition:
         """Decide records and write that behind the flush before; be back early if many wait."""
         began = time.perf_counter()
         with _tracing(self.state.work.topic, records):
-            self._erase()
+            await self._erase()
             self._begin_snapshots()
             flush = await self._decided(records)
             self._judge(flush, records)
@@ -267,12 +267,14 @@ class Partition:
             headers = to_headers(dead.record, dead.error, _ORIGIN, row=dead.row)
             tx.send(letters, dead.value, partition=0, key=dead.record.key, headers=headers)
 
-    def _erase(self) -> None:
+    async def _erase(self) -> None:
         """Take up a new list of erased entities, and erase what a search has found meanwhile.
 
-        Logs of views that are by such an entity are written anew, whether it was found or not.
+        Logs of views that are by such an entity are written anew, whether it was found or not. A
+        snapshot that begins in a flush still to be written does not count: it was decided before.
         """
         if self._search is not None and self._search.done():
+            await self._written()
             found, self._search = self._search.result(), None
             for view, entities in self.state.erase(found).items():
                 self._ledgers[view].renew()
