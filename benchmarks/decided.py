@@ -40,7 +40,8 @@ class Decided:
     def records(self, tp: TopicPartition, records: Sequence[Record]) -> None:
         """Take up records of the log."""
         decided = [decode_header(one.value).position for one in records if one.value is not None]
-        self._positions[tp.partition] = max(decided, default=0)
+        known = self._positions.get(tp.partition, 0)  # a fence has no position
+        self._positions[tp.partition] = max([known, *decided])
         total = sum(self._positions.values())
         if total == 0 or self._last.done():
             return  # a worker without records says that it is alive

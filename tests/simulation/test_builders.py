@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,6 @@ USERS = 5
 LATE_S = LATENESS_US / SECOND_US
 QUICK, SLOW = 3, 60
 """Turns of the loop between two effects of a process, at most."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def a_pace(dice: random.Random) -> Callable[[], int]:

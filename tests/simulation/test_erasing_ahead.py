@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +13,6 @@ from tidemill_features.partition import Partition
 
 USERS = 20
 """Their state is more than two chunks of a snapshot."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 def test_a_snapshot_that_was_decided_before_an_erasure_is_none_of_those_it_waits_for(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +39,6 @@ LIFE_S = 14_400
 LATE_S = LATENESS_US / SECOND_US
 TROUBLE = 24
 """Half-effects from now at which trouble strikes: beyond those of a step, it does not."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.close()
 
 
 class Histories(RuleBasedStateMachine):
