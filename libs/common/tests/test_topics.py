@@ -32,7 +32,7 @@ def test_the_feature_log_is_kept_until_its_owner_trims_it() -> None:
     assert topic.name == "features.by_origin.3f2a.departures"
     assert topic.config["cleanup.policy"] == "delete"
     assert topic.config["retention.ms"] == topic.config["retention.bytes"] == "-1"
-    assert topic.config["compression.type"] == "snappy"
+    assert topic.config["compression.type"] == "producer"
     assert topic.partitions == 4
 
 

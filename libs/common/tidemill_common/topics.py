@@ -105,7 +105,7 @@ def feature_log(
         partitions=partitions,
         transactional=True,
         example="features.by_origin.3f2a9c01.departures",
-        more_config={"compression.type": "snappy"},
+        more_config={"compression.type": "producer"},
     )
 
 

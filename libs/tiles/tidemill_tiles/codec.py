@@ -10,6 +10,10 @@
             gone: slots u32 [n]
             others: empty
 
+A body of 4 KiB or more travels as one LZ4 block, flagged so, where that is shorter: whoever writes
+and reads records does it in the thread that makes or applies them. The length in the header is that
+of the body as it is above.
+
 Every length is checked against the record before anything is allocated.
 """
 
@@ -24,6 +28,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from tidemill.errors import Corrupt, Misconfigured
 from tidemill_tiles.kernels import layout
@@ -42,10 +47,16 @@ MAX_SLOTS: Final = 1 << 27
 MAX_KEY_BYTES: Final = layout.KEY_ROOM
 MAX_GENERATION_BYTES: Final = 64
 LAST: Final = 1
+PACKED: Final = 2
+PACKED_BYTES: Final = 4 * 1024
+"""Of a body that is packed; a smaller one is not worth the call."""
 HEADER: Final = struct.Struct("<4sHBBIIqqqQ12sI64s")
 COUNTS: Final = struct.Struct("<IIII")
+FLAGS_AT: Final = 7
 CRC_START: Final = 8
 CRC_END: Final = 12
+LENGTH_START: Final = 12
+_PACKING: Final = pa.Codec("lz4_raw")
 BODY_LIMIT: Final = MAX_RECORD_BYTES - HEADER.size - COUNTS.size
 
 if sys.byteorder != "little":
@@ -137,13 +148,13 @@ def new_body(plan: Plan, shape: Shape) -> tuple[bytearray, tuple[npt.NDArray[Any
     """Return a whole record with an empty header, and its columns for a kernel to fill."""
     record = bytearray(HEADER.size + body_bytes(plan, shape))
     COUNTS.pack_into(record, HEADER.size, shape.entities, shape.rows, shape.key_bytes, shape.values)
-    return record, _views(record, plan, shape)
+    return record, _views(memoryview(record)[HEADER.size :], plan, shape)
 
 
-def _views(record: Any, plan: Plan, shape: Shape) -> tuple[npt.NDArray[Any], ...]:
-    start, named = HEADER.size + COUNTS.size, {}
+def _views(body: memoryview, plan: Plan, shape: Shape) -> tuple[npt.NDArray[Any], ...]:
+    start, named = COUNTS.size, {}
     for name, dtype, sizes in shape.columns(plan):
-        column = np.frombuffer(record, dtype=dtype, count=math.prod(sizes), offset=start).reshape(
+        column = np.frombuffer(body, dtype=dtype, count=math.prod(sizes), offset=start).reshape(
             sizes
         )
         named[name] = column if column.flags.aligned else column.copy()
@@ -151,10 +162,12 @@ def _views(record: Any, plan: Plan, shape: Shape) -> tuple[npt.NDArray[Any], ...
     return tuple(named[name] for name in COLUMNS)
 
 
-def sealed(record: bytearray, header: Header) -> bytes:
-    """Write the header, with the checksum of everything, into a record."""
+def sealed(plain: bytearray, header: Header) -> bytes:
+    """Return a record: its body packed if that is worth it, its header with the checksum of all."""
     generation = header.generation.encode()
-    flags = LAST if header.last else 0
+    length = len(plain) - HEADER.size
+    record = _packed(plain) if length >= PACKED_BYTES else plain
+    flags = (LAST if header.last else 0) | (0 if record is plain else PACKED)
     HEADER.pack_into(
         record,
         0,
@@ -163,7 +176,7 @@ def sealed(record: bytearray, header: Header) -> bytes:
         header.kind,
         flags,
         0,
-        len(record) - HEADER.size,
+        length,
         header.position,
         header.watermark_us,
         header.newest_available_us,
@@ -174,6 +187,33 @@ def sealed(record: bytearray, header: Header) -> bytes:
     )
     struct.pack_into("<I", record, CRC_START, _checksum(record))
     return bytes(record)
+
+
+def _packed(plain: bytearray) -> bytearray:
+    """Return a record with its body packed, or the same one where that is no shorter."""
+    packed = _PACKING.compress(memoryview(plain)[HEADER.size :])
+    if packed.size >= len(plain) - HEADER.size:
+        return plain
+    record = bytearray(HEADER.size)
+    record += packed
+    return record
+
+
+def plain_bytes(record: bytes) -> int:
+    """Return the length that a record has when nothing is packed: what it costs to restore."""
+    return HEADER.size + int.from_bytes(record[LENGTH_START : LENGTH_START + 4], "little")
+
+
+def body_of(record: bytes) -> memoryview:
+    """Return the body of a record whose header was decoded, unpacked; Corrupt if it cannot be."""
+    given = memoryview(record)[HEADER.size :]
+    if not record[FLAGS_AT] & PACKED:
+        return given
+    try:
+        unpacked = _PACKING.decompress(given, plain_bytes(record) - HEADER.size)
+    except OSError as error:
+        raise Corrupt("the packed body of a feature-log record cannot be unpacked") from error
+    return memoryview(unpacked).toreadonly()
 
 
 def _checksum(record: bytes | bytearray | memoryview) -> int:
@@ -189,11 +229,13 @@ def decode_header(record: bytes) -> Header:
      size, generation) = HEADER.unpack_from(record)  # fmt: skip
     if magic != MAGIC or version != FORMAT:
         raise Corrupt(f"magic {magic!r} format {version}, not {MAGIC!r} format {FORMAT}")
-    if length != len(record) - HEADER.size:
+    if not flags & PACKED and length != len(record) - HEADER.size:
         raise Corrupt(f"a body of {len(record) - HEADER.size} bytes, the header says {length}")
+    if HEADER.size + length > MAX_RECORD_BYTES:
+        raise Corrupt(f"a packed body of {length} bytes, a record has at most {MAX_RECORD_BYTES}")
     if checksum != _checksum(record):
         raise Corrupt("the checksum of a feature-log record does not match its bytes")
-    if kind not in set(Kind) or size > MAX_GENERATION_BYTES or flags & ~LAST:
+    if kind not in set(Kind) or size > MAX_GENERATION_BYTES or flags & ~(LAST | PACKED):
         raise Corrupt(f"a record of kind {kind}, flags {flags}, generation length {size}")
     try:
         words = generation[:size].decode(), view.decode("ascii")
@@ -204,19 +246,21 @@ def decode_header(record: bytes) -> Header:
 
 def decode_gone(record: bytes) -> npt.NDArray[np.int64]:
     """Return the slots that a gone record names."""
-    if (len(record) - HEADER.size) % 4:
-        raise Corrupt(f"a gone body of {len(record) - HEADER.size} bytes is not a list of slots")
-    return np.frombuffer(record, dtype="<u4", offset=HEADER.size).astype(np.int64)
+    slots = body_of(record)
+    if len(slots) % 4:
+        raise Corrupt(f"a gone body of {len(slots)} bytes is not a list of slots")
+    return np.frombuffer(slots, dtype="<u4").astype(np.int64)
 
 
 def decode_body(plan: Plan, record: bytes) -> tuple[Shape, tuple[npt.NDArray[Any], ...]]:
     """Return the columns of a rows or chunk record; Corrupt if the counts do not fill it."""
-    if len(record) < HEADER.size + COUNTS.size:
+    given = body_of(record)
+    if len(given) < COUNTS.size:
         raise Corrupt("a body without its counts")
-    shape = Shape(*COUNTS.unpack_from(record, HEADER.size))
-    if HEADER.size + body_bytes(plan, shape) != len(record):
-        raise Corrupt(f"{shape} does not fill a record of {len(record)} bytes")
-    columns = _views(record, plan, shape)
+    shape = Shape(*COUNTS.unpack_from(given))
+    if body_bytes(plan, shape) != len(given):
+        raise Corrupt(f"{shape} does not fill a body of {len(given)} bytes")
+    columns = _views(given, plan, shape)
     slots, lengths = columns[COLUMNS.index("slots")], columns[COLUMNS.index("lengths")]
     if shape.entities and (slots.max() >= MAX_SLOTS or lengths.max() > MAX_KEY_BYTES):
         raise Corrupt(f"slot {slots.max()} or key of {lengths.max()} bytes is beyond its limit")

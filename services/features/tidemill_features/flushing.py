@@ -68,7 +68,6 @@ class Flush:
     late: tuple[LateRow, ...] = ()
     dead: tuple[Dead, ...] = ()
     counts: Counts = field(default_factory=Counts)
-    bytes: int = 0
 
     @property
     def separable(self) -> bool:
@@ -164,7 +163,6 @@ class PartitionState:
             late=tuple(_late_rows(events, verdicts, fresh)) if counts.late else (),
             dead=erasing.without_erased(events.dead, self.erased),
             counts=counts,
-            bytes=sum(len(record) for _, record in log),
         )
 
     def _views(self) -> Iterator[tuple[ViewSpec, Owner]]:

@@ -88,7 +88,7 @@ class LogLedger:
         self.wanted = RENEWED
 
     def wrote(self, size: int) -> None:
-        """Count bytes of the log."""
+        """Count bytes of the log, as they are unpacked."""
         self.written += size
 
     def is_due(self, state_bytes: int, now: float) -> bool:

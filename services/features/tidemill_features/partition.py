@@ -28,7 +28,7 @@ from tidemill_features.ledger import LogLedger, LogPast
 from tidemill_features.offsets import OffsetPace
 from tidemill_features.settings import GROUP
 from tidemill_features.standby import log_of
-from tidemill_tiles.codec import Kind, decode_header
+from tidemill_tiles.codec import Kind, decode_header, plain_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -305,7 +305,7 @@ class Partition:
         """Count what a committed flush wrote; trim a log whose snapshot is complete."""
         for (view, value), sent in zip(flush.log, tx.sent, strict=False):
             ledger = self._ledgers[view.key]
-            ledger.wrote(len(value))
+            ledger.wrote(plain_bytes(value))
             if view.key not in self._snapshots:
                 continue
             kind = decode_header(value).kind

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill_common.kafka import Broker, Follower, Record, TopicPartition, following
 from tidemill_features.ledger import LogPast
+from tidemill_tiles.codec import plain_bytes
 from tidemill_tiles.replica import Replica
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_views import ViewSpec
     from tidemill_features.definitions import StreamWork, Work
 
-THREAD_BYTES: Final = 256 << 10
+THREAD_BYTES: Final = 64 << 10
 
 
 class Standby:
@@ -123,7 +124,8 @@ def _take_up(replica: Replica, past: LogPast, records: Sequence[Record]) -> None
     for record in records:
         value = record.value
         kind = None if value is None else replica.apply(value).kind
-        past.saw(kind, record.offset, record.timestamp_ms, len(value or b""))
+        size = 0 if value is None else plain_bytes(value)
+        past.saw(kind, record.offset, record.timestamp_ms, size)
 
 
 def log_of(view: ViewSpec, work: StreamWork, partition: int) -> TopicPartition:

@@ -107,7 +107,8 @@ class TransactionalProducer:
         `stable_ends` tells up to where read-committed readers see partitions; `appending` needs it.
         """
         self._client = AIOKafkaProducer(
-            **settings(broker),
+            # Records of the feature log come packed; aiokafka would compress them in the loop.
+            **settings(broker) | {"compression_type": None},
             linger_ms=0,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             transactional_id=transactional_id,
