@@ -27,11 +27,12 @@ class Moment:
 
 
 class Decided:
-    """The first and the last moment of a backlog of `wanted` records; made by `watching`."""
+    """When `after` and when all `wanted` records of a backlog were decided; made by `watching`."""
 
-    def __init__(self, wanted: int, used: Callable[[], float]) -> None:
+    def __init__(self, wanted: int, used: Callable[[], float], after: int) -> None:
         """Remember how many records there are, and how to ask for the processor seconds."""
         self._wanted = wanted
+        self._after = after
         self._used = used
         self._positions: dict[int, int] = {}
         self._first: Moment | None = None
@@ -43,15 +44,15 @@ class Decided:
         known = self._positions.get(tp.partition, 0)  # a fence has no position
         self._positions[tp.partition] = max([known, *decided])
         total = sum(self._positions.values())
-        if total == 0 or self._last.done():
-            return  # a worker without records says that it is alive
+        if total < self._after or self._last.done():
+            return
         now = Moment(total, time.perf_counter(), self._used())
         self._first = self._first or now
         if total >= self._wanted:
             self._last.set_result(now)
 
     async def figures(self, events_a_record: int, limit_s: float) -> dict[str, float]:
-        """Wait for the last record; give the rates from the first flush that was seen to it."""
+        """Wait for the last record; give the rates from the first moment to it."""
         async with asyncio.timeout(limit_s):
             last = await self._last
         first = self._first
@@ -69,10 +70,18 @@ class Decided:
 
 @asynccontextmanager
 async def watching(
-    broker: Broker, spec: StreamSpec, log: topics.Topic, wanted: int, used: Callable[[], float]
+    broker: Broker,
+    spec: StreamSpec,
+    log: topics.Topic,
+    wanted: int,
+    used: Callable[[], float],
+    after: int = 1,
 ) -> AsyncIterator[Decided]:
-    """Follow a view's log of this stream while the block runs."""
-    decided = Decided(wanted, used)
+    """Follow a view's log of this stream while the block runs.
+
+    Rates begin when `after` records are decided; a worker without any says that it is alive.
+    """
+    decided = Decided(wanted, used, after)
     partitions = [TopicPartition(log.name, number) for number in range(spec.partitions)]
     async with following(broker, dict.fromkeys(partitions), decided.records):
         yield decided

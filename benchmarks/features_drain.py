@@ -14,10 +14,12 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from benchmarks.decided import watching
 from benchmarks.harness import write
@@ -27,6 +29,9 @@ from tidemill_common.feature_views import StreamSpec, stream_spec, view_spec
 from tidemill_common.kafka import Admin, Broker, TopicPartition, administering, producing
 from tidemill_features.testing import one_project
 from tidemill_local.library import LocalStack
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 PROJECT = """
 project: bench
@@ -65,18 +70,20 @@ def record(
     first: int,
     now_us: int,
     spacing_us: int = SPACING_US,
+    partition: int = 0,
+    partitions: int = 1,
 ) -> bytes:
-    """Return one record of 500 events."""
+    """Return one record of 500 events; each partition has accounts of its own."""
     number = np.arange(first, first + RECORD)
-    account = rng.integers(0, ACCOUNTS, RECORD)
+    account = rng.integers(0, ACCOUNTS // partitions, RECORD) * partitions + partition
     time_us = pa.array(now_us + number * spacing_us).cast(events.TIMESTAMP)
     columns = [
-        pa.array([f"t{one}" for one in number.tolist()]),
+        _named("t", number),
         pa.array(["bench"] * RECORD),
         time_us,
         time_us,
         pa.nulls(RECORD, pa.string()),
-        pa.array([f"a{one}" for one in account.tolist()]),
+        _named("a", account),
         pa.array(rng.integers(0, 100_000, RECORD) / 100.0),
         pa.array(rng.integers(1, 10, RECORD)),
     ]
@@ -87,6 +94,11 @@ def record(
 ACCOUNTS = 10_000
 
 
+def _named(prefix: str, numbers: npt.NDArray[np.int64]) -> pa.Array:
+    """Return texts of a prefix and a number each."""
+    return pc.binary_join_element_wise(prefix, pa.array(numbers).cast(pa.string()), "")
+
+
 async def fill(broker: Broker, spec: StreamSpec, total: int) -> None:
     """Append the backlog."""
     rng = np.random.default_rng(7)
@@ -94,8 +106,16 @@ async def fill(broker: Broker, spec: StreamSpec, total: int) -> None:
     now_us = time.time_ns() // 1_000 - total * SPACING_US
     async with producing(broker) as producer:
         for number in range(total // RECORD):
-            value = record(schema, rng, number * RECORD, now_us)
-            producer.enqueue(spec.topic.name, value, partition=number % spec.partitions)
+            partition = number % spec.partitions
+            value = record(
+                schema,
+                rng,
+                number * RECORD,
+                now_us,
+                partition=partition,
+                partitions=spec.partitions,
+            )
+            producer.enqueue(spec.topic.name, value, partition=partition)
             if producer.waiting > RECORD:
                 await producer.flush(60.0)
         await producer.flush(60.0)

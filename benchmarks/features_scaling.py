@@ -1,7 +1,8 @@
 """What a second features worker brings: the same backlog drained by one worker and by two.
 
 The workers own their partitions before there is a backlog, and are stopped (SIGSTOP) while it is
-appended. Where workers share few cores with the broker, look at the processor time.
+appended. The rate runs from a quarter of the backlog to its end: before, state grows from nothing.
+Where workers share few cores with the broker, look at the processor time.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ async def measure(
             def used() -> float:
                 return sum(map(cpu, processes))
 
-            async with watching(broker, spec, log, total // RECORD, used) as decided:
+            wanted = total // RECORD
+            async with watching(broker, spec, log, wanted, used, wanted // 4) as decided:
                 with paused(processes):
                     await fill(broker, spec, total)
                 return await decided.figures(RECORD, LIMIT_S)
@@ -82,8 +84,8 @@ async def measure(
 def main() -> None:
     """Measure one worker, then two, each on a broker of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=4_000_000)
-    parser.add_argument("--partitions", type=int, default=4, help="default: %(default)s")
+    parser.add_argument("--events", type=int, default=6_000_000)
+    parser.add_argument("--partitions", type=int, default=8, help="default: %(default)s")
     options = parser.parse_args()
     found = []
     for count in (1, 2):

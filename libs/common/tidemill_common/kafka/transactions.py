@@ -107,8 +107,9 @@ class TransactionalProducer:
         `stable_ends` tells up to where read-committed readers see partitions; `appending` needs it.
         """
         self._client = AIOKafkaProducer(
-            # Records of the feature log come packed; aiokafka would compress them in the loop.
-            **settings(broker) | {"compression_type": None},
+            # Records of the feature log come packed; aiokafka would compress them in the loop. Each
+            # batch is a round trip of its own, and a large flush has more than ten records.
+            **settings(broker) | {"compression_type": None, "max_batch_size": MAX_RECORD_BYTES},
             linger_ms=0,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
             transactional_id=transactional_id,
