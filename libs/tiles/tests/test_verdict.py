@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidemill_tiles import dedupe
 from tidemill_tiles.dedupe import IdWindow
 from tidemill_tiles.fieldtypes import NO_TIME
 from tidemill_tiles.verdict import SKEW_US, PartitionVerdict, Verdict, late_rows
@@ -86,6 +88,24 @@ def test_the_window_forgets_what_can_no_longer_matter() -> None:
         ids = np.arange(second * 1_000, (second + 1) * 1_000, dtype=np.uint64)
         assert not window.check_and_add(ids, np.full(1_000, second * 20)).any()
     assert window.rows < 20_000
+
+
+@pytest.mark.parametrize("capacity", [7, 300])
+def test_rows_beyond_those_that_a_place_can_count_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, capacity: int
+) -> None:
+    monkeypatch.setattr(dedupe, "COUNTED_ROWS", 1_000)
+    rng = np.random.default_rng(5)
+    ids = rng.integers(0, 40, 5_000).astype(np.uint64)
+    append = np.cumsum(rng.integers(0, 3, 5_000))
+    columns = ids.tolist(), append.tolist(), append.tolist()
+    wanted = [one is Verdict.DUPLICATE for one in naive(columns, 100, 100, capacity)]
+    window = IdWindow(100, capacity)
+    got = [
+        window.check_and_add(ids[at : at + 50], append[at : at + 50]) for at in range(0, 5_000, 50)
+    ]
+    assert np.concatenate(got).tolist() == wanted
+    assert 0 < sum(wanted) < len(wanted)
 
 
 def test_one_forged_time_does_not_discard_honest_traffic() -> None:

@@ -16,6 +16,7 @@ from tidemill_tiles.kernels.compiling import (
     RU1,
     T1,
     U1,
+    W1,
     helper,
     kernel,
     types,
@@ -73,66 +74,68 @@ def late_rows(watermark: Any, time: Any, append: Any, lateness: Any, skew: Any, 
 def _id_place(ids: Any, rows: Any, wanted: Any) -> Any:
     mask = len(ids) - 1
     place = np.int64(mix64(wanted)) & mask
-    while rows[place] >= 0 and ids[place] != wanted:
+    while rows[place] != 0 and ids[place] != wanted:
         place = (place + 1) & mask
     return place
 
 
-@kernel(types.void, U1, I1, I1, I1, RU1, RI1, INT, INT, T1)
+@kernel(types.void, U1, W1, I1, I1, I1, RU1, RI1, INT, INT, T1)
 def check_ids(
-    ids: Any, rows: Any, times: Any, counters: Any, batch: Any, append: Any,
+    ids: Any, rows: Any, mark_rows: Any, mark_times: Any, counters: Any, batch: Any, append: Any,
     window: Any, capacity: Any, duplicate: Any,
 ) -> None:  # fmt: skip
     """Mark rows whose id came within the window, and remember every row's id.
 
-    counters: rows so far, newest append time, ids held.
+    rows: the last row of each id, counted from `base`; 0 where a place is free.
+    marks: the first row of each append time, ascending.
+    counters: rows so far, newest append time, ids held, base, first mark of the window, their end.
     """
-    row_number, newest, held = counters[0], counters[1], counters[2]
+    number, newest, held = counters[0], counters[1], counters[2]
+    base, first, end = counters[3], counters[4], counters[5]
     for row in range(len(batch)):
-        newest = max(newest, append[row])
+        if first == end or append[row] > newest:
+            newest = max(newest, append[row])
+            mark_rows[end], mark_times[end] = number, newest
+            end += 1
+        while first + 1 < end and (
+            newest - mark_times[first] > window or mark_rows[first + 1] <= number - capacity
+        ):
+            first += 1
         place = _id_place(ids, rows, batch[row])
         duplicate[row] = False
-        if rows[place] >= 0:
-            duplicate[row] = (
-                row_number - rows[place] <= capacity and newest - times[place] <= window
-            )
+        if rows[place] != 0:
+            last = base + np.int64(rows[place])
+            duplicate[row] = last >= mark_rows[first] and last >= number - capacity
         else:
             held += 1
             ids[place] = batch[row]
-        rows[place] = row_number
-        times[place] = newest
-        row_number += 1
-    counters[0], counters[1], counters[2] = row_number, newest, held
+        rows[place] = np.uint32(number - base)
+        number += 1
+    counters[0], counters[1], counters[2] = number, newest, held
+    counters[4], counters[5] = first, end
 
 
-@kernel(types.void, U1, I1, I1, I1, U1, I1, I1, INT, INT)
+@kernel(INT, U1, W1, INT, INT, U1, W1, INT)
 def keep_ids(
-    ids: Any, rows: Any, times: Any, counters: Any, new_ids: Any, new_rows: Any, new_times: Any,
-    window: Any, capacity: Any,
-) -> None:  # fmt: skip
-    """Copy the ids that can still make a row a duplicate into a new, empty table."""
+    ids: Any, rows: Any, base: Any, oldest: Any, new_ids: Any, new_rows: Any, new_base: Any
+) -> Any:
+    """Copy the ids of rows from `oldest` on into a new, empty table; return how many."""
     held = 0
     for place in range(len(ids)):
-        if rows[place] < 0:
-            continue
-        if counters[0] - rows[place] <= capacity and counters[1] - times[place] <= window:
+        row = base + np.int64(rows[place])
+        if rows[place] != 0 and row >= oldest:
             to = _id_place(new_ids, new_rows, ids[place])
             new_ids[to] = ids[place]
-            new_rows[to] = rows[place]
-            new_times[to] = times[place]
+            new_rows[to] = np.uint32(row - new_base)
             held += 1
-    counters[2] = held
+    return held
 
 
-@kernel(INT, I1, I1, I1, INT, INT)
-def count_ids(rows: Any, times: Any, counters: Any, window: Any, capacity: Any) -> Any:
-    """Count the ids that can still make a row a duplicate."""
+@kernel(INT, W1, INT, INT)
+def count_ids(rows: Any, base: Any, oldest: Any) -> Any:
+    """Count the ids of rows from `oldest` on."""
     held = 0
     for place in range(len(rows)):
-        if (
-            rows[place] >= 0
-            and counters[0] - rows[place] <= capacity
-            and counters[1] - times[place] <= window
-        ):
+        if rows[place] != 0 and base + np.int64(rows[place]) >= oldest:
             held += 1
     return held
