@@ -114,9 +114,9 @@ def test_a_report_counts_what_is_left_and_is_done_when_nothing_is() -> None:
     key = a_list(ADA).keys[0]
     removed.note(SAMPLES, [key], 3)
     left.note(SAMPLES, [key], 1)
-    report = removed.report(key.erasure_id, left, ErasureReport())
+    report = removed.report(key, left, ErasureReport())
     assert not report.done
     assert {(one.name, one.removed, one.found) for one in report.places if one.found} == {
         (SAMPLES, 2, 1)
     }
-    assert removed.report(key.erasure_id, Removed(), report).done
+    assert removed.report(key, Removed(), report).done
