@@ -32,7 +32,7 @@ class SetFinder:
     async def find(self, project: project_pb2.Project, erased: Erased) -> list[sets.HeldSet]:
         """Return the stored sets that hold any of the entities."""
         events = await self._events(project, erased)
-        forms = [_form(project, model) for model in project.models]
+        forms = [set_form(project, model) for model in project.models]
         artifacts = Artifacts(self.artifacts)
         return await asyncio.to_thread(lambda: list(sets.look(artifacts, erased, forms, events)))
 
@@ -52,7 +52,8 @@ class SetFinder:
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _form(project: project_pb2.Project, model: project_pb2.Model) -> sets.SetForm:
+def set_form(project: project_pb2.Project, model: project_pb2.Model) -> sets.SetForm:
+    """Return what the sets of a model look like."""
     inputs = model_inputs(project, model).inputs
     spine = model.spine
     return sets.SetForm(spine.stream, tuple(spine.key), frozenset(one.name for one in inputs))
