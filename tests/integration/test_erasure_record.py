@@ -70,10 +70,10 @@ views:
 """With a second stream, which calls a customer a buyer."""
 
 
-def said(service: str, *, done: bool, clean: bool = False, reopened: int = 0) -> pb.ErasureReport:
+def said(service: str, *, done: bool, clean: bool = False, beginning: int = 0) -> pb.ErasureReport:
     place = pb.ErasurePlace(kind="archive", name="orders", removed=3, gone=done)
     return pb.ErasureReport(
-        service=service, done=done, state_clean=clean, places=[place], reopened=reopened
+        service=service, done=done, state_clean=clean, places=[place], beginning=beginning
     )
 
 
@@ -82,9 +82,9 @@ async def applied(registry: Registry, text: str) -> None:
     await apply(registry, project, author="test", expected="", plan_only=False)
 
 
-async def complete(registry: Registry, erasure_id: str, reopened: int = 0) -> pb.Erasure:
+async def complete(registry: Registry, erasure_id: str, beginning: int = 0) -> pb.Erasure:
     for service in erasures.SERVICES:
-        report = said(service, done=True, clean=service == "features", reopened=reopened)
+        report = said(service, done=True, clean=service == "features", beginning=beginning)
         ended = await erasures.report(registry, erasure_id, report)
     return ended
 
@@ -205,7 +205,7 @@ async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked
     assert (await erasures.get(registry, other.erasure_id, {})).HasField("reopened_time")
     now = await told(registry)
     assert now.of_stream("visits").may_be_in(["buyer"])
-    assert {(one.reopened, one.state_clean, one.complete) for one in now.keys} == {
+    assert {(one.beginning, one.state_clean, one.complete) for one in now.keys} == {
         (1, False, False)
     }
     assert now.goes_beyond(first)
@@ -213,7 +213,7 @@ async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked
     late = await complete(registry, made.erasure_id)  # of services that have not heard yet
     assert late.state == pb.ERASURE_STATE_ERASING
     assert not any(one.state_clean for one in (await told(registry)).keys)
-    done = await complete(registry, made.erasure_id, reopened=1)
+    done = await complete(registry, made.erasure_id, beginning=1)
     assert done.state == pb.ERASURE_STATE_COMPLETE
     assert [one.state_clean for one in (await told(registry)).keys] == [True, False]
     await registry.store.run(lambda tx: tx.chain(100))
@@ -229,7 +229,10 @@ async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked
 async def test_names_that_are_known_or_gone_open_nothing_and_are_told(registry: Registry) -> None:
     await applied(registry, NAMED)
     made, _ = await erasures.request(registry, ADA, "dpo", "")
-    await complete(registry, made.erasure_id)
+    unaware = await complete(registry, made.erasure_id)  # services that know no names
+    assert unaware.state == pb.ERASURE_STATE_ERASING
+    assert not unaware.HasField("reopened_time")
+    await complete(registry, made.erasure_id, beginning=1)
     await applied(registry, NAMED.replace("[1h]", "[2h]"))
     await registry.store.run(follow_names)
     fewer = NAMED[: NAMED.index("views:")]
@@ -247,7 +250,7 @@ async def test_names_of_a_held_project_count_while_it_is_held(registry: Registry
     await hold(registry, loads(NAMED).project, author="test", expected="")
     assert (await told(registry)).names
     assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_ERASING
-    await complete(registry, made.erasure_id, reopened=1)
+    await complete(registry, made.erasure_id, beginning=1)
     await switch(registry, "", author="test")
     assert (await told(registry)).names
     assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_COMPLETE
@@ -262,8 +265,12 @@ async def test_an_erasure_of_before_the_names_were_kept_is_opened_when_the_regis
 ) -> None:
     await applied(registry, NAMED)
     made, _ = await erasures.request(registry, ADA, "dpo", "")
-    await complete(registry, made.erasure_id)
+    await complete(registry, made.erasure_id, beginning=1)
     await pool.execute("UPDATE erasure_list SET names = '{}'::jsonb")
     for _ in range(2):
         await registry.store.run(follow_names)
-    assert [one.reopened for one in (await told(registry)).keys] == [1]
+    assert [one.beginning for one in (await told(registry)).keys] == [2]
+    await complete(registry, made.erasure_id, beginning=2)
+    late = await complete(registry, made.erasure_id, beginning=1)  # of a life that is over
+    assert late.state == pb.ERASURE_STATE_COMPLETE
+    assert {one.beginning for one in late.reports} == {2}

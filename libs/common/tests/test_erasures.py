@@ -183,7 +183,7 @@ def test_a_list_goes_beyond_another_by_entities_names_and_what_began_again() -> 
     assert not erased.goes_beyond(named(ADA, Entity(("order",), b"o1")))
     assert named(ADA, Entity(("order",), b"o1")).goes_beyond(erased)
     assert a_list(ADA).goes_beyond(erased)
-    again = [replace(one, reopened=1) for one in erased.keys]
+    again = [replace(one, beginning=1) for one in erased.keys]
     assert erased.only(again).goes_beyond(erased)
     clean = [replace(one, state_clean=True) for one in erased.keys]
     assert not erased.only(clean).goes_beyond(erased)

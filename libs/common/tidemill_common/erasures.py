@@ -44,14 +44,14 @@ REASON: Final = "ERASED: its entity was erased, and is refused since"
 class ErasedKey:
     """One entry of the list; `state_clean`: no state and no log of a view holds it any more.
 
-    `reopened` is how often its erasure began again, because its fields got a further name.
+    `beginning` rises when its erasure begins again, because its fields got a further name.
     """
 
     fields: tuple[str, ...]
     digest: bytes
     state_clean: bool = False
     complete: bool = False
-    reopened: int = 0
+    beginning: int = 0
 
     @property
     def erasure_id(self) -> str:
@@ -106,8 +106,8 @@ class Erased:
 
     def goes_beyond(self, other: Erased) -> bool:
         """Say whether it may find what the other one does not find, or not find what that does."""
-        known = {(one.digest, one.reopened) for one in other.keys}
-        mine = {(one.digest, one.reopened) for one in self.keys}
+        known = {(one.digest, one.beginning) for one in other.keys}
+        mine = {(one.digest, one.beginning) for one in self.keys}
         return self.names != other.names or not mine <= known
 
     def rows(self, table: pa.Table | pa.RecordBatch) -> npt.NDArray[np.bool_]:
@@ -260,7 +260,7 @@ async def first_list(registry: str, stop: asyncio.Event) -> Refusing:
 def from_reply(reply: pb.ListErasedKeysResponse) -> Erased:
     """Read the list as the registry sent it."""
     keys = [
-        ErasedKey(tuple(one.fields), one.digest, one.state_clean, one.complete, one.reopened)
+        ErasedKey(tuple(one.fields), one.digest, one.state_clean, one.complete, one.beginning)
         for one in reply.keys
     ]
     return Erased(reply.secret, keys, from_proto(reply.names))

@@ -141,7 +141,7 @@ def test_an_owner_leaves_out_rows_under_the_streams_name_and_her_own(
 def test_state_under_a_name_that_comes_later_is_looked_for_again(work: Work, ada: Erased) -> None:
     (key,) = ada.keys
     before = Erased(SECRET, [ErasedKey(key.fields, key.digest, state_clean=True, complete=True)])
-    again = ada.only([ErasedKey(key.fields, key.digest, reopened=1)])
+    again = ada.only([ErasedKey(key.fields, key.digest, beginning=1)])
     state = a_state(work.streams["calls"])
     assert state.erase(state.refuse(before).run()) == {}
     state.flush([a_record(state.work, 0, CALLS)])
@@ -280,6 +280,6 @@ def test_an_account_that_begins_again_keeps_what_was_removed_and_is_not_clean() 
     assert same.state_clean
     assert not again.state_clean
     assert not again.done
-    assert again.report().reopened == 1
+    assert again.report().beginning == 1
     assert again.saw("archive", "calls", 3).found == 3
     assert again.saw("archive", "calls", 0).removed == 3

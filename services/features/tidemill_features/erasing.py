@@ -81,7 +81,7 @@ def news(before: Erased, now: Erased) -> list[ErasedKey]:
     Those that were looked for are not; one that was called clean and is not any more is, and one
     whose erasure began again.
     """
-    known = {(one.digest, one.reopened) for one in before.keys if not one.state_clean}
+    known = {(one.digest, one.beginning) for one in before.keys if not one.state_clean}
     return [
-        one for one in now.keys if not one.state_clean and (one.digest, one.reopened) not in known
+        one for one in now.keys if not one.state_clean and (one.digest, one.beginning) not in known
     ]

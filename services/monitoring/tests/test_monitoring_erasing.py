@@ -149,5 +149,5 @@ def test_a_key_holds_an_entity_by_the_names_of_the_spine_or_of_the_label_once() 
 
 
 def test_a_report_is_about_the_beginning_that_the_list_has() -> None:
-    key = replace(a_list(ADA).keys[0], reopened=2)
-    assert Removed().report(key, Removed(), ErasureReport()).reopened == 2
+    key = replace(a_list(ADA).keys[0], beginning=2)
+    assert Removed().report(key, Removed(), ErasureReport()).beginning == 2

@@ -77,7 +77,7 @@ class Removed:
             service=SERVICE,
             places=places,
             done=all(one.gone for one in places),
-            reopened=key.reopened,
+            beginning=key.beginning,
         )
 
 

@@ -56,7 +56,7 @@ class Erasing:
         before = next(
             (one for one in erasure.reports if one.service == SERVICE), pb.ErasureReport()
         )
-        again = before.reopened != key.reopened
+        again = before.beginning != key.beginning
         held = any(rows[key.erasure_id] for rows in removed.rows.values())
         if before.done and not (again or held):
             return

@@ -43,6 +43,7 @@ async def request(
             reason,
             _subject(name),
             details,
+            await _first_beginning(tx, entity),
         )
         if made is not None:
             await tx.connection.execute(QUERIES["erasure_revise"])
@@ -109,7 +110,7 @@ async def report(registry: Registry, erasure_id: str, said: pb.ErasureReport) ->
             said.SerializeToString(deterministic=True),
             said.state_clean,
             said.done,
-            said.reopened,
+            said.beginning,
         )
         details = text_of(_summary((await _load(tx, erasure_id)).reports))
         ended = await tx.connection.fetchrow(
@@ -140,6 +141,12 @@ def _check_reason(values: Mapping[str, str], reason: str) -> None:
     """A reason is kept for ever: it must not say the key."""
     if any(len(value) >= SHORTEST_SAID and value in reason for value in values.values()):
         raise Invalid(violations=[Violation("reason", "holds the key that is to be erased")])
+
+
+async def _first_beginning(tx: Transaction, entity: Entity) -> int:
+    """Return 1 if a stream has another name for a field: no service that knows none is done."""
+    names = (await known_names(tx)).values()
+    return int(any(field in called for called in names for field in entity.fields))
 
 
 async def _id(tx: Transaction, entity: Entity) -> str:

@@ -90,7 +90,7 @@ class Eraser:
         """Do what can be done now for every erasure that is not done, and say how far it is."""
         now = self.refusing.now
         wanted = [
-            one for one in now.open_keys() if (one.erasure_id, one.reopened) not in self._told
+            one for one in now.open_keys() if (one.erasure_id, one.beginning) not in self._told
         ]
         if not wanted or self.work is None:
             return
@@ -109,9 +109,9 @@ class Eraser:
     ) -> list[Account]:
         for one in wanted:
             name, known = one.erasure_id, self._accounts.get(one.erasure_id)
-            if known is None or known.reopened != one.reopened:
+            if known is None or known.beginning != one.beginning:
                 reply = await rpc.call(said.GetErasure, pb.GetErasureRequest(erasure_id=name))
-                self._accounts[name] = Account.resumed(reply.erasure, one.reopened)
+                self._accounts[name] = Account.resumed(reply.erasure, one.beginning)
                 self._since[name] = time.monotonic()
                 self._cleaned.discard(name)
                 logger.info("erasure.taken_up", extra={"erasure": name})
@@ -124,7 +124,7 @@ class Eraser:
         request = pb.ReportErasureRequest(erasure_id=account.erasure_id, report=account.report())
         await rpc.call(said.ReportErasure, request)
         if account.done:
-            self._told.add((account.erasure_id, account.reopened))
+            self._told.add((account.erasure_id, account.beginning))
             logger.info("erasure.done", extra={"erasure": account.erasure_id})
 
     # --- archive and training sets ------------------------------------------------------------

@@ -60,22 +60,22 @@ class ErasedVersion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class ErasureReport(_message.Message):
-    __slots__ = ("service", "places", "training_sets", "state_clean", "done", "time", "reopened")
+    __slots__ = ("service", "places", "training_sets", "state_clean", "done", "time", "beginning")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_SETS_FIELD_NUMBER: _ClassVar[int]
     STATE_CLEAN_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
-    REOPENED_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
     service: str
     places: _containers.RepeatedCompositeFieldContainer[ErasurePlace]
     training_sets: _containers.RepeatedCompositeFieldContainer[ErasedTrainingSet]
     state_clean: bool
     done: bool
     time: _timestamp_pb2.Timestamp
-    reopened: int
-    def __init__(self, service: _Optional[str] = ..., places: _Optional[_Iterable[_Union[ErasurePlace, _Mapping]]] = ..., training_sets: _Optional[_Iterable[_Union[ErasedTrainingSet, _Mapping]]] = ..., state_clean: _Optional[bool] = ..., done: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reopened: _Optional[int] = ...) -> None: ...
+    beginning: int
+    def __init__(self, service: _Optional[str] = ..., places: _Optional[_Iterable[_Union[ErasurePlace, _Mapping]]] = ..., training_sets: _Optional[_Iterable[_Union[ErasedTrainingSet, _Mapping]]] = ..., state_clean: _Optional[bool] = ..., done: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., beginning: _Optional[int] = ...) -> None: ...
 
 class Erasure(_message.Message):
     __slots__ = ("erasure_id", "fields", "state", "author", "reason", "requested_time", "completed_time", "reports", "reopened_time")
@@ -162,20 +162,20 @@ class ListErasuresResponse(_message.Message):
     def __init__(self, erasures: _Optional[_Iterable[_Union[Erasure, _Mapping]]] = ...) -> None: ...
 
 class ErasedKey(_message.Message):
-    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete", "reopened")
+    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete", "beginning")
     ERASURE_ID_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATE_CLEAN_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
-    REOPENED_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
     erasure_id: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     digest: bytes
     state_clean: bool
     complete: bool
-    reopened: int
-    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ..., reopened: _Optional[int] = ...) -> None: ...
+    beginning: int
+    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ..., beginning: _Optional[int] = ...) -> None: ...
 
 class EntityName(_message.Message):
     __slots__ = ("stream", "field", "columns")

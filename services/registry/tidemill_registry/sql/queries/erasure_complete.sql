@@ -5,7 +5,7 @@ WITH ended AS (
     WHERE e.erasure_id = $1 AND e.completed_at IS NULL
         AND (
             SELECT count(*) FROM erasure_report AS r
-            WHERE r.erasure_id = $1 AND r.service = ANY($2::text[]) AND r.done AND r.reopened = e.reopened
+            WHERE r.erasure_id = $1 AND r.service = ANY($2::text[]) AND r.done AND r.beginning = e.beginning
         ) = cardinality($2::text[])
     RETURNING e.erasure_id
 ), audited AS (

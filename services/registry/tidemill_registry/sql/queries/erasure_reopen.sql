@@ -1,7 +1,7 @@
 -- Begin erasures of entities with any of these fields again, with their audit entries; gives their ids.
 -- $1 fields  $2 author  $3 details
 WITH again AS (
-    UPDATE erasure SET completed_at = NULL, reopened = reopened + 1, reopened_at = clock_timestamp()
+    UPDATE erasure SET completed_at = NULL, beginning = beginning + 1, reopened_at = clock_timestamp()
     WHERE fields && $1::text[]
     RETURNING erasure_id
 ), audited AS (
