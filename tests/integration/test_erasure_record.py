@@ -274,3 +274,15 @@ async def test_an_erasure_of_before_the_names_were_kept_is_opened_when_the_regis
     late = await complete(registry, made.erasure_id, beginning=1)  # of a life that is over
     assert late.state == pb.ERASURE_STATE_COMPLETE
     assert {one.beginning for one in late.reports} == {2}
+
+
+async def test_whoever_asks_while_a_name_comes_is_looked_for_under_it(registry: Registry) -> None:
+    asked = [{"customer": f"customer-{number}"} for number in range(8)]
+    await asyncio.gather(
+        *(erasures.request(registry, one, "dpo", "") for one in asked[:4]),
+        applied(registry, NAMED),
+        *(erasures.request(registry, one, "dpo", "") for one in asked[4:]),
+    )
+    now = await told(registry)
+    assert now.names
+    assert {one.beginning for one in now.keys} == {1}
