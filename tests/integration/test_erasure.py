@@ -14,25 +14,17 @@ import pytest
 from tests.integration.conftest import StartStack
 from tests.integration.driver import MODEL, PROJECT, Platform, Visitors, addresses, eventually
 from tests.integration.erased_places import files_with, records_with, rows_with
+from tests.integration.erasing import QUICK, SERVICES, completed, found, refused
 from tidemill import Event
 from tidemill.client import connect
 from tidemill.definitions.v1 import project_pb2
 from tidemill.features.v1 import feature_service_pb2 as features_pb
-from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.project import load
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_local.services import NAMES
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SERVICES = ("registry", "ingestion", "features-worker", "features-server", "monitoring")
-QUICK = {
-    "ERASE_SECONDS": "0.5",
-    "ERASE_RAW_SECONDS": "0",
-    "ERASE_LOG_SECONDS": "1",
-    "ARCHIVE_SECONDS": "1",
-    "SNAPSHOT_BYTES": "1048576",
-}
 GONE = "ada-lovelace-1815"
 OTHERS = [f"user-{number}" for number in range(20)]
 SEGMENT = re.compile(r"/kafka/log/[^/]+/[0-9]+\.log$")
@@ -93,18 +85,6 @@ def statuses(platform: Platform, user: str) -> set[int]:
     return set(reply.entities[0].statuses)
 
 
-def found(plan: features_pb.PlanErasureResponse) -> dict[str, int]:
-    """What was found, by name, where something was."""
-    return {one.name: one.found for one in plan.places if one.found}
-
-
-def refused(platform: Platform, event: Event) -> str:
-    """Why an event is refused; empty if it is not."""
-    (result,) = platform.client.publish([event]).results
-    rejected = result.outcome == ingestion_pb.OUTCOME_REJECTED
-    return str(result.reason) if rejected else ""
-
-
 def fill(platform: Platform) -> features_pb.TrainingSet:
     """Publish hers and theirs, one of hers too late for every window; build a set of them."""
     hers, theirs = visits(0, [GONE], rounds=5), visits(1_000, OTHERS)
@@ -137,19 +117,6 @@ def assert_held(platform: Platform, digest: str) -> None:
     assert any(name.startswith("features.user_visits.") for name in topics)
 
 
-def completed(platform: Platform, erasure_id: str) -> pb.Erasure:
-    """Wait for the end of an erasure; what was said last if it does not come."""
-
-    def complete() -> pb.Erasure | None:
-        now = platform.client.erasure(erasure_id)
-        return now if now.state == pb.ERASURE_STATE_COMPLETE else None
-
-    try:
-        return eventually(complete, "complete", 120.0)
-    except AssertionError as error:
-        raise AssertionError(str(platform.client.erasure(erasure_id))) from error
-
-
 def assert_gone(platform: Platform) -> None:
     """No eye finds her."""
     assert asyncio.run(records_with(platform.stack.address("kafka"), GONE.encode())) == {}
@@ -176,7 +143,7 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
     start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in QUICK.items():
-        monkeypatch.setenv(f"TIDEMILL_FEATURES_{name}", value)
+        monkeypatch.setenv(name, value)
     stack = start_stack(SERVICES)
     with connect(addresses(stack), author="dpo") as client:
         platform = Platform(stack, client)
@@ -210,7 +177,7 @@ def test_versions_that_learned_from_her_are_named_and_predictions_about_her_are_
     start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in QUICK.items():
-        monkeypatch.setenv(f"TIDEMILL_FEATURES_{name}", value)
+        monkeypatch.setenv(name, value)
     stack = start_stack(NAMES)
     with connect(addresses(stack), author="dpo") as client:
         platform = Platform(stack, client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -48,7 +49,7 @@ async def test_what_a_transaction_that_failed_has_left_is_found_and_can_be_let_g
                     tx.send(narrow.name, os.urandom(2 * RECORD_BYTES), partition=0)
         async with transactional(kafka, stream):
             pass  # whoever comes next has fenced it: nothing is open any more
-        look = Look(kafka, admin, topic.name, in_events, erased)
+        look = Look(kafka, admin, topic.name, partial(in_events, stream), erased)
         await look.go_on()
         assert look.found(key.erasure_id) == 1
         last = look.last(key.erasure_id)[TopicPartition(topic.name, 0)]

@@ -14,13 +14,15 @@ from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.clock import SystemClock
 from tidemill_common.erased_entity import entity_of
-from tidemill_common.erasures import from_reply
+from tidemill_common.erasures import Erased, from_reply
 from tidemill_common.postgres import Pool, connected, migrate
 from tidemill_common.settings import Dsn
 from tidemill_registry import erasures
 from tidemill_registry.apply import apply
 from tidemill_registry.chaining import Anchors, verify_audit
 from tidemill_registry.handlers import Registry
+from tidemill_registry.holding import abort, hold, switch
+from tidemill_registry.renaming import follow_names
 from tidemill_registry.store import Store
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -50,9 +52,45 @@ async def registry(pool: Pool, tmp_path: Path) -> Registry:
     return made
 
 
-def said(service: str, *, done: bool, clean: bool = False) -> pb.ErasureReport:
+NAMED = (
+    PROJECT.replace(
+        "\nstreams:",
+        "\nstreams:\n  visits: {key: [buyer], fields: {buyer: {type: string, required: true}}}",
+    )
+    + """
+views:
+  spending:
+    entity: [customer]
+    sources:
+      - stream: orders
+      - {stream: visits, columns: {customer: buyer}}
+    aggregations: [{function: count, windows: [1h]}]
+"""
+)
+"""With a second stream, which calls a customer a buyer."""
+
+
+def said(service: str, *, done: bool, clean: bool = False, beginning: int = 0) -> pb.ErasureReport:
     place = pb.ErasurePlace(kind="archive", name="orders", removed=3, gone=done)
-    return pb.ErasureReport(service=service, done=done, state_clean=clean, places=[place])
+    return pb.ErasureReport(
+        service=service, done=done, state_clean=clean, places=[place], beginning=beginning
+    )
+
+
+async def applied(registry: Registry, text: str) -> None:
+    project = loads(text).project
+    await apply(registry, project, author="test", expected="", plan_only=False)
+
+
+async def complete(registry: Registry, erasure_id: str, beginning: int = 0) -> pb.Erasure:
+    for service in erasures.SERVICES:
+        report = said(service, done=True, clean=service == "features", beginning=beginning)
+        ended = await erasures.report(registry, erasure_id, report)
+    return ended
+
+
+async def told(registry: Registry) -> Erased:
+    return from_reply(await erasures.keys(registry, -1))
 
 
 async def test_asking_twice_is_one_erasure_and_the_key_is_stored_nowhere(
@@ -148,3 +186,103 @@ async def test_what_cannot_be_erased_is_refused(registry: Registry) -> None:
     made, _ = await erasures.request(registry, ADA, "dpo", "")
     with pytest.raises(Invalid, match="none of"):
         await erasures.report(registry, made.erasure_id, said("nobody", done=True))
+
+
+async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked_anew(
+    registry: Registry,
+) -> None:
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    other, _ = await erasures.request(registry, {"customer": "bob"}, "dpo", "")
+    before = await complete(registry, made.erasure_id)
+    assert before.state == pb.ERASURE_STATE_COMPLETE
+    first = await told(registry)
+    assert not first.of_stream("visits").may_be_in(["buyer"])
+
+    await applied(registry, NAMED)
+    again = await erasures.get(registry, made.erasure_id, {})
+    assert again.state == pb.ERASURE_STATE_ERASING
+    assert again.HasField("reopened_time")
+    assert (await erasures.get(registry, other.erasure_id, {})).HasField("reopened_time")
+    now = await told(registry)
+    assert now.of_stream("visits").may_be_in(["buyer"])
+    assert {(one.beginning, one.state_clean, one.complete) for one in now.keys} == {
+        (1, False, False)
+    }
+    assert now.goes_beyond(first)
+
+    late = await complete(registry, made.erasure_id)  # of services that have not heard yet
+    assert late.state == pb.ERASURE_STATE_ERASING
+    assert not any(one.state_clean for one in (await told(registry)).keys)
+    done = await complete(registry, made.erasure_id, beginning=1)
+    assert done.state == pb.ERASURE_STATE_COMPLETE
+    assert [one.state_clean for one in (await told(registry)).keys] == [True, False]
+    await registry.store.run(lambda tx: tx.chain(100))
+    subject = f"erasure/{made.erasure_id}"
+    entries = await registry.store.run(lambda tx: tx.audit(0, 100, subject))
+    found = [one.entry for one in entries if one.entry is not None]
+    assert [one.action for one in found] == [
+        f"erasure.{what}" for what in ("requested", "completed", "reopened", "completed")
+    ]
+    assert "visits.buyer is customer" in found[2].details
+
+
+async def test_names_that_are_known_or_gone_open_nothing_and_are_told(registry: Registry) -> None:
+    await applied(registry, NAMED)
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    unaware = await complete(registry, made.erasure_id)  # services that know no names
+    assert unaware.state == pb.ERASURE_STATE_ERASING
+    assert not unaware.HasField("reopened_time")
+    await complete(registry, made.erasure_id, beginning=1)
+    await applied(registry, NAMED.replace("[1h]", "[2h]"))
+    await registry.store.run(follow_names)
+    fewer = NAMED[: NAMED.index("views:")]
+    named = await told(registry)
+    await applied(registry, fewer)
+    assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_COMPLETE
+    plain = await told(registry)
+    assert named.names == {"visits": {"customer": ("buyer",)}}
+    assert plain.names == {}
+
+
+async def test_names_of_a_held_project_count_while_it_is_held(registry: Registry) -> None:
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    await complete(registry, made.erasure_id)
+    await hold(registry, loads(NAMED).project, author="test", expected="")
+    assert (await told(registry)).names
+    assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_ERASING
+    await complete(registry, made.erasure_id, beginning=1)
+    await switch(registry, "", author="test")
+    assert (await told(registry)).names
+    assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_COMPLETE
+    await hold(registry, loads(PROJECT).project, author="test", expected="")
+    assert (await told(registry)).names
+    await abort(registry, "", author="test")
+    assert (await erasures.get(registry, "", ADA)).state == pb.ERASURE_STATE_COMPLETE
+
+
+async def test_an_erasure_of_before_the_names_were_kept_is_opened_when_the_registry_starts(
+    registry: Registry, pool: Pool
+) -> None:
+    await applied(registry, NAMED)
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    await complete(registry, made.erasure_id, beginning=1)
+    await pool.execute("UPDATE erasure_list SET names = '{}'::jsonb")
+    for _ in range(2):
+        await registry.store.run(follow_names)
+    assert [one.beginning for one in (await told(registry)).keys] == [2]
+    await complete(registry, made.erasure_id, beginning=2)
+    late = await complete(registry, made.erasure_id, beginning=1)  # of a life that is over
+    assert late.state == pb.ERASURE_STATE_COMPLETE
+    assert {one.beginning for one in late.reports} == {2}
+
+
+async def test_whoever_asks_while_a_name_comes_is_looked_for_under_it(registry: Registry) -> None:
+    asked = [{"customer": f"customer-{number}"} for number in range(8)]
+    await asyncio.gather(
+        *(erasures.request(registry, one, "dpo", "") for one in asked[:4]),
+        applied(registry, NAMED),
+        *(erasures.request(registry, one, "dpo", "") for one in asked[4:]),
+    )
+    now = await told(registry)
+    assert now.names
+    assert {one.beginning for one in now.keys} == {1}

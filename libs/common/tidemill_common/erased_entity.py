@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition, Invalid, Violation
-from tidemill.project.view_sources import mapped
+from tidemill_common.entity_names import computed_keys, names_of, namings
 from tidemill_tiles.canonical import canonical_key
 
 if TYPE_CHECKING:
@@ -53,32 +53,27 @@ def entity_of(project: project_pb2.Project, values: Mapping[str, str]) -> Entity
     if not values:
         raise Invalid(violations=[Violation("entity", "names no field")])
     fields = tuple(sorted(values))
+    names = names_of(project)
     kinds: dict[str, set[int]] = {name: set() for name in fields}
     known = False
     for stream in project.streams:
         types = {field.name: int(field.type) for field in stream.fields}
-        if set(fields) <= set(types):
-            known = True
-            for name in fields:
-                kinds[name].add(types[name])
+        for columns in namings(fields, names.get(stream.name, {})):
+            if set(columns) <= set(types):
+                known = True
+                for name, column in zip(fields, columns, strict=True):
+                    kinds[name].add(types[column])
     if not known:
         raise Invalid(
             violations=[Violation("entity", f"no stream has the fields {', '.join(fields)}")]
         )
-    _check_names(project, fields)
+    for one in computed_keys(project):
+        if one.field in fields:
+            raise FailedPrecondition(
+                f"{one.field} of view {one.view} is computed from {one.stream}:"
+                f" {one.expression!r} does not say which rows are an entity's"
+            )
     return Entity(fields, canonical_key([_value(n, kinds[n], values[n]) for n in fields]))
-
-
-def _check_names(project: project_pb2.Project, fields: tuple[str, ...]) -> None:
-    """Refuse what is called otherwise in a stream: its rows there would not be recognised."""
-    for view in project.views:
-        for source in view.sources:
-            for name in set(fields) & set(view.entity):
-                if mapped(source, name) != name:
-                    raise FailedPrecondition(
-                        f"{name} of view {view.name} is {mapped(source, name)} in {source.stream}:"
-                        " an entity is erased by one name in all streams"
-                    )
 
 
 def _value(name: str, kinds: set[int], text: str) -> str | int | bool:

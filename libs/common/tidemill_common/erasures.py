@@ -22,6 +22,7 @@ from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill_common import rpc
 from tidemill_common.app import until
+from tidemill_common.entity_names import NO_NAMES, Names, from_proto, namings
 from tidemill_common.erased_entity import digest_of
 from tidemill_tiles.canonical import SEPARATOR
 from tidemill_tiles.keys import key_column
@@ -41,12 +42,16 @@ REASON: Final = "ERASED: its entity was erased, and is refused since"
 
 @dataclass(frozen=True, slots=True)
 class ErasedKey:
-    """One entry of the list; `state_clean`: no state and no log of a view holds it any more."""
+    """One entry of the list; `state_clean`: no state and no log of a view holds it any more.
+
+    `beginning` rises when its erasure begins again, because its fields got a further name.
+    """
 
     fields: tuple[str, ...]
     digest: bytes
     state_clean: bool = False
     complete: bool = False
+    beginning: int = 0
 
     @property
     def erasure_id(self) -> str:
@@ -55,15 +60,26 @@ class ErasedKey:
 
 
 class Erased:
-    """The list as it is at one moment; false when it is empty."""
+    """The list as it is at one moment; false when it is empty.
 
-    def __init__(self, secret: bytes, keys: Sequence[ErasedKey]) -> None:
-        """Sort the entries by their fields."""
+    It knows fields by their own names. Rows of a stream, and keys made of its fields, are held
+    against the list `of_stream`, which knows what they are called there.
+    """
+
+    def __init__(
+        self, secret: bytes, keys: Sequence[ErasedKey], names: Names = NO_NAMES, *, stream: str = ""
+    ) -> None:
+        """Sort the entries by their fields; `names` are those of all streams."""
         self.keys = tuple(keys)
+        self.names = names
         self._secret = secret
+        self._stream = stream
         self._wanted: dict[tuple[str, ...], dict[bytes, ErasedKey]] = {}
         for one in keys:
             self._wanted.setdefault(one.fields, {})[one.digest] = one
+        called = names.get(stream, {})
+        self._namings = {fields: namings(fields, called) for fields in self._wanted}
+        self._of_streams: dict[str, Erased] = {}
 
     def __bool__(self) -> bool:
         """Say whether anything is refused."""
@@ -75,26 +91,55 @@ class Erased:
 
     def only(self, keys: Sequence[ErasedKey]) -> Erased:
         """Return a list of some of the entries."""
-        return Erased(self._secret, keys)
+        return Erased(self._secret, keys, self.names, stream=self._stream)
+
+    def of_stream(self, stream: str) -> Erased:
+        """Return the list that knows the names which fields of entities have in a stream."""
+        called = self.names.get(stream, {})
+        known_as = stream if any(set(fields) & set(called) for fields in self._wanted) else ""
+        if known_as == self._stream:
+            return self
+        if known_as not in self._of_streams:
+            one = Erased(self._secret, self.keys, self.names, stream=known_as)
+            self._of_streams[known_as] = one
+        return self._of_streams[known_as]
+
+    def goes_beyond(self, other: Erased) -> bool:
+        """Say whether it may find what the other one does not find, or not find what that does."""
+        known = {(one.digest, one.beginning) for one in other.keys}
+        mine = {(one.digest, one.beginning) for one in self.keys}
+        return self.names != other.names or not mine <= known
 
     def rows(self, table: pa.Table | pa.RecordBatch) -> npt.NDArray[np.bool_]:
         """Say which rows are of an erased entity: their fields of its names hold its key."""
         erased = np.zeros(table.num_rows, dtype=np.bool_)
-        for _, rows in self.found(table):
+        for _, _, rows in self.named(table):
             erased |= rows
         return erased
 
     def found(
         self, table: pa.Table | pa.RecordBatch
     ) -> Iterator[tuple[ErasedKey, npt.NDArray[np.bool_]]]:
-        """Give each entity that has rows, with its rows."""
+        """Give each entity that has rows, once, with its rows."""
+        found: dict[ErasedKey, npt.NDArray[np.bool_]] = {}
+        for one, _, rows in self.named(table):
+            found[one] = found[one] | rows if one in found else rows
+        yield from found.items()
+
+    def named(
+        self, table: pa.Table | pa.RecordBatch
+    ) -> Iterator[tuple[ErasedKey, tuple[str, ...], npt.NDArray[np.bool_]]]:
+        """Give each entity that has rows, with the columns that name it there, and these rows.
+
+        One that is named by other columns in other rows is given again.
+        """
         if not table.num_rows:
             return
-        for fields, wanted in self._wanted.items():
-            columns = [table.column(name) for name in fields if name in table.schema.names]
-            if len(columns) < len(fields) or any(map(_is_float, columns)):
+        for fields, names in self._there(table.schema.names):
+            columns = [table.column(name) for name in names]
+            if any(map(_is_float, columns)):
                 continue
-            keys = key_column(columns)
+            wanted, keys = self._wanted[fields], key_column(columns)
             _, firsts, inverse = np.unique(
                 keys.hashes[:, 0], return_index=True, return_inverse=True
             )
@@ -103,28 +148,39 @@ class Erased:
                     continue
                 hit = wanted.get(digest_of(self._secret, fields, keys.key(first)))
                 if hit is not None:
-                    yield hit, (inverse == place) & keys.valid
+                    yield hit, names, (inverse == place) & keys.valid
 
     def of_key(self, names: Sequence[str], key: bytes) -> list[ErasedKey]:
         """Return the entities that a composite key of parts `names` holds."""
-        hits = []
+        hits: dict[bytes, ErasedKey] = {}
         parts: list[bytes] | None = None
-        for fields, wanted in self._wanted.items():
-            if not set(fields) <= set(names):
-                continue
+        for fields, columns in self._there(names):
             if parts is None:
                 parts = key.split(SEPARATOR.encode())
                 if len(parts) != len(names):
                     return []
-            mine = SEPARATOR.encode().join(parts[names.index(name)] for name in fields)
-            hit = wanted.get(digest_of(self._secret, fields, mine))
+            mine = SEPARATOR.encode().join(parts[names.index(name)] for name in columns)
+            hit = self._wanted[fields].get(digest_of(self._secret, fields, mine))
             if hit is not None:
-                hits.append(hit)
-        return hits
+                hits[hit.digest] = hit
+        return list(hits.values())
 
     def may_be_in(self, names: Sequence[str]) -> bool:
         """Say whether any entity's fields are among these names."""
-        return any(set(fields) <= set(names) for fields in self._wanted)
+        return any(True for _ in self._there(names))
+
+    def columns_in(self, names: Sequence[str]) -> list[str]:
+        """Return those of the names that say whose a row is."""
+        wanted = {column for _, columns in self._there(names) for column in columns}
+        return [name for name in names if name in wanted]
+
+    def _there(self, names: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Give fields with the columns that hold them, where these are among the names."""
+        known = set(names)
+        for fields, choices in self._namings.items():
+            for columns in choices:
+                if known.issuperset(columns):
+                    yield fields, columns
 
 
 NOTHING_ERASED: Final = Erased(b"", ())
@@ -204,7 +260,7 @@ async def first_list(registry: str, stop: asyncio.Event) -> Refusing:
 def from_reply(reply: pb.ListErasedKeysResponse) -> Erased:
     """Read the list as the registry sent it."""
     keys = [
-        ErasedKey(tuple(one.fields), one.digest, one.state_clean, one.complete)
+        ErasedKey(tuple(one.fields), one.digest, one.state_clean, one.complete, one.beginning)
         for one in reply.keys
     ]
-    return Erased(reply.secret, keys)
+    return Erased(reply.secret, keys, from_proto(reply.names))

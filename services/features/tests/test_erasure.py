@@ -139,7 +139,8 @@ def test_training_sets_are_found_by_event_spine_key_or_input(
     artifacts.put(b"PAR? ada")
     found = {one.digest: one.rows for one in sets.look(artifacts, wanted, [], events)}
     assert found == {by_event: {name: 1}, by_input: {name: 1}}
-    by_key = {one.digest for one in sets.look(artifacts, wanted, [("user",)], {})}
+    form = sets.SetForm("visits", ("user",), frozenset())
+    by_key = {one.digest for one in sets.look(artifacts, wanted, [form], {})}
     assert by_key == {by_event, by_input}
 
 
@@ -227,7 +228,7 @@ def test_vectors_of_the_erased_entity_are_known_by_the_fields_of_their_request(
     country = entity_of(project, {"country": "NL"})
     wanted = Erased(SECRET, [ErasedKey(country.fields, country.digest(SECRET))])
     requests = ['{"country":"NL"}', '{"country":"DE","home":"NL"}', '{"country":"DE"}']
-    assert of_erased(inputs, requests, wanted).tolist() == [True, True, False]
+    assert of_erased(inputs, "visits", requests, wanted).tolist() == [True, True, False]
 
 
 def test_a_document_that_names_the_entity_as_a_category_is_found(

@@ -96,16 +96,17 @@ class StreamArchiver:
     async def look(self, erased: Erased, keep: Sequence[str] = ()) -> ArchiveLook:
         """Say what the archive holds of erased entities; the columns `keep` are returned too."""
         async with self._lock:
-            return await asyncio.to_thread(
-                erasure.look, self._opened(), self._known(), erased, keep
-            )
+            work = self._known()
+            here = erased.of_stream(work.name)
+            return await asyncio.to_thread(erasure.look, self._opened(), work, here, keep)
 
     async def erase(self, erased: Erased) -> ArchiveLook:
         """Remove erased entities; return what there was. Nothing of them is appended later."""
         async with self._lock:
-            archive = self._opened()
-            found = await asyncio.to_thread(erasure.look, archive, self._known(), erased)
-            await asyncio.to_thread(erasure.remove, archive, found.days, erased)
+            archive, work = self._opened(), self._known()
+            here = erased.of_stream(work.name)
+            found = await asyncio.to_thread(erasure.look, archive, work, here)
+            await asyncio.to_thread(erasure.remove, archive, found.days, here)
             return found
 
     async def old_files(self) -> list[str]:
@@ -154,7 +155,8 @@ class StreamArchiver:
             if records:
                 events = decode(work.spec, work.schema, records)
                 verdict = self._verdicts[partition]
-                found = erasing.decide(verdict, events, self._refusing.now)
+                erased = self._refusing.now.of_stream(work.name)
+                found = erasing.decide(verdict, events, erased)
                 position = records[-1].offset + 1
                 pieces.append(Piece(partition, position, verdict.watermark_us, events, found))
         return pieces

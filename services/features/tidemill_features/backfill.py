@@ -83,7 +83,7 @@ def _read(
     if position is None:
         return None
     rows = archive.read(root, work.name, int(table.version()), {partition: int(position)})
-    kept = (np.asarray(rows["_partition"]) == partition) & ~erased.rows(rows)
+    kept = (np.asarray(rows["_partition"]) == partition) & ~erased.of_stream(work.name).rows(rows)
     mine = rows.filter(pa.array(kept)).combine_chunks()
     past = partition_pasts(view, work.name, mine)[partition]
     available = np.where(past.applied, micros(mine, "_available"), np.iinfo(np.int64).min)

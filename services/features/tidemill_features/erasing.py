@@ -78,7 +78,10 @@ def search(views: Iterable[ViewSpec], owners: Mapping[str, Owner], erased: Erase
 def news(before: Erased, now: Erased) -> list[ErasedKey]:
     """Return the entries whose entities may be in the state still.
 
-    Those that were looked for are not; one that was called clean and is not any more is.
+    Those that were looked for are not; one that was called clean and is not any more is, and one
+    whose erasure began again.
     """
-    known = {one.digest for one in before.keys if not one.state_clean}
-    return [one for one in now.keys if not one.state_clean and one.digest not in known]
+    known = {(one.digest, one.beginning) for one in before.keys if not one.state_clean}
+    return [
+        one for one in now.keys if not one.state_clean and (one.digest, one.beginning) not in known
+    ]

@@ -121,6 +121,10 @@ class PartitionState:
         """Return the work, then what is held."""
         return (self.work, *(self.held.parts if self.held is not None else ()))
 
+    @property
+    def _erased_here(self) -> Erased:
+        return self.erased.of_stream(self.work.name)
+
     def refuse(self, erased: Erased) -> Search:
         """Leave these entities' rows out from now on; return what to look for in the state."""
         fresh = erasing.news(self.erased, erased)
@@ -161,7 +165,7 @@ class PartitionState:
             position=self.position,
             log=log,
             late=tuple(_late_rows(events, verdicts, fresh)) if counts.late else (),
-            dead=erasing.without_erased(events.dead, self.erased),
+            dead=erasing.without_erased(events.dead, self._erased_here),
             counts=counts,
         )
 
@@ -170,7 +174,7 @@ class PartitionState:
             yield spec, self.owners[spec.key]
 
     def _decide(self, events: Events) -> npt.NDArray[np.uint8]:
-        verdicts = erasing.decide(self.verdict, events, self.erased)
+        verdicts = erasing.decide(self.verdict, events, self._erased_here)
         applied = verdicts == Verdict.APPLIED
         if applied.any():
             newest = int(events.available_us[applied].max())

@@ -116,7 +116,9 @@ class Sets:
         times = np.asarray(sampled["_time"].cast(pa.int64()))
         kept = seen_again(blind_spans(project, await every_erasure(self.settings.registry)), times)
         inputs = model_inputs(project, request.model)
-        kept &= ~of_erased(inputs, sampled["_request"].to_pylist(), self.archivers.refusing.now)
+        requests, erased = sampled["_request"].to_pylist(), self.archivers.refusing.now
+        (spine,) = (one.spine.stream for one in project.models if one.name == request.model)
+        kept &= ~of_erased(inputs, spine, requests, erased)
         if not kept.all():
             facts = {"model": request.model, "vectors": int(np.count_nonzero(~kept))}
             logger.info("vectors.erased_since", extra=facts)

@@ -275,7 +275,8 @@ class Opener:
         async with contextlib.aclosing(stretch(self.broker, tp, begin, target)) as pieces:
             while records := await _soon(anext(pieces, None)):
                 events = decode(work.spec, work.schema, records)
-                applied = erasing.decide(verdict, events, self.refusing.now) == Verdict.APPLIED
+                erased = self.refusing.now.of_stream(work.name)
+                applied = erasing.decide(verdict, events, erased) == Verdict.APPLIED
                 apply_to(view, work.name, owner, events, applied)
                 if applied.any():
                     newest = max(newest, int(events.available_us[applied].max()))

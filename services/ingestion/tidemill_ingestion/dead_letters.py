@@ -198,7 +198,7 @@ def _value(topic: str, letter: letters.DeadLetter, erased: Erased) -> bytes:
     if letter.row is None:
         return value
     row = events.decode(value)
-    if erased.rows(row).any():
+    if erased.of_stream(topic.removeprefix("events.")).rows(row).any():
         raise FailedPrecondition(REASON)
     return events.encode(_replaying(row, topic, letter.position))
 

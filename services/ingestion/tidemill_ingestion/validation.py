@@ -219,8 +219,8 @@ def _check_rows(
     keys = key_column([rows.column(name) for name in schema.key])
     partitions = partitions_of(keys, schema.partitions)
     _refuse(found, partitions < 0, "a field of the stream's key is null", ", ".join(schema.key))
-    for one, refused in erased.found(rows):
-        _refuse(found, refused, REASON, ", ".join(one.fields))
+    for _, columns, refused in erased.of_stream(schema.name).named(rows):
+        _refuse(found, refused, REASON, ", ".join(columns))
     refusals.update({int(index[row]): refusal for row, refusal in found.items()})
     if not found:
         return Checked(Batch(schema, rows, partitions, index), refusals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from tidemill.project import load, normalise
 from tidemill.registry.v1.erasure_service_pb2 import ErasureReport
 from tidemill_common import events, prediction_rows, topics
+from tidemill_common.entity_names import Names
 from tidemill_common.erased_entity import Entity
 from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Record, TopicPartition
@@ -23,11 +25,17 @@ PROJECT = normalise(load("tests/integration/shop.yaml"))
 WATCH = watch_of(PROJECT, "g1")
 ADA = Entity(("user",), b"ada")
 V1 = Entity(("visit_id",), b"v1")
+NAMES: Names = {"visit": {"person": ("user",)}}
+"""Of a view of persons, which visits call users."""
 NOW_US = 1_700_000_000_000_000
 
 
 def a_list(*entities: Entity) -> Erased:
     return Erased(SECRET, [ErasedKey(one.fields, one.digest(SECRET)) for one in entities])
+
+
+def named(key: bytes = b"ada", names: Names = NAMES) -> Erased:
+    return Erased(SECRET, a_list(Entity(("person",), key)).keys, names)
 
 
 def a_record(topic: str, batch: pa.RecordBatch) -> tuple[TopicPartition, Record]:
@@ -114,9 +122,32 @@ def test_a_report_counts_what_is_left_and_is_done_when_nothing_is() -> None:
     key = a_list(ADA).keys[0]
     removed.note(SAMPLES, [key], 3)
     left.note(SAMPLES, [key], 1)
-    report = removed.report(key.erasure_id, left, ErasureReport())
+    report = removed.report(key, left, ErasureReport())
     assert not report.done
     assert {(one.name, one.removed, one.found) for one in report.places if one.found} == {
         (SAMPLES, 2, 1)
     }
-    assert removed.report(key.erasure_id, Removed(), report).done
+    assert removed.report(key, Removed(), report).done
+
+
+def test_rows_of_a_stream_are_left_out_by_the_names_that_it_has() -> None:
+    decoded = decode(WATCH, [visits(), answers()], named())
+    assert decoded.events["visit"].table["user"].to_pylist() == ["bob"]
+    assert decoded.predictions["purchase"].sampled["id"].to_list() == ["p-v2"]
+    others = decode(WATCH, [visits(), answers()], named(names={"outcome": NAMES["visit"]}))
+    assert others.events["visit"].table.num_rows == 2
+    assert others.predictions["purchase"].sampled.height == 2
+
+
+def test_a_key_holds_an_entity_by_the_names_of_the_spine_or_of_the_label_once() -> None:
+    called = {"person": ("visit_id",)}
+    for names in ({"visit": called}, {"outcome": called}, {"visit": called, "outcome": called}):
+        erased = named(b"v1", names)
+        assert of_spine_key(WATCH, "purchase", "v1", erased) == list(erased.keys)
+        assert not of_spine_key(WATCH, "purchase", "v2", erased)
+    assert not of_spine_key(WATCH, "purchase", "v1", named(b"v1", {"clicks": called}))
+
+
+def test_a_report_is_about_the_beginning_that_the_list_has() -> None:
+    key = replace(a_list(ADA).keys[0], beginning=2)
+    assert Removed().report(key, Removed(), ErasureReport()).beginning == 2

@@ -94,13 +94,16 @@ def decode(
         if topic in models:
             table = pa.Table.from_batches([batch for batch, _ in found])
             model = models[topic]
-            key = watch.models[model].spine_key
-            decoded.predictions[model] = without(rows.predictions(table), key, erased)
+            known = watch.models[model]
+            here = erased.of_stream(known.spine_stream)
+            decoded.predictions[model] = without(rows.predictions(table), known.spine_key, here)
         else:
             decoded.events[streams[topic]] = _events(found)
     _note_clocks(decoded)
     if erased:
-        decoded.events = {name: found.without(erased) for name, found in decoded.events.items()}
+        decoded.events = {
+            name: found.without(erased.of_stream(name)) for name, found in decoded.events.items()
+        }
     return decoded
 
 

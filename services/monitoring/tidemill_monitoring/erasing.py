@@ -36,11 +36,11 @@ JOIN, FIELDS, SAMPLES, REPORTS, OUTBOX = "label join", "raw rows", "samples", "r
 PLACES: Final = (JOIN, FIELDS, SAMPLES, REPORTS, OUTBOX)
 FRAMES: Final = {
     FIELDS: (
-        "SELECT id, '' AS model, batch FROM field_rows",
+        "SELECT id, stream, '' AS model, batch FROM field_rows",
         "UPDATE field_rows SET batch = $2 WHERE id = $1",
     ),
     SAMPLES: (
-        "SELECT id, model, batch FROM sample",
+        "SELECT id, '' AS stream, model, batch FROM sample",
         "UPDATE sample SET batch = $2 WHERE id = $1",
     ),
 }
@@ -59,8 +59,9 @@ class Removed:
         for one in keys:
             self.rows[place][one.erasure_id] += rows
 
-    def report(self, erasure_id: str, left: Removed, before: pb.ErasureReport) -> pb.ErasureReport:
+    def report(self, key: ErasedKey, left: Removed, before: pb.ErasureReport) -> pb.ErasureReport:
         """Say what was removed of an entity, and what a second look has `left`."""
+        erasure_id = key.erasure_id
         known = {one.name: one.removed for one in before.places}
         places = [
             pb.ErasurePlace(
@@ -73,7 +74,10 @@ class Removed:
             for place, rows in self.rows.items()
         ]
         return pb.ErasureReport(
-            service=SERVICE, places=places, done=all(one.gone for one in places)
+            service=SERVICE,
+            places=places,
+            done=all(one.gone for one in places),
+            beginning=key.beginning,
         )
 
 
@@ -91,7 +95,8 @@ async def erase(connection: Connection, watch: Watch, erased: Erased) -> Removed
         for row in await connection.fetch(load):
             frame = codec.frame_from_bytes(row["batch"])
             spine = partial(of_spine_key, watch, row["model"], erased=erased)
-            kept = kept_rows(frame, erased, removed, place, spine)
+            here = erased.of_stream(row["stream"] or _spine_stream(watch, row["model"]))
+            kept = kept_rows(frame, here, removed, place, spine)
             if kept.height < frame.height:
                 await connection.execute(save, row["id"], codec.frame_to_bytes(kept))
     await _reports(connection, erased, removed)
@@ -100,9 +105,10 @@ async def erase(connection: Connection, watch: Watch, erased: Erased) -> Removed
 
 
 async def _reports(connection: Connection, erased: Erased, removed: Removed) -> None:
-    for row in await connection.fetch("SELECT alert_id, reference, current FROM report_rows"):
+    for row in await connection.fetch(SQL["erasable_reports"]):
         frames = [codec.frame_from_bytes(row[name]) for name in ("reference", "current")]
-        kept = [kept_rows(frame, erased, removed, REPORTS) for frame in frames]
+        here = erased.of_stream(row["stream"])
+        kept = [kept_rows(frame, here, removed, REPORTS) for frame in frames]
         if [one.height for one in kept] != [one.height for one in frames]:
             await connection.execute(
                 "UPDATE report_rows SET reference = $2, current = $3 WHERE alert_id = $1",
@@ -132,10 +138,21 @@ def of_spine_key(watch: Watch, model: str, key: str, erased: Erased) -> list[Era
     """Return the entities that a spine key holds; of a model that is gone any that may be."""
     known = watch.models.get(model)
     if known is not None:
-        names = {known.spine_key, known.label_key}
+        names = {(known.spine_stream, known.spine_key), (known.label_stream, known.label_key)}
     else:
-        names = {one.fields for one in erased.keys}
-    return [one for parts in names for one in erased.of_key(parts, key.encode())]
+        names = {("", one.fields) for one in erased.keys}
+    hits = {
+        one.erasure_id: one
+        for stream, parts in names
+        for one in erased.of_stream(stream).of_key(parts, key.encode())
+    }
+    return list(hits.values())
+
+
+def _spine_stream(watch: Watch, model: str) -> str:
+    """Return the stream whose fields the requests of a model have; empty if it is gone."""
+    known = watch.models.get(model)
+    return known.spine_stream if known is not None else ""
 
 
 def kept_rows(

@@ -56,9 +56,11 @@ class Erasing:
         before = next(
             (one for one in erasure.reports if one.service == SERVICE), pb.ErasureReport()
         )
-        if before.done and not any(rows[key.erasure_id] for rows in removed.rows.values()):
+        again = before.beginning != key.beginning
+        held = any(rows[key.erasure_id] for rows in removed.rows.values())
+        if before.done and not (again or held):
             return
-        report = removed.report(key.erasure_id, left, before)
+        report = removed.report(key, left, before)
         await rpc.call(
             self.said.ReportErasure,
             pb.ReportErasureRequest(erasure_id=key.erasure_id, report=report),
@@ -66,12 +68,11 @@ class Erasing:
         logger.info("erasure.carried_out", extra={"erasure": key.erasure_id, "done": report.done})
 
     async def until_news(self, known: Erased, ended: asyncio.Event, news: asyncio.Event) -> None:
-        """Set `news` when `ended` is set, an entity was added to the list, or one was left."""
-        digests = {one.digest for one in known.keys}
+        """Set `news` when `ended` is set, the list finds more or others now, or one was left."""
         waited = 0.0
         while not await until(ended, LOOK_SECONDS):
             waited += LOOK_SECONDS
-            if not {one.digest for one in self.refusing.now.keys} <= digests:
+            if self.refusing.now.goes_beyond(known):
                 break
             if self._left and waited >= AGAIN_SECONDS:
                 break

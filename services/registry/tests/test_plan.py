@@ -95,14 +95,31 @@ views:
 """
 
 
-def test_a_view_that_calls_its_entity_otherwise_says_that_it_cannot_be_erased() -> None:
-    project = loads(PAYMENTS).project
-    view = next(one for one in plan(pb.Project(), normalise(project)) if one.name == "payments")
-    assert view.details == ("user is customer in refunded: such an entity cannot be erased",)
-    project.streams[1].fields[0].name = project.streams[1].key[0] = "user"
-    del project.views[0].sources[1].columns["user"]
-    view = next(one for one in plan(pb.Project(), normalise(project)) if one.name == "payments")
-    assert view.details == ()
+def payments(text: str, before: str = "") -> tuple[str, ...]:
+    """What the plan says of the view of payments."""
+    old = normalise(loads(before).project) if before else pb.Project()
+    changes = plan(old, normalise(loads(text).project))
+    return next((one.details for one in changes if one.name == "payments"), ())
+
+
+def test_a_view_that_calls_its_entity_otherwise_says_so_when_that_is_new() -> None:
+    said = (
+        "user is customer in refunded: who is erased is refused there too,"
+        " and searched for in what is stored"
+    )
+    assert payments(PAYMENTS) == (said,)
+    longer = PAYMENTS.replace("[1h]", "[2h]")
+    assert said not in payments(longer, PAYMENTS)
+    assert payments(longer, PAYMENTS)
+    same = PAYMENTS.replace("customer", "user").replace(", columns: {user: user}", "")
+    assert payments(same) == ()
+    assert said in payments(PAYMENTS, same)
+
+
+def test_a_view_whose_entity_is_computed_says_that_it_cannot_be_erased() -> None:
+    computed = PAYMENTS.replace("{user: customer}", "{user: lower(customer)}")
+    line = "user is lower(customer) in refunded: such an entity cannot be erased"
+    assert payments(computed) == (line,)
 
 
 def test_a_new_stream_says_from_where_its_events_come() -> None:

@@ -11,6 +11,7 @@ from tidemill.registry.v1 import events_pb2
 from tidemill_registry import engine
 from tidemill_registry.handlers import Registry
 from tidemill_registry.plan import Change, incompatible, plan
+from tidemill_registry.renaming import follow_names
 from tidemill_registry.store import StoredProject, Transaction
 
 
@@ -46,6 +47,7 @@ async def apply(
                 hint="tidemill features switch makes it current, --abort drops it",
             )
         stored = await tx.apply(wanted, digest, author, number)
+        await follow_names(tx)
         event = events_pb2.ProjectApplied(generation=digest, number=stored.number)
         await registry.tell(tx, f"project/{wanted.name}", event)
         return Applied(digest, stored.number, changes, applied=True)

@@ -5,20 +5,20 @@ What is stored and audited is the keyed digest of the entity, never its key.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tidemill.errors import Invalid, NotFound, Violation
 from tidemill.registry.v1 import erasure_service_pb2 as pb
+from tidemill_common.entity_names import to_proto
 from tidemill_common.erased_entity import Entity, entity_of
 from tidemill_registry.convert import to_timestamp
 from tidemill_registry.handlers import Registry
+from tidemill_registry.renaming import known_names, secret
 from tidemill_registry.store import QUERIES, Transaction, text_of
 
 SERVICES: Final = ("features", "monitoring")
 """Those that keep events of entities; an erasure is complete when each has said so."""
-SECRET_BYTES: Final = 32
 SHORTEST_SAID: Final = 3
 """A value of fewer characters in a reason is taken for a word."""
 
@@ -31,7 +31,7 @@ async def request(
 
     async def work(tx: Transaction) -> tuple[pb.Erasure, bool]:
         entity = entity_of((await tx.project()).project, values)
-        digest = entity.digest(await _secret(tx))
+        digest = entity.digest(await secret(tx))
         name = digest.hex()
         details = text_of({"fields": list(entity.fields), "reason": reason})
         made = await tx.connection.fetchrow(
@@ -43,6 +43,7 @@ async def request(
             reason,
             _subject(name),
             details,
+            await _first_beginning(tx, entity),
         )
         if made is not None:
             await tx.connection.execute(QUERIES["erasure_revise"])
@@ -83,13 +84,17 @@ async def keys(registry: Registry, known_revision: int) -> pb.ListErasedKeysResp
         if head["revision"] != known_revision:
             rows = await tx.connection.fetch(QUERIES["erasure_keys"])
             reply.keys.extend(pb.ErasedKey(**dict(row)) for row in rows)
+            reply.names.extend(to_proto(await known_names(tx)))
         return reply
 
     return await registry.store.run(work)
 
 
 async def report(registry: Registry, erasure_id: str, said: pb.ErasureReport) -> pb.Erasure:
-    """Keep what a service says of its part; the last one to be done completes the erasure."""
+    """Keep what a service says of its part; the last one to be done completes the erasure.
+
+    What it found before the erasure began again is kept and completes nothing.
+    """
     if said.service not in SERVICES:
         known = ", ".join(SERVICES)
         violation = Violation("report.service", f"{said.service!r} is none of {known}")
@@ -105,6 +110,7 @@ async def report(registry: Registry, erasure_id: str, said: pb.ErasureReport) ->
             said.SerializeToString(deterministic=True),
             said.state_clean,
             said.done,
+            said.beginning,
         )
         details = text_of(_summary((await _load(tx, erasure_id)).reports))
         ended = await tx.connection.fetchrow(
@@ -137,9 +143,10 @@ def _check_reason(values: Mapping[str, str], reason: str) -> None:
         raise Invalid(violations=[Violation("reason", "holds the key that is to be erased")])
 
 
-async def _secret(tx: Transaction) -> bytes:
-    made = secrets.token_bytes(SECRET_BYTES)
-    return bytes(await tx.connection.fetchval(QUERIES["erasure_secret"], made))
+async def _first_beginning(tx: Transaction, entity: Entity) -> int:
+    """Return 1 if a stream has another name for a field: no service that knows none is done."""
+    names = (await known_names(tx)).values()
+    return int(any(field in called for called in names for field in entity.fields))
 
 
 async def _id(tx: Transaction, entity: Entity) -> str:
@@ -172,7 +179,7 @@ async def _find(
 
 
 def _erasure(row: Any) -> pb.Erasure:
-    done = row["completed_at"]
+    done, again = row["completed_at"], row["reopened_at"]
     return pb.Erasure(
         erasure_id=row["erasure_id"],
         fields=row["fields"],
@@ -181,6 +188,7 @@ def _erasure(row: Any) -> pb.Erasure:
         reason=row["reason"],
         requested_time=to_timestamp(row["requested_at"]),
         completed_time=to_timestamp(done) if done else None,
+        reopened_time=to_timestamp(again) if again else None,
     )
 
 

@@ -10,6 +10,7 @@ from tidemill.registry.v1 import events_pb2
 from tidemill_registry.apply import changes_of, checked, current_project
 from tidemill_registry.handlers import Registry
 from tidemill_registry.plan import Change
+from tidemill_registry.renaming import follow_names
 from tidemill_registry.store import HeldProject, StoredProject, Transaction
 
 
@@ -41,6 +42,7 @@ async def hold(registry: Registry, project: pb.Project, *, author: str, expected
         if digest in {current.generation, held.generation if held is not None else ""}:
             return Held(digest, changes, held=False)
         await tx.hold(wanted, digest, author, current.number)
+        await follow_names(tx)
         event = events_pb2.ProjectHeld(generation=digest)
         await registry.tell(tx, f"project/{wanted.name}", event)
         return Held(digest, changes, held=True)
@@ -63,6 +65,7 @@ async def switch(registry: Registry, generation: str, *, author: str) -> StoredP
             raise FailedPrecondition("no generation is held", hint="tidemill apply --hold-switch")
         stored = await tx.apply(meant.project, meant.generation, author, current.number)
         await tx.drop_held()
+        await follow_names(tx)
         event = events_pb2.ProjectApplied(generation=meant.generation, number=stored.number)
         await registry.tell(tx, f"project/{meant.project.name}", event)
         return stored
@@ -80,6 +83,7 @@ async def abort(registry: Registry, generation: str, *, author: str) -> str:
         if held is None:
             return ""
         await tx.drop_held()
+        await follow_names(tx)
         subject = f"project/{held.project.name}"
         await tx.note("project.aborted", subject, author, {"generation": held.generation})
         await registry.tell(tx, subject, events_pb2.ProjectAborted(generation=held.generation))

@@ -14,8 +14,8 @@ from google.protobuf.json_format import MessageToDict
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Violation
 from tidemill.project import durations
-from tidemill.project.view_sources import mapped
 from tidemill_common import feature_views
+from tidemill_common.entity_names import computed_keys, names_of, new_names
 from tidemill_tiles.definitions import view_version
 from tidemill_tiles.plan import cost
 
@@ -106,7 +106,7 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
         old_version = view_version(feature_views.view_definition(before, old))
         if old_version != view_version(definition):
             details = (*details, "a new version of the view: its state is built anew")
-    details = (*details, *_kept_for_ever(view))
+    details = (*details, *_erasable(before, after, view))
     return Change(
         change.kind,
         change.type,
@@ -117,12 +117,16 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
     )
 
 
-def _kept_for_ever(view: pb.FeatureView) -> Iterator[str]:
-    """Say which entities nobody will be able to erase: those that a stream calls otherwise."""
-    for source in view.sources:
-        for name in view.entity:
-            if (other := mapped(source, name)) != name:
-                yield f"{name} is {other} in {source.stream}: such an entity cannot be erased"
+def _erasable(before: pb.Project, after: pb.Project, view: pb.FeatureView) -> Iterator[str]:
+    """Say what a view's names of key fields mean for entities that are erased, or may ever be."""
+    alone = pb.Project(streams=after.streams, views=[view])
+    for stream, field, column in new_names(names_of(before), names_of(alone)):
+        yield (
+            f"{field} is {column} in {stream}: who is erased is refused there too,"
+            " and searched for in what is stored"
+        )
+    for one in computed_keys(alone):
+        yield f"{one.field} is {one.expression} in {one.stream}: such an entity cannot be erased"
 
 
 def incompatible(before: pb.Project, after: pb.Project) -> list[Violation]:

@@ -15,6 +15,7 @@ from tidemill_registry.chaining import Anchors, chain_audit
 from tidemill_registry.erasure_servicer import ERASURE_METHODS, ErasureServicer
 from tidemill_registry.gatekeeper import Gatekeeper
 from tidemill_registry.handlers import Registry
+from tidemill_registry.renaming import follow_names
 from tidemill_registry.servicer import METHODS, RegistryServicer
 from tidemill_registry.settings import Settings
 from tidemill_registry.store import Store
@@ -35,6 +36,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await admin.ensure([topics.REGISTRY_EVENTS])
         clock = SystemClock()
         registry = Registry(Store(pool), Artifacts(settings.artifacts), clock)
+        await registry.store.run(follow_names)
         anchors = Anchors(settings.data / ANCHORS)
         gatekeeper = Gatekeeper(
             registry,

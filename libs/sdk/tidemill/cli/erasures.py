@@ -115,6 +115,9 @@ def _print(erasure: pb.Erasure, *, as_json: bool) -> None:
         print_json(to_dict(erasure))
         return
     print_fields(dict(zip(COLUMNS, _row(erasure), strict=True)))
+    if erasure.HasField("reopened_time"):
+        began = when(erasure.reopened_time)
+        typer.echo(f"began again {began}: a stream got a further name for its fields")
     places = [
         (report.service, *_place(place)) for report in erasure.reports for place in report.places
     ]

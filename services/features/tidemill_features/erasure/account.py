@@ -22,16 +22,20 @@ class Account:
     sets: dict[str, pb.ErasedTrainingSet] = field(default_factory=dict)
     state_clean: bool = False
     done: bool = False
+    beginning: int = 0
 
     @classmethod
-    def resumed(cls, erasure: pb.Erasure) -> Account:
-        """Go on with what an earlier life of this service has said."""
-        account = cls(erasure.erasure_id)
+    def resumed(cls, erasure: pb.Erasure, beginning: int = 0) -> Account:
+        """Go on with what an earlier life of this service has said.
+
+        What it found before the erasure began again still counts as removed; clean it is not.
+        """
+        account = cls(erasure.erasure_id, beginning=beginning)
         for report in erasure.reports:
             if report.service == SERVICE:
                 account.places = {(one.kind, one.name): one for one in report.places}
                 account.sets = {one.digest: one for one in report.training_sets}
-                account.state_clean = report.state_clean
+                account.state_clean = report.state_clean and report.beginning == beginning
         return account
 
     def saw(
@@ -78,4 +82,5 @@ class Account:
             training_sets=[self.sets[digest] for digest in sorted(self.sets)],
             state_clean=self.state_clean,
             done=self.done,
+            beginning=self.beginning,
         )

@@ -34,13 +34,15 @@ class ArchiveLook:
 def look(
     archive: Archive, work: StreamWork, erased: Erased, keep: Iterable[str] = ()
 ) -> ArchiveLook:
-    """Look through the archive; the columns `keep` of what is found are returned too."""
-    names = set(work.schema.names)
-    fields = {name for one in erased.keys for name in one.fields if set(one.fields) <= names}
+    """Look through the archive of the stream that `erased` knows the names of.
+
+    The columns `keep` of what is found are returned too.
+    """
+    fields = erased.columns_in(work.schema.names)
     found = ArchiveLook()
     if not fields:
         return found
-    columns = list(dict.fromkeys(["_time", *keep, *sorted(fields)]))
+    columns = list(dict.fromkeys(["_time", *keep, *fields]))
     for day, batch in archive.days(columns):
         for one, rows in erased.found(batch):
             mine = batch.filter(pa.array(rows))

@@ -45,14 +45,17 @@ def blind_spans(project: project_pb2.Project, erasures: Iterable[pb.Erasure]) ->
 
 
 def of_erased(
-    inputs: ModelInputs, requests: Sequence[str], erased: Erased
+    inputs: ModelInputs, spine: str, requests: Sequence[str], erased: Erased
 ) -> npt.NDArray[np.bool_]:
-    """Say which vectors are of erased entities, by the request fields that name their entities."""
+    """Say which vectors are of erased entities, by the request fields that name their entities.
+
+    These are called as in the stream of the `spine`.
+    """
     mine = np.zeros(len(requests), dtype=np.bool_)
     if not (erased and requests):
         return mine
     table = request_table(requests)
-    mine |= erased.rows(table)
+    mine |= erased.of_stream(spine).rows(table)
     for _, entity in inputs.entities:
         known = {name: table[source] for name, source in entity if source in table.schema.names}
         if known:
@@ -84,7 +87,8 @@ def _span(
         return -FOR_EVER_US, FOR_EVER_US
     if not place.HasField("oldest_time"):
         return None
-    asked = erasure.requested_time.ToMicroseconds() + SETTLED_US
+    began = max(erasure.requested_time, erasure.reopened_time, key=lambda one: one.ToMicroseconds())
+    asked = began.ToMicroseconds() + SETTLED_US
     newest = max(place.newest_time.ToMicroseconds(), asked)
     return place.oldest_time.ToMicroseconds(), newest + _memory_us(view)
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import Fenced, Rejected, Transient
@@ -22,6 +23,7 @@ from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill_common import rpc
 from tidemill_common.app import until
+from tidemill_common.erasures import NOTHING_ERASED, Erased
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.erasure import sightings, strays
 from tidemill_features.erasure.account import Account
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceAsyncStub
     from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
-    from tidemill_common.erasures import Erased, ErasedKey, Refusing
+    from tidemill_common.erasures import ErasedKey, Refusing
     from tidemill_common.kafka import Admin, Broker
     from tidemill_features.archiving import Archivers
     from tidemill_features.building import Builder
@@ -65,9 +67,9 @@ class Eraser:
     _accounts: dict[str, Account] = field(default_factory=dict)
     _since: dict[str, float] = field(default_factory=dict)
     _cleaned: set[str] = field(default_factory=set)
-    _told: set[str] = field(default_factory=set)
+    _told: set[tuple[str, int]] = field(default_factory=set)
     _looks: dict[tuple[str, str], Look] = field(default_factory=dict)
-    _looked_for: frozenset[bytes] = frozenset()
+    _looked_for: Erased = NOTHING_ERASED
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make a pass now and then until told to stop."""
@@ -87,7 +89,9 @@ class Eraser:
     ) -> None:
         """Do what can be done now for every erasure that is not done, and say how far it is."""
         now = self.refusing.now
-        wanted = [one for one in now.open_keys() if one.erasure_id not in self._told]
+        wanted = [
+            one for one in now.open_keys() if (one.erasure_id, one.beginning) not in self._told
+        ]
         if not wanted or self.work is None:
             return
         erased, accounts = now.only(wanted), await self._take_up(wanted, said)
@@ -103,11 +107,13 @@ class Eraser:
     async def _take_up(
         self, wanted: Iterable[ErasedKey], said: ErasureServiceAsyncStub
     ) -> list[Account]:
-        for name in (one.erasure_id for one in wanted):
-            if name not in self._accounts:
+        for one in wanted:
+            name, known = one.erasure_id, self._accounts.get(one.erasure_id)
+            if known is None or known.beginning != one.beginning:
                 reply = await rpc.call(said.GetErasure, pb.GetErasureRequest(erasure_id=name))
-                self._accounts[name] = Account.resumed(reply.erasure)
+                self._accounts[name] = Account.resumed(reply.erasure, one.beginning)
                 self._since[name] = time.monotonic()
+                self._cleaned.discard(name)
                 logger.info("erasure.taken_up", extra={"erasure": name})
         return [self._accounts[one.erasure_id] for one in wanted]
 
@@ -118,7 +124,7 @@ class Eraser:
         request = pb.ReportErasureRequest(erasure_id=account.erasure_id, report=account.report())
         await rpc.call(said.ReportErasure, request)
         if account.done:
-            self._told.add(account.erasure_id)
+            self._told.add((account.erasure_id, account.beginning))
             logger.info("erasure.done", extra={"erasure": account.erasure_id})
 
     # --- archive and training sets ------------------------------------------------------------
@@ -164,10 +170,9 @@ class Eraser:
     async def _look_through(self, erased: Erased, accounts: list[Account]) -> None:
         """Look through every topic; let go of what may go."""
         work = self._known()
-        digests = frozenset(one.digest for one in erased.keys)
-        if not digests <= self._looked_for:
+        if erased.goes_beyond(self._looked_for):
             self._looks.clear()  # somebody new: everything is to be looked at from the start
-            self._looked_for = digests
+            self._looked_for = erased
         known = sightings.logs(work) | sightings.raw_topics(work) | sightings.side_topics(work)
         for account in accounts:
             account.keep((LOG, RAW, SIDE), known)
@@ -178,7 +183,8 @@ class Eraser:
             account.state_clean = self._is_settled(account) and account.is_gone(LOG)
         for stream in work.streams.values():
             keep_ms = round(1_000 * self._raw_seconds(stream))
-            look = await self._look(RAW, stream.topic, sightings.in_events, erased, accounts)
+            sight = partial(sightings.in_events, stream.name)
+            look = await self._look(RAW, stream.topic, sight, erased, accounts)
             archive = {"the archive": await self._archived(stream.name)}
             await self._let_go(RAW, look, accounts, keep_ms, archive)
         side_ms = round(self.settings.erase_log_seconds * 1_000)

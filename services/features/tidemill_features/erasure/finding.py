@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidemill.project import model_inputs
 from tidemill_common.artifacts import Artifacts
 from tidemill_features.erasure import sets
 from tidemill_features.spine import join_key
@@ -31,9 +32,9 @@ class SetFinder:
     async def find(self, project: project_pb2.Project, erased: Erased) -> list[sets.HeldSet]:
         """Return the stored sets that hold any of the entities."""
         events = await self._events(project, erased)
-        keys = {tuple(model.spine.key) for model in project.models}
+        forms = [set_form(project, model) for model in project.models]
         artifacts = Artifacts(self.artifacts)
-        return await asyncio.to_thread(lambda: list(sets.look(artifacts, erased, keys, events)))
+        return await asyncio.to_thread(lambda: list(sets.look(artifacts, erased, forms, events)))
 
     async def _events(
         self, project: project_pb2.Project, erased: Erased
@@ -49,3 +50,10 @@ class SetFinder:
                     sets.identities(table["_id"], [join_key(table, key)]) for table in tables
                 )
         return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def set_form(project: project_pb2.Project, model: project_pb2.Model) -> sets.SetForm:
+    """Return what the sets of a model look like."""
+    inputs = model_inputs(project, model).inputs
+    spine = model.spine
+    return sets.SetForm(spine.stream, tuple(spine.key), frozenset(one.name for one in inputs))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import FailedPrecondition
 from tidemill.features.v1 import feature_service_pb2 as pb
+from tidemill_common.entity_names import names_of
 from tidemill_common.erased_entity import entity_of
 from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.project_source import load_project
@@ -46,7 +47,8 @@ class Planner:
         entity = entity_of(applied.project, fields)
         secret = secrets.token_bytes(SECRET_BYTES)
         key = ErasedKey(entity.fields, entity.digest(secret))
-        erased = Erased(secret, [key])
+        beside = [applied.held.project] if applied.held is not None else []
+        erased = Erased(secret, [key], names_of(applied.project, *beside))
         missing = [name for name in work.streams if name not in self.archivers]
         if missing or not self.settings.archiver:
             raise FailedPrecondition(
@@ -58,7 +60,7 @@ class Planner:
         sets = await finder.find(applied.project, erased)
         return pb.PlanErasureResponse(
             places=places,
-            kept_views=dict.fromkeys(_kept(work, entity.fields)),
+            kept_views=dict.fromkeys(_kept(work, erased)),
             training_sets=sorted(one.digest for one in sets),
         )
 
@@ -87,10 +89,10 @@ class Planner:
                 yield pb.PlannedPlace(kind=kind, name=topic, found=found)
 
 
-def _kept(work: Work, fields: tuple[str, ...]) -> Iterator[str]:
+def _kept(work: Work, erased: Erased) -> Iterator[str]:
     """Give the views that count the entity's events among others'."""
     for stream in work.parts:
-        if set(fields) <= set(stream.schema.names):
+        if erased.of_stream(stream.name).may_be_in(stream.schema.names):
             for view in stream.views:
-                if not set(fields) <= set(view.entity):
+                if not erased.may_be_in(view.entity):
                     yield view.name

@@ -1,13 +1,14 @@
 """Find the training sets that hold erased entities: every Parquet file of the artefact store.
 
 A row is the entity's if its event is (its id and spine key, from the archive, while that still
-has them), or if its spine key or its inputs say so.
+has them), or if its spine key or its inputs say so. A set does not say of which model it is: names
+that fields have in one stream only count where its inputs are those of a model of this stream.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,6 +42,15 @@ class HeldSet:
     rows: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class SetForm:
+    """What the sets of a model look like: the stream of their rows, their key and their inputs."""
+
+    stream: str
+    key: tuple[str, ...]
+    inputs: frozenset[str]
+
+
 def identities(ids: pa.Array, keys: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
     """Return what identifies rows by event and spine key."""
     return key_column([ids, *keys]).hashes[:, 0]
@@ -49,14 +59,13 @@ def identities(ids: pa.Array, keys: Sequence[pa.Array]) -> npt.NDArray[np.uint64
 def look(
     artifacts: Artifacts,
     erased: Erased,
-    spine_keys: Iterable[tuple[str, ...]],
+    forms: Sequence[SetForm],
     events: Mapping[str, npt.NDArray[np.uint64]],
 ) -> Iterator[HeldSet]:
     """Give the stored sets that hold any of the entities.
 
     `events` are the `identities` of each one's events, by erasure.
     """
-    keys = set(spine_keys)
     with tempfile.TemporaryDirectory() as folder:
         for digest in artifacts.digests():
             if artifacts.head(digest, len(MAGIC)) != MAGIC:
@@ -64,7 +73,7 @@ def look(
             path = artifacts.fetch(digest, Path(folder) / "set.parquet")
             with pq.ParquetFile(path) as file:
                 if {ID, KEY} <= set(file.schema_arrow.names):
-                    rows = _rows(file, erased, keys, events)
+                    rows = _rows(file, erased, forms, events)
                     if rows:
                         yield HeldSet(digest, rows)
 
@@ -72,38 +81,48 @@ def look(
 def _rows(
     file: pq.ParquetFile,
     erased: Erased,
-    keys: Iterable[tuple[str, ...]],
+    forms: Sequence[SetForm],
     events: Mapping[str, npt.NDArray[np.uint64]],
 ) -> Counter[str]:
     """Count the rows of each entity in one set."""
-    wanted = {ID, KEY, *(name for one in erased.keys for name in one.fields)}
-    columns = [name for name in file.schema_arrow.names if name in wanted]
+    names = file.schema_arrow.names
+    known = _lists(erased, forms, {name for name in names if not name.startswith("_")})
+    wanted = {ID, KEY}.union(*(one.columns_in(names) for one in known))
     found: Counter[str] = Counter()
-    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-        for name, held in _held(pa.Table.from_batches([batch]), erased, keys, events).items():
+    for batch in file.iter_batches(BATCH_ROWS, columns=[one for one in names if one in wanted]):
+        for name, held in _held(pa.Table.from_batches([batch]), known, events).items():
             found[name] += int(np.count_nonzero(held))
     return +found
 
 
+def _lists(
+    erased: Erased, forms: Sequence[SetForm], inputs: set[str]
+) -> dict[Erased, set[tuple[str, ...]]]:
+    """Return the lists to hold against a set with these inputs, each with the keys it may have."""
+    known = {erased: {form.key for form in forms}}
+    for form in forms:
+        if form.inputs == inputs:
+            known.setdefault(erased.of_stream(form.stream), set()).add(form.key)
+    return known
+
+
 def _held(
     rows: pa.Table,
-    erased: Erased,
-    spine_keys: Iterable[tuple[str, ...]],
+    lists: Mapping[Erased, Iterable[tuple[str, ...]]],
     events: Mapping[str, npt.NDArray[np.uint64]],
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Say which rows are whose."""
-    held: dict[str, npt.NDArray[np.bool_]] = {
-        one.erasure_id: np.zeros(len(rows), dtype=np.bool_) for one in erased.keys
-    }
-    for one, mine in erased.found(rows):
-        held[one.erasure_id] |= mine
+    held: dict[str, npt.NDArray[np.bool_]] = defaultdict(lambda: np.zeros(len(rows), np.bool_))
     if events:
         known = identities(rows[ID], [rows[KEY]])
         for name, wanted in events.items():
             held[name] |= np.isin(known, wanted)
-    for names in spine_keys:
-        if erased.may_be_in(names):
-            for key in rows[KEY].unique().drop_null().to_pylist():
-                for one in erased.of_key(names, key.encode()):
-                    held[one.erasure_id] |= np.asarray(pc.equal(rows[KEY], key))
+    for erased, keys in lists.items():
+        for one, mine in erased.found(rows):
+            held[one.erasure_id] |= mine
+        for names in keys:
+            if erased.may_be_in(names):
+                for key in rows[KEY].unique().drop_null().to_pylist():
+                    for one in erased.of_key(names, key.encode()):
+                        held[one.erasure_id] |= np.asarray(pc.equal(rows[KEY], key))
     return held

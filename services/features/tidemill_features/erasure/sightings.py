@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 KEYED: frozenset[Kind] = frozenset({Kind.ROWS, Kind.CHUNK})
 
 
-def in_events(erased: Erased, value: bytes) -> Iterator[ErasedKey]:
-    """Give the entities of a record of events; nothing can be read in one that is broken."""
+def in_events(stream: str, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities of a record of a stream's events; nothing can be read in a broken one."""
     try:
         batch = events.decode(value)
     except Invalid:
         return
-    yield from (one for one, _ in erased.found(batch))
+    yield from (one for one, _ in erased.of_stream(stream).found(batch))
 
 
 def in_log(view: ViewSpec, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
@@ -47,13 +47,21 @@ def in_log(view: ViewSpec, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
         start += size
 
 
-def in_rows(key: Sequence[str], erased: Erased, value: bytes) -> Iterator[ErasedKey]:
-    """Give the entities of a record of predictions or labels, by spine key and request fields."""
-    table = pa.ipc.open_stream(value).read_all()
-    yield from in_keys(key, erased, table["_spine_key"])
-    if "_request" in table.schema.names:
-        requests = request_table(table["_request"].drop_null().to_pylist())
-        yield from (one for one, _ in erased.found(requests))
+def in_predictions(spine: pb.Spine, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities of a record of predictions, by spine key and request fields."""
+    table, here = pa.ipc.open_stream(value).read_all(), erased.of_stream(spine.stream)
+    yield from in_keys(tuple(spine.key), here, table["_spine_key"])
+    requests = request_table(table["_request"].drop_null().to_pylist())
+    yield from (one for one, _ in here.found(requests))
+
+
+def in_labels(model: pb.Model, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
+    """Give the entities of a record of labels, whose key is of the spine and of the label."""
+    keys = pa.ipc.open_stream(value).read_all()["_spine_key"]
+    spine, label = model.spine, model.label
+    key = tuple(spine.key)
+    yield from in_keys(key, erased.of_stream(spine.stream), keys)
+    yield from in_keys(tuple(label.key) or key, erased.of_stream(label.stream), keys)
 
 
 def in_keys(
@@ -67,7 +75,7 @@ def in_keys(
 
 def raw_topics(work: Work) -> dict[str, Sight]:
     """Return the topics of accepted events."""
-    return {stream.topic: in_events for stream in work.streams.values()}
+    return {stream.topic: partial(in_events, stream.name) for stream in work.streams.values()}
 
 
 def logs(work: Work) -> dict[str, Sight]:
@@ -83,13 +91,9 @@ def side_topics(work: Work) -> dict[str, Sight]:
     """Return what else holds events, or rows about them: late, dead, predicted, labelled."""
     found: dict[str, Sight] = {}
     for stream in work.streams.values():
-        found[topics.late(stream.topic).name] = in_events
-        found[topics.dead_letters(stream.topic).name] = in_events
+        found[topics.late(stream.topic).name] = partial(in_events, stream.name)
+        found[topics.dead_letters(stream.topic).name] = partial(in_events, stream.name)
     for model in work.project.models:
-        found[topics.predictions(model.name).name] = _rows_of(model)
-        found[topics.labels(model.name).name] = _rows_of(model)
+        found[topics.predictions(model.name).name] = partial(in_predictions, model.spine)
+        found[topics.labels(model.name).name] = partial(in_labels, model)
     return found
-
-
-def _rows_of(model: pb.Model) -> Sight:
-    return partial(in_rows, tuple(model.spine.key))

@@ -119,8 +119,13 @@ def _note(stream: str, looked: ArchiveLook, accounts: Iterable[Account]) -> None
         rows = looked.rows[account.erasure_id]
         place = account.saw(ARCHIVE, stream, rows)
         if rows:
-            place.oldest_time.FromMicroseconds(looked.oldest_us[account.erasure_id])
-            place.newest_time.FromMicroseconds(looked.newest_us[account.erasure_id])
+            oldest = looked.oldest_us[account.erasure_id]
+            newest = looked.newest_us[account.erasure_id]
+            if place.HasField("oldest_time"):  # others were removed before
+                oldest = min(oldest, place.oldest_time.ToMicroseconds())
+                newest = max(newest, place.newest_time.ToMicroseconds())
+            place.oldest_time.FromMicroseconds(oldest)
+            place.newest_time.FromMicroseconds(newest)
 
 
 async def versions(

@@ -76,7 +76,7 @@ class ForeignSource:
         empty = len(records) - len(places)
         if mapped.rows is None:
             return Bridged(None, refusals, mapped.left_out, empty)
-        kept = np.flatnonzero(~erased.rows(mapped.rows))
+        kept = np.flatnonzero(~erased.of_stream(self.schema.name).rows(mapped.rows))
         left_out = mapped.left_out + mapped.rows.num_rows - len(kept)
         rows, index = mapped.rows.take(pa.array(kept)), index[kept]
         checked = check_columns(self.schema, rows, now_us, states=self.mapper.states)

@@ -60,23 +60,25 @@ class ErasedVersion(_message.Message):
     def __init__(self, model: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class ErasureReport(_message.Message):
-    __slots__ = ("service", "places", "training_sets", "state_clean", "done", "time")
+    __slots__ = ("service", "places", "training_sets", "state_clean", "done", "time", "beginning")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_SETS_FIELD_NUMBER: _ClassVar[int]
     STATE_CLEAN_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
     service: str
     places: _containers.RepeatedCompositeFieldContainer[ErasurePlace]
     training_sets: _containers.RepeatedCompositeFieldContainer[ErasedTrainingSet]
     state_clean: bool
     done: bool
     time: _timestamp_pb2.Timestamp
-    def __init__(self, service: _Optional[str] = ..., places: _Optional[_Iterable[_Union[ErasurePlace, _Mapping]]] = ..., training_sets: _Optional[_Iterable[_Union[ErasedTrainingSet, _Mapping]]] = ..., state_clean: _Optional[bool] = ..., done: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    beginning: int
+    def __init__(self, service: _Optional[str] = ..., places: _Optional[_Iterable[_Union[ErasurePlace, _Mapping]]] = ..., training_sets: _Optional[_Iterable[_Union[ErasedTrainingSet, _Mapping]]] = ..., state_clean: _Optional[bool] = ..., done: _Optional[bool] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., beginning: _Optional[int] = ...) -> None: ...
 
 class Erasure(_message.Message):
-    __slots__ = ("erasure_id", "fields", "state", "author", "reason", "requested_time", "completed_time", "reports")
+    __slots__ = ("erasure_id", "fields", "state", "author", "reason", "requested_time", "completed_time", "reports", "reopened_time")
     ERASURE_ID_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +87,7 @@ class Erasure(_message.Message):
     REQUESTED_TIME_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_TIME_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
+    REOPENED_TIME_FIELD_NUMBER: _ClassVar[int]
     erasure_id: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     state: ErasureState
@@ -93,7 +96,8 @@ class Erasure(_message.Message):
     requested_time: _timestamp_pb2.Timestamp
     completed_time: _timestamp_pb2.Timestamp
     reports: _containers.RepeatedCompositeFieldContainer[ErasureReport]
-    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ErasureState, str]] = ..., author: _Optional[str] = ..., reason: _Optional[str] = ..., requested_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reports: _Optional[_Iterable[_Union[ErasureReport, _Mapping]]] = ...) -> None: ...
+    reopened_time: _timestamp_pb2.Timestamp
+    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ErasureState, str]] = ..., author: _Optional[str] = ..., reason: _Optional[str] = ..., requested_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reports: _Optional[_Iterable[_Union[ErasureReport, _Mapping]]] = ..., reopened_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RequestErasureRequest(_message.Message):
     __slots__ = ("entity", "author", "reason")
@@ -158,18 +162,30 @@ class ListErasuresResponse(_message.Message):
     def __init__(self, erasures: _Optional[_Iterable[_Union[Erasure, _Mapping]]] = ...) -> None: ...
 
 class ErasedKey(_message.Message):
-    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete")
+    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete", "beginning")
     ERASURE_ID_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATE_CLEAN_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
     erasure_id: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     digest: bytes
     state_clean: bool
     complete: bool
-    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ...) -> None: ...
+    beginning: int
+    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ..., beginning: _Optional[int] = ...) -> None: ...
+
+class EntityName(_message.Message):
+    __slots__ = ("stream", "field", "columns")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    field: str
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, stream: _Optional[str] = ..., field: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListErasedKeysRequest(_message.Message):
     __slots__ = ("known_revision",)
@@ -178,14 +194,16 @@ class ListErasedKeysRequest(_message.Message):
     def __init__(self, known_revision: _Optional[int] = ...) -> None: ...
 
 class ListErasedKeysResponse(_message.Message):
-    __slots__ = ("revision", "secret", "keys")
+    __slots__ = ("revision", "secret", "keys", "names")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
     revision: int
     secret: bytes
     keys: _containers.RepeatedCompositeFieldContainer[ErasedKey]
-    def __init__(self, revision: _Optional[int] = ..., secret: _Optional[bytes] = ..., keys: _Optional[_Iterable[_Union[ErasedKey, _Mapping]]] = ...) -> None: ...
+    names: _containers.RepeatedCompositeFieldContainer[EntityName]
+    def __init__(self, revision: _Optional[int] = ..., secret: _Optional[bytes] = ..., keys: _Optional[_Iterable[_Union[ErasedKey, _Mapping]]] = ..., names: _Optional[_Iterable[_Union[EntityName, _Mapping]]] = ...) -> None: ...
 
 class ReportErasureRequest(_message.Message):
     __slots__ = ("erasure_id", "report")

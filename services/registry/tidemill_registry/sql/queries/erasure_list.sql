@@ -1,2 +1,2 @@
--- The secret and the revision of the list; no row before the first erasure.
-SELECT secret, revision FROM erasure_list
+-- The secret, the revision and the names of the list.
+SELECT secret, revision, names FROM erasure_list

@@ -1,0 +1,47 @@
+"""What tests of erasures ask a platform: how far it is, who is refused, what is planned."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.integration.driver import Platform, eventually
+from tidemill import Event
+from tidemill.features.v1 import feature_service_pb2 as features_pb
+from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
+from tidemill.registry.v1 import erasure_service_pb2 as pb
+
+SERVICES: Final = ("registry", "ingestion", "features-worker", "features-server", "monitoring")
+QUICK: Final = {
+    "TIDEMILL_FEATURES_ERASE_SECONDS": "0.5",
+    "TIDEMILL_FEATURES_ERASE_RAW_SECONDS": "0",
+    "TIDEMILL_FEATURES_ERASE_LOG_SECONDS": "1",
+    "TIDEMILL_FEATURES_ARCHIVE_SECONDS": "1",
+    "TIDEMILL_FEATURES_SNAPSHOT_BYTES": "1048576",
+}
+"""Settings with which an erasure takes seconds."""
+COMPLETE_S: Final = 120.0
+
+
+def found(plan: features_pb.PlanErasureResponse) -> dict[str, int]:
+    """What was found, by name, where something was."""
+    return {one.name: one.found for one in plan.places if one.found}
+
+
+def refused(platform: Platform, event: Event) -> str:
+    """Why an event is refused; empty if it is not."""
+    (result,) = platform.client.publish([event]).results
+    rejected = result.outcome == ingestion_pb.OUTCOME_REJECTED
+    return str(result.reason) if rejected else ""
+
+
+def completed(platform: Platform, erasure_id: str) -> pb.Erasure:
+    """Wait for the end of an erasure; what was said last if it does not come."""
+
+    def complete() -> pb.Erasure | None:
+        now = platform.client.erasure(erasure_id)
+        return now if now.state == pb.ERASURE_STATE_COMPLETE else None
+
+    try:
+        return eventually(complete, "complete", COMPLETE_S)
+    except AssertionError as error:
+        raise AssertionError(str(platform.client.erasure(erasure_id))) from error
