@@ -8,8 +8,8 @@ from typing import Final
 
 import psutil
 
+from tests.chaos.faults import WORKERS
 from tests.chaos.particular import Slowed
-from tests.chaos.plans import WORKERS
 from tests.chaos.scraping import told
 from tests.chaos.stage import Cast
 

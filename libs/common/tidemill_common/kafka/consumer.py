@@ -53,6 +53,8 @@ COMMIT_SECONDS = 1.0
 COMMIT_RECORDS = 500
 MAX_POLL_INTERVAL_MS = 300_000
 REBALANCE_TIMEOUT_MS = 60_000
+REQUEST_TIMEOUT_MS = 40_000
+"""Who joins a group waits for its slowest member, longer than another reader waits for an answer."""
 _FINISH_SECONDS = 10.0
 _JOIN_SECONDS = 5.0
 logger = logging.getLogger(__name__)
@@ -377,7 +379,7 @@ async def consume(
     Rejected, TooManyDeadLetters, Misconfigured if a position no longer exists.
     """
     client = AIOKafkaConsumer(
-        **settings(broker, "read_committed"),
+        **{**settings(broker, "read_committed"), "request_timeout_ms": REQUEST_TIMEOUT_MS},
         group_id=group,
         group_instance_id=instance or None,
         session_timeout_ms=session_ms,

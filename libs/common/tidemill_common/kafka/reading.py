@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 Isolation = Literal["read_committed", "read_uncommitted"]
+REQUEST_TIMEOUT_MS = 15_000
+"""So late at most a reader knows that a connection's other side is gone without saying so."""
 _CLOSE_SECONDS = 5.0
 _POLL_MS = 200
 _OFFSETS_SECONDS = 20.0
@@ -44,6 +46,7 @@ def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
         "fetch_max_bytes": TOTAL_FETCH_BYTES,
         "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
         "retry_backoff_ms": RETRY_BACKOFF_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
     }
 
 
