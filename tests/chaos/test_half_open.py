@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from tests.chaos.proxy import FaultProxy, Mode, proxying
+from tests.chaos.stage import Stage, staged
 from tidemill import transport
 from tidemill.errors import TidemillError
+from tidemill_common import topics
+from tidemill_common.kafka import Broker, administering, producer, producing
 from tidemill_common.rpc import client
+from tidemill_local.ports import LOOPBACK
 
 SERVICE = "tidemill.test.v1.Echo"
 KEEPALIVE_MS = 300
@@ -84,3 +90,35 @@ async def test_a_call_is_answered_again_soon_after_its_connection_was_forgotten(
                 answered = await client.call(method, request, timeout=5.0) == request
         assert answered
         assert time.monotonic() - began < 4.0
+
+
+@contextlib.asynccontextmanager
+async def a_broker(folder: Path) -> AsyncIterator[tuple[Stage, Broker]]:
+    """Start a broker, and say how ingestion reaches it."""
+    async with staged(folder, ["kafka"]) as stage:
+        yield stage, Broker(f"{LOOPBACK}:{stage.edges['ingestion']}", "half-open")
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", [Mode.HALF_OPEN, Mode.BLACK_HOLE])
+async def test_a_producer_that_lost_its_broker_goes_on_and_leaves_no_task_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    monkeypatch.setattr(producer, "STALLED_SECONDS", 1.0)
+    async with a_broker(tmp_path) as (stage, broker), administering(stage.broker) as admin:
+        topic = topics.events("lost")
+        await admin.ensure([topic])
+        async with producing(broker) as sending:
+            await sending.send(topic.name, b"before")
+            before = len(asyncio.all_tasks())
+            stage.proxies["ingestion"].set(mode)
+            sent = [sending.enqueue(topic.name, b"meanwhile", partition=p) for p in range(2)]
+            await asyncio.sleep(2.5)
+            stage.proxies["ingestion"].set(Mode.OPEN)
+            async with asyncio.timeout(20.0):
+                await asyncio.gather(*sent)
+                await sending.send(topic.name, b"after")
+            async with asyncio.timeout(10.0):
+                while len(asyncio.all_tasks()) > before:
+                    await asyncio.sleep(0.1)

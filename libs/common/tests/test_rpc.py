@@ -248,7 +248,9 @@ async def test_a_client_may_ask_for_signs_of_life_in_a_long_call_and_not_too_oft
         async with running(limits=rpc.Limits(ping_ms=ping_ms)) as server:
             server.echo.seconds = 4.5
             async with grpc.aio.insecure_channel(server.address, options=pinging) as channel:
-                return await channel.unary_unary(f"/{NAME}/Hot")(b"", timeout=9.0).code()
+                method: Any = channel.unary_unary(f"/{NAME}/Hot")
+                code: grpc.StatusCode = await method(b"", timeout=9.0).code()
+                return code
 
     often, seldom = await asyncio.gather(outcome(500), outcome(60_000))
     assert (often, seldom) == (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)

@@ -54,7 +54,7 @@ COMMIT_RECORDS = 500
 MAX_POLL_INTERVAL_MS = 300_000
 REBALANCE_TIMEOUT_MS = 60_000
 REQUEST_TIMEOUT_MS = 40_000
-"""Who joins a group waits for its slowest member, longer than another reader waits for an answer."""
+"""Who joins a group waits for its slowest member, longer than a reader waits for an answer."""
 _FINISH_SECONDS = 10.0
 _JOIN_SECONDS = 5.0
 logger = logging.getLogger(__name__)
