@@ -10,6 +10,8 @@ from tests.chaos.proxy import Mode
 
 SESSION_S: Final = 6.0
 WORKERS: Final = ("worker-a", "worker-b")
+THIRD_WORKER: Final = "worker-c"
+"""Where there are more changes than two can make; of four partitions it may own none."""
 SERVING: Final = ("serving-a", "serving-b")
 BROKER_EDGES: Final = ("ingestion", *WORKERS, "server")
 """Between a service and the broker; named after the service."""

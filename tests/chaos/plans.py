@@ -13,6 +13,7 @@ from tests.chaos.faults import (
     FRONTS,
     SERVING,
     SESSION_S,
+    THIRD_WORKER,
     WORKERS,
     Do,
     Fault,
@@ -22,7 +23,6 @@ from tests.chaos.faults import (
 from tests.chaos.proxy import Mode
 
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20130101"))
-THIRD_WORKER: Final = "worker-c"
 FLUSH_BYTES: Final = 1 << 16
 """The fewest there may be. Of the default nothing that a run can send is more than may wait."""
 BACKLOG: Final = 400

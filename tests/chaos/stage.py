@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from tests.chaos.faults import BROKER_EDGES, FRONTS, SESSION_S, WORKERS, Scenario, Skew
+from tests.chaos.faults import (
+    BROKER_EDGES,
+    FRONTS,
+    SESSION_S,
+    THIRD_WORKER,
+    WORKERS,
+    Scenario,
+    Skew,
+)
 from tests.chaos.proxy import FaultProxy, proxying
 from tidemill_common.kafka import Broker
 from tidemill_local.kafka import Edge
@@ -42,6 +50,7 @@ ERASING: Final[Mapping[str, str]] = {
 """What takes half a day and a week takes seconds in a run."""
 FLUSH: Final = "TIDEMILL_FEATURES_FLUSH_BYTES"
 PARTS: Final = ("postgres", "kafka")
+ASSIGNED: Final = b'"partitions.assigned"'
 MUTANT: Final = "tests.chaos.worker"
 SKEWED: Final = "tests.chaos.skewed"
 
@@ -104,6 +113,10 @@ class Cast:
     def metrics(self) -> dict[str, str]:
         """Return where the metrics of the run's services are."""
         return {role: self.address(f"{role}-metrics") for role in self.roles}
+
+    def assignments(self, worker: str) -> int:
+        """Return how often a worker was told of its partitions, if only that it has none."""
+        return self.stage.stack.log(self.process(worker)).read_bytes().count(ASSIGNED)
 
     async def stop(self) -> None:
         """Stop every service of the run; the parts go on."""
@@ -178,7 +191,8 @@ async def start(made: Cast, roles: Sequence[str], registry: str, mutant: str = "
     programs = [_program(made, role, registry, mutant) for role in roles]
     await asyncio.to_thread(stack.add, *programs)
     for role in roles:
-        await asyncio.to_thread(stack.wait_ready, made.process(role))
+        if role != THIRD_WORKER:
+            await asyncio.to_thread(stack.wait_ready, made.process(role))
 
 
 def _command(role: str, mutant: str, skew: Skew | None) -> tuple[str, ...]:

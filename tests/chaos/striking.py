@@ -23,6 +23,9 @@ from tidemill_common.feature_views import ViewSpec
 from tidemill_common.kafka import Record, TopicPartition, administering
 from tidemill_common.kafka.ranges import stretch
 
+JOIN_S: Final = 120.0
+"""Until a worker that was started must be a member, of whatever there is for it to own."""
+LOOK_S: Final = 0.1
 TOGETHER_S: Final = 0.5
 """Faults that end within it followed nobody."""
 BURST: Final = 150
@@ -139,8 +142,11 @@ class Striker:
         while due < began + fault.for_s:
             await asyncio.to_thread(dice.choice([stack.stop_process, stack.kill_and_hold]), name)
             due = await self._changed(due)
+            told = self.cast.assignments(fault.target)
             stack.start_process(name)
-            await asyncio.to_thread(stack.wait_ready, name)
+            async with asyncio.timeout(JOIN_S):
+                while self.cast.assignments(fault.target) == told:
+                    await asyncio.sleep(LOOK_S)
             due = await self._changed(due)
 
     async def _changed(self, due: float) -> float:

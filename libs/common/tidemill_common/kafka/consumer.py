@@ -39,7 +39,7 @@ from tidemill_common.kafka.broker import (
     to_records,
 )
 from tidemill_common.kafka.partition_state import PartitionState
-from tidemill_common.kafka.reading import settings, stop
+from tidemill_common.kafka.reading import GROUP_REQUEST_TIMEOUT_MS, settings, stop
 from tidemill_common.verdict import Backoff, Wait, verdict
 
 if TYPE_CHECKING:
@@ -53,8 +53,6 @@ COMMIT_SECONDS = 1.0
 COMMIT_RECORDS = 500
 MAX_POLL_INTERVAL_MS = 300_000
 REBALANCE_TIMEOUT_MS = 60_000
-REQUEST_TIMEOUT_MS = 40_000
-"""Who joins a group waits for its slowest member, longer than a reader waits for an answer."""
 _FINISH_SECONDS = 10.0
 _JOIN_SECONDS = 5.0
 logger = logging.getLogger(__name__)
@@ -379,7 +377,7 @@ async def consume(
     Rejected, TooManyDeadLetters, Misconfigured if a position no longer exists.
     """
     client = AIOKafkaConsumer(
-        **{**settings(broker, "read_committed"), "request_timeout_ms": REQUEST_TIMEOUT_MS},
+        **settings(broker, "read_committed", GROUP_REQUEST_TIMEOUT_MS),
         group_id=group,
         group_instance_id=instance or None,
         session_timeout_ms=session_ms,

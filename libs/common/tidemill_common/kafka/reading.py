@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 Isolation = Literal["read_committed", "read_uncommitted"]
 REQUEST_TIMEOUT_MS = 15_000
 """So late at most a reader knows that a connection's other side is gone without saying so."""
+GROUP_REQUEST_TIMEOUT_MS = 40_000
+"""Who joins a group waits for its slowest member, longer than a reader waits for an answer."""
 _CLOSE_SECONDS = 5.0
 _POLL_MS = 200
 _OFFSETS_SECONDS = 20.0
 
 
-def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
+def settings(
+    broker: Broker, isolation: Isolation, request_timeout_ms: int = REQUEST_TIMEOUT_MS
+) -> dict[str, Any]:
     """Return the settings of every reader; a position that is gone is an error, never a skip."""
     return {
         "bootstrap_servers": broker.address,
@@ -46,7 +50,7 @@ def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
         "fetch_max_bytes": TOTAL_FETCH_BYTES,
         "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
         "retry_backoff_ms": RETRY_BACKOFF_MS,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "request_timeout_ms": request_timeout_ms,
     }
 
 
