@@ -17,7 +17,14 @@ from tests.chaos.stage import Stage, staged
 from tidemill import transport
 from tidemill.errors import TidemillError
 from tidemill_common import topics
-from tidemill_common.kafka import Broker, administering, producer, producing
+from tidemill_common.kafka import (
+    Broker,
+    TopicPartition,
+    administering,
+    producer,
+    producing,
+    reading,
+)
 from tidemill_common.rpc import client
 from tidemill_local.ports import LOOPBACK
 
@@ -122,3 +129,25 @@ async def test_a_producer_that_lost_its_broker_goes_on_and_leaves_no_task_behind
             async with asyncio.timeout(10.0):
                 while len(asyncio.all_tasks()) > before:
                     await asyncio.sleep(0.1)
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(120)
+async def test_who_gives_up_asking_early_finds_a_new_connection_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_OFFSETS_SECONDS", 1.5)
+    async with a_broker(tmp_path) as (stage, broker), administering(stage.broker) as admin:
+        topic = topics.events("asked")
+        await admin.ensure([topic])
+        tp = TopicPartition(topic.name, 0)
+        async with reading.reading(broker) as client:
+            assert await reading.ends(client, [tp]) == {tp: 0}
+            stage.proxies["ingestion"].set(Mode.HALF_OPEN)
+            began = time.monotonic()
+            found: dict[TopicPartition, int] = {}
+            while not found and time.monotonic() < began + 10.0:
+                with contextlib.suppress(TimeoutError, TidemillError):
+                    async with asyncio.timeout(1.0):
+                        found = await reading.ends(client, [tp])
+            assert found == {tp: 0}

@@ -303,7 +303,8 @@ async def abandon(client: Any) -> None:
     stop() flushes, and the sender waits for requests under way: over a connection whose other side
     is gone either would outlast every bound and leave connections and their tasks behind.
     """
-    sender = client._sender  # noqa: SLF001 (no public way)
+    client._closed = True  # noqa: SLF001 (no public way)
+    sender = client._sender  # noqa: SLF001 (as above)
     sending = [] if sender is None else [sender.close()]
     await asyncio.gather(*sending, client.client.close(), return_exceptions=True)
 
@@ -314,7 +315,6 @@ async def _kill(client: Any) -> None:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await abandon(client)
             client._message_accumulator.fail_all(KafkaError("closed"))  # noqa: SLF001 (as above)
-            await client.stop()
 
 
 def _sender_ended(client: Any) -> bool:

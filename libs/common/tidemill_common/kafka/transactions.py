@@ -130,9 +130,7 @@ class TransactionalProducer:
         """Close within bounds; what was not committed is aborted by the broker."""
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                if self.broken:
-                    await abandon(self._client)
-                await self._client.stop()
+                await (abandon(self._client) if self.broken else self._client.stop())
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
