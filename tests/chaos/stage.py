@@ -111,8 +111,8 @@ class Cast:
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Return where the metrics of the run's services are."""
-        return {role: self.address(f"{role}-metrics") for role in self.roles}
+        """Return where the metrics are of the services of every run."""
+        return {role: self.address(f"{role}-metrics") for role in ROLES}
 
     def assignments(self, worker: str) -> int:
         """Return how often a worker was told of its partitions, if only that it has none."""
