@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.faults import Scenario
 from tests.chaos.mutants import CONTROL, MUTANTS, caught, plan_of, shared_out
-from tests.chaos.plans import SEED, Scenario, full, smoke
+from tests.chaos.plans import SEED, full, smoke
 from tests.chaos.report import Report, facts, merged, read, table, write
 from tests.chaos.run import perform
 from tests.chaos.stage import Stage, staged
@@ -42,8 +43,9 @@ def main(names: Sequence[str]) -> int:
 
 
 async def _all(names: Sequence[str], folder: Path) -> list[Report]:
-    """Run scenarios one after another, then mutants and their control in two lanes at once."""
-    scenarios = _scenarios(names)
+    """Run scenarios one after another, then in two lanes at once what is no matter of speed."""
+    apart = [one.name for one in _scenarios(names) if one.own_lane]
+    scenarios = [one for one in _scenarios(names) if not one.own_lane]
     runs: list[Report] = []
     if shared := [one for one in scenarios if not one.parts]:
         async with staged(_made(folder / "shared")) as stage:
@@ -52,7 +54,8 @@ async def _all(names: Sequence[str], folder: Path) -> list[Report]:
         if one.parts:
             async with staged(_made(folder / one.name), one.parts) as stage:
                 runs.append(_said(await perform(stage, one, SEED)))
-    lanes = shared_out([one for one in (CONTROL, *MUTANTS) if not names or one in names], SEED)
+    mutants = [one for one in (CONTROL, *MUTANTS) if not names or one in names]
+    lanes = shared_out([*apart, *mutants], SEED)
     told = await asyncio.gather(
         *(_lane(lane, _made(folder / f"lane{number}")) for number, lane in enumerate(lanes))
     )
@@ -60,9 +63,9 @@ async def _all(names: Sequence[str], folder: Path) -> list[Report]:
 
 
 async def _lane(names: Sequence[str], folder: Path) -> list[Report]:
-    """Run mutants on parts of their own: what finds them is no matter of time."""
+    """Run mutants, and scenarios that mostly wait, on parts of their own."""
     async with staged(folder) as stage:
-        return [_said(await _mutated(stage, one)) for one in names]
+        return [_said(await _in_lane(stage, one)) for one in names]
 
 
 def _made(folder: Path) -> Path:
@@ -70,9 +73,9 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-async def _mutated(stage: Stage, name: str) -> Report:
+async def _in_lane(stage: Stage, name: str) -> Report:
     plan = plan_of(name, SEED)
-    if name == CONTROL:
+    if name not in MUTANTS:
         return await perform(stage, plan, SEED)
     return await perform(stage, plan, SEED, mutant=name, patience_s=MUTANT_PATIENCE_S)
 

@@ -21,7 +21,8 @@ GRACE_S: Final = 0.5
 class Throughput:
     """Records of the raw topic a second: decided before a storm and in it, and appended meanwhile.
 
-    `worst` is of the worst stretch of `stretch_s` seconds.
+    `worst` is of the worst stretch of `stretch_s` seconds. So many `changes` of the group there were,
+    one in `change_s` on average.
     """
 
     before: float
@@ -29,6 +30,8 @@ class Throughput:
     during: float
     worst: float
     stretch_s: float
+    changes: int
+    change_s: float
 
 
 @dataclass(slots=True)
@@ -57,8 +60,11 @@ class Counted:
     tasks: int
 
 
-def throughput(found: Throughput) -> list[Finding]:
-    """C17: in a storm workers go on, at 30 % at least of what they did before and of what comes in."""
+def throughput(found: Throughput, change_s: float) -> list[Finding]:
+    """C17: in a storm workers go on, at 30 % at least of what they did before and of what comes in.
+
+    It is one if the group has changed as often as every `change_s`.
+    """
     least = LEAST_SHARE * max(found.before, found.offered)
     wrong = [
         f"{name}: {rate:.0f} records/s, {found.before:.0f} before, {found.offered:.0f} came in"
@@ -68,6 +74,8 @@ def throughput(found: Throughput) -> list[Finding]:
         )
         if rate < least or not least
     ]
+    if found.change_s > change_s:
+        wrong.append(f"no storm: a change in {found.change_s:.1f} s, not in {change_s:.1f} s")
     return finding("C17 throughput", f"less than {LEAST_SHARE:.0%}", wrong)
 
 

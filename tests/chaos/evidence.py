@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.checkers import Letter, View
+from tests.chaos.faults import WORKERS
 from tests.chaos.forgetting import DEDUPE_S, NAMES
 from tests.chaos.operating import ORIGIN
 from tests.chaos.oracle import Expected, Values, decide, values_at
 from tests.chaos.particular import Compared
-from tests.chaos.plans import WORKERS
 from tests.chaos.registering import REGISTRY
 from tests.chaos.scraping import told as told_by
 from tests.chaos.traffic import COLD, DEDUPE_US, HOT, SECOND_US, SHOPS, WINDOWS

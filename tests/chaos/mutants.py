@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from tests.chaos.plans import Scenario, mutation
+from tests.chaos.faults import Scenario
+from tests.chaos.plans import full, mutation
 from tests.chaos.report import Report
 from tidemill.errors import TidemillError, Unavailable
 from tidemill_common.kafka import Follower, TopicPartition, Transaction, TransactionalProducer
@@ -241,13 +242,17 @@ CONTROL: Final = "mutation"
 
 
 def plan_of(name: str, seed: int) -> Scenario:
-    """Return what a mutant meets: the beginning of the plan; the control meets all of it."""
-    whole = mutation(seed)
-    return whole if name == CONTROL else whole.cut(MUTANTS[name].seconds)
+    """Return what a mutant meets: the beginning of the plan; the control meets all of it.
+
+    A scenario that runs in a lane has its own.
+    """
+    if name in MUTANTS:
+        return mutation(seed).cut(MUTANTS[name].seconds)
+    return {one.name: one for one in (mutation(seed), *full(seed))}[name]
 
 
 def shared_out(names: Sequence[str], seed: int) -> list[list[str]]:
-    """Share mutants and control out to lanes that take about as long; no lane is empty."""
+    """Share all of them out to lanes that take about as long; no lane is empty."""
     lanes: list[list[str]] = [[] for _ in range(LANES)]
     for one in sorted(names, key=lambda name: -plan_of(name, seed).seconds):
         min(lanes, key=lambda lane: lane_s(lane, seed)).append(one)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tests.chaos.faults import Do
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.particular import Neighbours
-from tests.chaos.plans import Do
 from tests.chaos.publishing import to_event
 from tests.chaos.striking import STOPPED, Struck
 from tests.chaos.traffic import HOT, PARTITIONS, SECOND_US, Traffic

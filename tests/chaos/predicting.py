@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tests.chaos.plans import SERVING
+from tests.chaos.calling import remembering
+from tests.chaos.enduring import Call
+from tests.chaos.faults import SERVING
 from tests.chaos.registering import REGISTRY, Registry
 from tests.chaos.stage import Cast
 from tests.chaos.traffic import COLD, HOT, SECOND_US, SHOPS
@@ -62,9 +64,9 @@ _AGAIN_S: Final = 0.2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def client_of(cast: Cast, replica: str) -> AsyncClient:
-    """Return a client of one replica."""
-    return AsyncClient(Addresses({"serving": cast.address(replica)}, "the run's replicas"))
+def where(cast: Cast, replica: str) -> Addresses:
+    """Return where one replica is."""
+    return Addresses({"serving": cast.address(replica)}, "the run's replicas")
 
 
 async def first_version(cast: Cast, registry: Registry) -> None:
@@ -82,7 +84,7 @@ async def first_version(cast: Cast, registry: Registry) -> None:
         await rpc.call(RegistryServiceStub(channel).RegisterVersion, request)
     async with asyncio.timeout(FIRST_S):
         for replica in SERVING:
-            client = client_of(cast, replica)
+            client = AsyncClient(where(cast, replica))
             while True:
                 with contextlib.suppress(TidemillError):
                     await client.predict(MODEL, [{"user": "u0", "shop": "s0"}])
@@ -100,6 +102,8 @@ class Predictor:
     base_us: int
     elapsed_us: Callable[[], int]
     seed: int
+    calls: list[Call]
+    """Remembered here."""
     sampled: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     """Requests, by replica."""
@@ -114,7 +118,12 @@ class Predictor:
 
     async def _ask(self, replica: str, seconds: float) -> None:
         dice = random.Random(f"{self.seed}/{replica}")
-        client = client_of(self.cast, replica)
+        async with remembering(where(self.cast, replica), self.calls) as client:
+            await self._ask_by(client, replica, dice, seconds)
+
+    async def _ask_by(
+        self, client: AsyncClient, replica: str, dice: random.Random, seconds: float
+    ) -> None:
         began = time.monotonic()
         pause = seconds * len(SERVING) * ENTITIES * self.spec.vector_sample / WANTED
         due = began
@@ -133,7 +142,6 @@ class Predictor:
                 self.sampled += sum(is_sampled(self.spec, row["user"]) for row in rows)
             due += pause
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-        await client.close()
 
 
 def model_of(registry: Registry) -> ModelSpec:

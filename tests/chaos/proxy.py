@@ -29,6 +29,7 @@ class Mode(Enum):
     BLACK_HOLE = "black hole"  # nothing passes, nothing is closed; it goes on when the mode ends
     DROPPED_REPLIES = "dropped replies"  # what was asked is done, the answer never comes
     RESET = "reset"  # every connection there is, in mid-frame
+    HALF_OPEN = "half-open"  # the server's side of every connection ends; nobody tells the client
 
 
 class FaultProxy:
@@ -51,6 +52,10 @@ class FaultProxy:
         """Do this from now on; connections whose replies were dropped end with the mode."""
         if mode is Mode.RESET:
             self._reset(list(self._connections))
+            mode = Mode.OPEN
+        elif mode is Mode.HALF_OPEN:
+            for one in self._connections:
+                one.forget()
             mode = Mode.OPEN
         self._mode = mode
         if mode is Mode.BLACK_HOLE:
@@ -78,7 +83,9 @@ class FaultProxy:
                 group.create_task(self._pump(reader, far_writer))
                 group.create_task(self._pump(far_reader, writer, replies=connection))
         except* (OSError, ConnectionError):
-            pass
+            with contextlib.suppress(OSError):
+                while connection.forgotten and await reader.read(CHUNK):
+                    pass
         finally:
             self._connections.discard(connection)
             connection.reset()
@@ -110,19 +117,31 @@ class FaultProxy:
 
 
 class _Connection:
-    """Both sides of one connection; torn: a reply of it was dropped."""
+    """Both sides of one connection.
+
+    Torn: a reply of it was dropped. Forgotten: its server knows of it no more, its client does.
+    """
 
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
-        self.torn = False
-        self._sides = (near, far)
+        self.torn = self.forgotten = False
+        self._near, self._far = near, far
 
     def reset(self) -> None:
         """Send RST both ways."""
-        for side in self._sides:
-            found = side.transport.get_extra_info("socket")
-            if found is not None and found.fileno() >= 0:
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            side.transport.abort()
+        _reset(self._near)
+        _reset(self._far)
+
+    def forget(self) -> None:
+        """Send RST to the server; what the client sends is taken and never answered."""
+        self.forgotten = True
+        _reset(self._far)
+
+
+def _reset(side: asyncio.StreamWriter) -> None:
+    found = side.transport.get_extra_info("socket")
+    if found is not None and found.fileno() >= 0:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    side.transport.abort()
 
 
 async def _slices(writer: asyncio.StreamWriter, data: bytes) -> None:

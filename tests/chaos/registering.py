@@ -31,7 +31,7 @@ async def registered(cast: Cast, project: project_pb2.Project) -> AsyncIterator[
     """Apply a project in the registry of a run; a run without one has a stand-in."""
     if REGISTRY in cast.scenario.beside:
         await start(cast, [REGISTRY], "")
-        address = cast.address(REGISTRY)
+        address = cast.way(REGISTRY, REGISTRY)
         client = AsyncClient(Addresses({REGISTRY: address}, "the run's registry"), author="chaos")
         try:
             generation = (await client.apply(project)).generation

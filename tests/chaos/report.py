@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from collections import Counter
@@ -14,27 +13,16 @@ from typing import Any, Final
 
 import orjson
 
-from tests.chaos.calling import Asker
-from tests.chaos.checkers import Finding, recovered_after
-from tests.chaos.enduring import Call, Throughput
-from tests.chaos.evidence import Evidence
-from tests.chaos.forgetting import PEOPLE, Forgetting
-from tests.chaos.ledger import Ledger
-from tests.chaos.neighbours import Neighbour, compared
+from tests.chaos.checkers import Finding
+from tests.chaos.course import Course
+from tests.chaos.enduring import Call
+from tests.chaos.faults import Do
+from tests.chaos.forgetting import PEOPLE
 from tests.chaos.oracle import Expected
-from tests.chaos.pace import Pace
-from tests.chaos.particular import Forgotten, Neighbours, Replayed, Slowed
-from tests.chaos.plans import Do, Scenario
-from tests.chaos.predicting import Predictor
-from tests.chaos.publishing import Publisher
-from tests.chaos.scraping import TaskCount
-from tests.chaos.storming import throughput_of
 from tests.chaos.striking import Struck, alone
 from tests.chaos.watching import Watch
 
 MIB: Final = 1 << 20
-LOADED_S: Final = 1.0
-"""After so much load every service has opened what it opens at its first use."""
 AFTER_MS: Final = 12_000.0
 """How long after a fault a silence of a feature log still counts as its doing."""
 
@@ -52,54 +40,6 @@ HEADS: Final = (
     "machine slower by",
     "findings",
 )
-
-
-@dataclass(slots=True)
-class Course:
-    """What is known of a run while it goes on; `findings` grow at its end."""
-
-    scenario: Scenario
-    seed: int
-    mutant: str = ""
-    ledger: Ledger = field(default_factory=Ledger)
-    publisher: Publisher | None = None
-    asker: Asker | None = None
-    calls: list[Call] = field(default_factory=list)
-    tasks: TaskCount | None = None
-    quiet_s: float = 0.0
-    predictor: Predictor | None = None
-    neighbour: Neighbour | None = None
-    forgetting: Forgetting | None = None
-    forgotten: Forgotten | None = None
-    struck: list[Struck] = field(default_factory=list)
-    slowed: list[Slowed] = field(default_factory=list)
-    replayed: list[Replayed] = field(default_factory=list)
-    watch: Watch | None = None
-    settled_s: dict[str, float | None] = field(default_factory=dict)
-    evidence: Evidence | None = None
-    pace: Pace = field(default_factory=Pace)
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def throughput(self) -> Throughput | None:
-        """Return what was decided in a storm, if a run had one."""
-        if self.watch is None:
-            return None
-        return throughput_of(self.watch, self.struck, self.pace.worst)
-
-    @property
-    def tasks_left(self) -> tuple[dict[str, int | None], dict[str, int | None]] | None:
-        """Return the tasks of services before the first fault and when it was quiet."""
-        if self.tasks is None or self.publisher is None:
-            return None
-        loaded = self.publisher.began + LOADED_S
-        first = min((one.began_s for one in self.struck), default=math.inf)
-        return self.tasks.fewest(loaded, first), self.tasks.fewest(self.quiet_s, math.inf)
-
-    @property
-    def neighbours(self) -> Neighbours | None:
-        """Return how entities beside a stopped partition fared, if a run has looked."""
-        return None if self.neighbour is None else compared(self.neighbour.took, self.struck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +132,7 @@ def figures(course: Course) -> dict[str, float]:
             "vectors that differ from the harness's": len(vectors.differing),
             "requests": predictor.answered.total(),
             "requests without an answer": predictor.failed.total(),
+            **_calls(course.calls),
             **_restarts(course.struck),
             **{f"{kind} events": count for kind, count in sorted(publisher.kinds.items())},
         }
@@ -224,15 +165,16 @@ def _endured(course: Course) -> dict[str, float]:
             "records/s that came in during the storm": round(storm.offered),
             "records/s decided in it": round(storm.during),
             f"records/s decided in its worst {storm.stretch_s:.0f} s": round(storm.worst),
+            "changes of the group": storm.changes,
+            "s between changes": round(storm.change_s, 1),
         }
-    if course.asker is not None and (left := course.tasks_left) is not None:
-        overs = [one.over_s for one in course.calls if one.over_s is not None]
+    if course.asker is not None and course.inquirer is not None:
         found |= {
-            "calls": len(course.calls),
+            **_calls(course.calls),
             "reads without an answer": course.asker.failed,
-            "ms that a call went on after its deadline, at most": round(max(0.0, *overs) * 1_000),
-            "calls that never ended": len(course.calls) - len(overs),
+            "calls of the registry without an answer": course.inquirer.failed,
         }
+    if (left := course.tasks_left) is not None:
         for when, counts in zip(("before", "after"), left, strict=True):
             found |= {f"tasks of {role} {when}": tasks or -1 for role, tasks in counts.items()}
     for one in course.slowed:
@@ -242,6 +184,15 @@ def _endured(course: Course) -> dict[str, float]:
             "resident MiB at most": round(one.resident_peak / MIB),
         }
     return found
+
+
+def _calls(calls: Sequence[Call]) -> dict[str, float]:
+    overs = [one.over_s for one in calls if one.over_s is not None]
+    return {
+        **{f"calls of {name}": count for name, count in Counter(c.name for c in calls).items()},
+        "ms that a call went on after its deadline, at most": round(max(0.0, *overs) * 1_000),
+        "calls that never ended": len(calls) - len(overs),
+    }
 
 
 def _restarts(struck: Sequence[Struck]) -> dict[str, int]:
@@ -256,8 +207,8 @@ def _faults(course: Course, watch: Watch) -> list[dict[str, Any]]:
     return [
         {
             "fault": one.fault.name,
-            "judged": one in judged,
-            "recovered_after_s": _rounded(recovered_after(one.recovery(1.0), watch.samples)),
+            "judged": one in judged and one.fault.ways & course.samples.keys() != set(),
+            "recovered_after_s": _rounded(course.recovered_after(one)),
             "longest_silence_s": _rounded(watch.silence_s(one.began_ms, one.ended_ms + AFTER_MS)),
         }
         for one in course.struck

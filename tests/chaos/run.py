@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import checkers, enduring, particular
-from tests.chaos.calling import Asker, RememberingClient, remembering
+from tests.chaos.calling import Asker, Inquirer, RememberingClient, remembering
+from tests.chaos.course import Course
 from tests.chaos.evidence import collect
+from tests.chaos.faults import CHANGE_S, Scenario
 from tests.chaos.forgetting import Forgetting, Kept, forgetful, keeping
 from tests.chaos.neighbours import Neighbour
 from tests.chaos.operating import Operator
 from tests.chaos.pace import pacing
-from tests.chaos.plans import Scenario
 from tests.chaos.predicting import SERVED, VECTORS, Predictor, first_version, model_of
-from tests.chaos.proxy import proxying
+from tests.chaos.proxy import FaultProxy
 from tests.chaos.publishing import Intruder, Publisher
 from tests.chaos.registering import REGISTRY, Registry, registered
-from tests.chaos.report import Course, Report, reported
+from tests.chaos.report import Report, reported
 from tests.chaos.scraping import TaskCount, counting
-from tests.chaos.stage import Cast, Stage, cast, start
+from tests.chaos.stage import Cast, Stage, cast, fronted, start
 from tests.chaos.striking import Striker, alone
 from tests.chaos.traffic import CANARY, PARTITIONS, PROJECT, REPLAYED_US, Traffic, widened
 from tests.chaos.watching import Watch, watching
@@ -37,6 +38,8 @@ from tidemill_common.kafka import Producer, TopicPartition, administering, produ
 
 READY_S: Final = 60.0
 SETTLE_S: Final = 60.0
+SLACK: Final = 1.2
+"""Of the time between two changes in a storm: the last of them waits for a process to start."""
 _LOOK_S: Final = 0.1
 
 
@@ -45,6 +48,7 @@ class Running:
     """A run whose services are up: its project, and both replicas of its views."""
 
     cast: Cast
+    proxies: Mapping[str, FaultProxy]
     spec: StreamSpec
     views: dict[str, ViewSpec]
     registry: Registry
@@ -67,7 +71,7 @@ async def perform(
     began = time.monotonic()
     course = Course(scenario, seed, mutant)
     try:
-        async with pacing() as course.pace, _running(stage, scenario, mutant) as running:
+        async with pacing() as course.pace, _running(stage, scenario, seed, mutant) as running:
             course.watch, course.tasks = running.watch, running.tasks
             course.calls = running.client.calls
             await _load(running, course)
@@ -85,7 +89,9 @@ async def perform(
 
 
 @contextlib.asynccontextmanager
-async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterator[Running]:
+async def _running(
+    stage: Stage, scenario: Scenario, seed: int, mutant: str
+) -> AsyncIterator[Running]:
     """Start the services on a project of the run's own, and stop them."""
     run = f"{scenario.name}-{mutant}" if mutant else scenario.name
     stream = f"chaos_{run}".replace("-", "_")
@@ -95,6 +101,7 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
     spec, views = stream_spec(project, stream), view_specs(project)
     async with contextlib.AsyncExitStack() as stack:
         made = await cast(stage, run, scenario)
+        proxies = await stack.enter_async_context(fronted(made, seed))
         registry = await stack.enter_async_context(registered(made, project))
         stack.push_async_callback(made.stop)
         others = [role for role in made.roles if role != REGISTRY]
@@ -107,15 +114,19 @@ async def _running(stage: Stage, scenario: Scenario, mutant: str) -> AsyncIterat
             await first_version(made, registry)
         partitions = [TopicPartition(spec.topic.name, number) for number in range(PARTITIONS)]
         watch = await stack.enter_async_context(watching(stage.broker, views, partitions))
-        where = {"ingestion": made.address("publisher"), "features": made.address("server")}
+        where = {
+            "ingestion": made.address("publisher-edge"),
+            "features": made.way("reader", "server"),
+            "registry": registry.address,
+        }
         client = await stack.enter_async_context(
             remembering(Addresses(where, "the run's services"))
         )
         kept = None
         if scenario.erases_at_s:
             kept = await stack.enter_async_context(keeping(stage.broker, spec))
-        tasks = await stack.enter_async_context(counting(made.metrics)) if scenario.reads else None
-        yield Running(made, spec, views, registry, replica, client, watch, kept, tasks)
+        tasks = await stack.enter_async_context(counting(made.metrics)) if scenario.asks else None
+        yield Running(made, proxies, spec, views, registry, replica, client, watch, kept, tasks)
 
 
 async def _load(running: Running, course: Course) -> None:
@@ -123,10 +134,7 @@ async def _load(running: Running, course: Course) -> None:
     cast, spec, scenario = running.cast, running.spec, course.scenario
     seed, ledger = course.seed, course.ledger
     base_us = time.time_ns() // 1_000 - REPLAYED_US
-    async with (
-        proxying(cast.ports["publisher"], cast.ports["ingestion"], seed) as edge,
-        producing(cast.stage.broker) as producer,
-    ):
+    async with producing(cast.stage.broker) as producer:
         ahead = stream_spec(widened(spec.name), spec.name) if scenario.ahead else None
         traffic = Traffic(seed + 1, base_us, "x")
         intruder = Intruder(producer, spec, traffic, ledger, seed, ahead)
@@ -140,9 +148,11 @@ async def _load(running: Running, course: Course) -> None:
             Traffic(seed + 2, base_us, "l"),
             ledger,
         )
-        striker = Striker(cast, edge, intruder, tuple(running.views.values()), operator, seed)
+        views = tuple(running.views.values())
+        striker = Striker(cast, running.proxies, intruder, views, operator, seed)
         course.publisher, course.struck = publisher, striker.struck
         course.slowed, course.replayed = striker.slowed, operator.replayed
+        course.changes = striker.changes
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(publisher.run(scenario.seconds), name="publisher")
             tasks.create_task(intruder.run(scenario.seconds), name="intruder")
@@ -160,12 +170,15 @@ def _particular(
     if scenario.served:
         model = model_of(running.registry)
         elapsed_us = publisher.elapsed_us
-        course.predictor = Predictor(running.cast, model, base_us, elapsed_us, seed)
+        calls = running.client.calls
+        course.predictor = Predictor(running.cast, model, base_us, elapsed_us, seed, calls)
         yield course.predictor.run(scenario.seconds)
-    if scenario.reads:
+    if scenario.asks:
         view = f"{running.spec.name}_users"
         course.asker = Asker(running.client, view, lambda: publisher.token)
+        course.inquirer = Inquirer(running.client, running.registry.project)
         yield course.asker.run(scenario.seconds)
+        yield course.inquirer.run(scenario.seconds)
     if scenario.stops:
         traffic = Traffic(seed + 4, base_us, "n")
         course.neighbour = Neighbour(running.client, running.spec, traffic, ledger)
@@ -223,7 +236,6 @@ def _check(course: Course) -> list[checkers.Finding]:
         return in_order
     slower = course.pace.worst
     recoveries = alone(course.struck, slower)
-    at_edge = [one.recovery(slower) for one in recoveries if one.at_edge]
     return [
         *in_order,
         *checkers.lost(course.ledger, evidence.expected.ids),
@@ -236,8 +248,13 @@ def _check(course: Course) -> list[checkers.Finding]:
             course.settled_s,
             slower * course.scenario.settle_s,
         ),
-        *checkers.liveness([one.recovery(slower) for one in recoveries], watch.samples),
-        *checkers.liveness(at_edge, publisher.samples),
+        *(
+            found
+            for way, samples in course.samples.items()
+            for found in checkers.liveness(
+                [one.recovery(slower) for one in recoveries if way in one.fault.ways], samples
+            )
+        ),
         *checkers.leaks(evidence.texts, CANARY),
         *checkers.stateless(evidence.files),
         *(particular.counted(evidence.expected, evidence.told) if course.scenario.counted else []),
@@ -246,7 +263,11 @@ def _check(course: Course) -> list[checkers.Finding]:
         *particular.replayed(evidence.expected, course.replayed),
         *enduring.deadlines(course.calls, slower * enduring.GRACE_S),
         *(enduring.tasks(*course.tasks_left) if course.tasks_left else []),
-        *(enduring.throughput(course.throughput) if course.throughput else []),
+        *(
+            enduring.throughput(course.throughput, slower * SLACK * CHANGE_S)
+            if course.throughput
+            else []
+        ),
         *(particular.neighbours(course.neighbours, slower) if course.neighbours else []),
         *(particular.vectors(evidence.vectors, VECTORS) if evidence.vectors else []),
         *(particular.forgotten(course.forgotten, slower) if course.forgotten else []),

@@ -8,14 +8,13 @@ from typing import Final
 
 import psutil
 
+from tests.chaos.faults import WORKERS
 from tests.chaos.particular import Slowed
-from tests.chaos.plans import WORKERS
 from tests.chaos.scraping import told
 from tests.chaos.stage import Cast
 
 RUNS_S: Final = 0.05
 STANDS_S: Final = 0.45
-JOINED: Final = b'"partitions.assigned"'
 HOLDS: Final = "tidemill_partition_holds_total"
 
 
@@ -23,7 +22,7 @@ async def slow(cast: Cast, role: str, seconds: float) -> Slowed:
     """Stop and continue it ten times in five seconds."""
     stack, name = cast.stage.stack, cast.process(role)
     process = psutil.Process(stack.pid(name))
-    before, joined, began = process.memory_info().rss, _joined(cast), time.monotonic()
+    before, joined, began = process.memory_info().rss, _assignments(cast), time.monotonic()
     peak, holds = before, await _holds(cast, role)
     while time.monotonic() < began + seconds:
         stack.pause(name)
@@ -33,7 +32,7 @@ async def slow(cast: Cast, role: str, seconds: float) -> Slowed:
         peak = max(peak, process.memory_info().rss)
     ended = time.monotonic()
     held = await _holds(cast, role) - holds
-    return Slowed(name, began, ended, before, peak, _joined(cast) - joined, held)
+    return Slowed(name, began, ended, before, peak, _assignments(cast) - joined, held)
 
 
 async def _holds(cast: Cast, role: str) -> int:
@@ -41,8 +40,5 @@ async def _holds(cast: Cast, role: str) -> int:
     return int((await asyncio.to_thread(told, [cast.metrics[role]])).get(HOLDS, 0.0))
 
 
-def _joined(cast: Cast) -> int:
-    """Return how often a worker was told of its partitions."""
-    return sum(
-        cast.stage.stack.log(cast.process(one)).read_bytes().count(JOINED) for one in WORKERS
-    )
+def _assignments(cast: Cast) -> int:
+    return sum(cast.assignments(one) for one in WORKERS)

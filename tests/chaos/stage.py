@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from tests.chaos.plans import SESSION_S, WORKERS, Scenario, Skew
+from tests.chaos.faults import (
+    BROKER_EDGES,
+    FRONTS,
+    SESSION_S,
+    THIRD_WORKER,
+    WORKERS,
+    Scenario,
+    Skew,
+)
 from tests.chaos.proxy import FaultProxy, proxying
 from tidemill_common.kafka import Broker
 from tidemill_local.kafka import Edge
@@ -41,6 +50,7 @@ ERASING: Final[Mapping[str, str]] = {
 """What takes half a day and a week takes seconds in a run."""
 FLUSH: Final = "TIDEMILL_FEATURES_FLUSH_BYTES"
 PARTS: Final = ("postgres", "kafka")
+ASSIGNED: Final = b'"partitions.assigned"'
 MUTANT: Final = "tests.chaos.worker"
 SKEWED: Final = "tests.chaos.skewed"
 
@@ -81,10 +91,32 @@ class Cast:
         """Return an address of a service or of a proxy before it."""
         return f"{LOOPBACK}:{self.ports[port]}"
 
+    def way(self, front: str, port: str) -> str:
+        """Return the address of a port, through the proxy before it if the run has that edge."""
+        return self.address(f"{front}-edge" if front in self.scenario.edges else port)
+
+    @property
+    def postgres(self) -> str:
+        """Return where services find PostgreSQL; a file of passwords names an address, too."""
+        dsn = self.stage.stack.address("postgres")
+        if "postgres" not in self.scenario.edges:
+            return dsn
+        parts = urlsplit(dsn)
+        (known,) = parse_qs(parts.query)["passfile"]
+        told, file = self.address("postgres-edge"), self.stage.stack.data / self.run / "pgpass"
+        file.touch(mode=0o600)
+        file.write_text(Path(known).read_text().replace(f"{LOOPBACK}:{parts.port}", told))
+        netloc = f"{parts.username}@{told}"
+        return urlunsplit(parts._replace(netloc=netloc, query=f"passfile={file}"))
+
     @property
     def metrics(self) -> dict[str, str]:
         """Return where the metrics are of the services of every run."""
         return {role: self.address(f"{role}-metrics") for role in ROLES}
+
+    def assignments(self, worker: str) -> int:
+        """Return how often a worker was told of its partitions, if only that it has none."""
+        return self.stage.stack.log(self.process(worker)).read_bytes().count(ASSIGNED)
 
     async def stop(self) -> None:
         """Stop every service of the run; the parts go on."""
@@ -102,10 +134,11 @@ async def staged(folder: Path, parts: Sequence[str] = PARTS) -> AsyncIterator[St
 
     `folder` must be there.
     """
-    names = [name for role in ROLES for name in (role, f"{role}-told")]
+    names = [name for role in BROKER_EDGES for name in (role, f"{role}-told")]
     ports = choose(names, folder / "edges.json")
     edges = [
-        Edge(role.replace("-", "").upper(), ports[role], ports[f"{role}-told"]) for role in ROLES
+        Edge(role.replace("-", "").upper(), ports[role], ports[f"{role}-told"])
+        for role in BROKER_EDGES
     ]
     async with contextlib.AsyncExitStack() as proxies:
         stack = await proxies.enter_async_context(
@@ -113,9 +146,9 @@ async def staged(folder: Path, parts: Sequence[str] = PARTS) -> AsyncIterator[St
         )
         made = {
             role: await proxies.enter_async_context(proxying(ports[f"{role}-told"], ports[role]))
-            for role in ROLES
+            for role in BROKER_EDGES
         }
-        yield Stage(stack, made, {role: ports[f"{role}-told"] for role in ROLES})
+        yield Stage(stack, made, {role: ports[f"{role}-told"] for role in BROKER_EDGES})
 
 
 async def cast(stage: Stage, run: str, scenario: Scenario) -> Cast:
@@ -124,8 +157,32 @@ async def cast(stage: Stage, run: str, scenario: Scenario) -> Cast:
     await asyncio.to_thread(folder.mkdir)
     roles = (*ROLES, *scenario.beside)
     names = [name for role in roles for name in (role, f"{role}-metrics")]
-    ports = choose([*names, "http", "publisher"], folder / "ports.json")
+    ports = choose([*names, "http", *(f"{one}-edge" for one in FRONTS)], folder / "ports.json")
     return Cast(stage, run, scenario, ports)
+
+
+@contextlib.asynccontextmanager
+async def fronted(made: Cast, seed: int) -> AsyncIterator[Mapping[str, FaultProxy]]:
+    """Put proxies before what a run's clients and services call; give those of every edge.
+
+    There is always one before ingestion.
+    """
+    stack = made.stage.stack
+    behind = {
+        "publisher": made.ports["ingestion"],
+        "reader": made.ports["server"],
+        "registry": made.ports.get("registry", 0),
+        "postgres": urlsplit(stack.address("postgres")).port or 0,
+    }
+    async with contextlib.AsyncExitStack() as proxies:
+        fronts = {
+            front: await proxies.enter_async_context(
+                proxying(made.ports[f"{front}-edge"], behind[front], seed)
+            )
+            for front in FRONTS
+            if front == "publisher" or front in made.scenario.edges
+        }
+        yield {**made.stage.proxies, **fronts}
 
 
 async def start(made: Cast, roles: Sequence[str], registry: str, mutant: str = "") -> None:
@@ -134,7 +191,8 @@ async def start(made: Cast, roles: Sequence[str], registry: str, mutant: str = "
     programs = [_program(made, role, registry, mutant) for role in roles]
     await asyncio.to_thread(stack.add, *programs)
     for role in roles:
-        await asyncio.to_thread(stack.wait_ready, made.process(role))
+        if role != THIRD_WORKER:
+            await asyncio.to_thread(stack.wait_ready, made.process(role))
 
 
 def _command(role: str, mutant: str, skew: Skew | None) -> tuple[str, ...]:
@@ -149,7 +207,7 @@ def _program(made: Cast, role: str, registry: str, mutant: str) -> Program:
     """Say how a role is run."""
     listen, scenario = made.address(role), made.scenario
     folder = made.stage.stack.data / made.run / role
-    through = role in scenario.edges
+    through = role in scenario.edges & made.stage.edges.keys()
     kafka = f"{LOOPBACK}:{made.stage.edges[role]}" if through else made.stage.broker.address
     skews = {one.role: one for one in scenario.clocks}
     return Program(
@@ -160,6 +218,7 @@ def _program(made: Cast, role: str, registry: str, mutant: str) -> Program:
             **made.stage.stack.environment,
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "TIDEMILL_KAFKA": kafka,
+            "TIDEMILL_POSTGRES": made.postgres,
             "TIDEMILL_REGISTRY": registry,
             "TIDEMILL_LISTEN": listen,
             "TIDEMILL_INGESTION_HTTP": made.address("http"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from tests.chaos.enduring import Throughput
-from tests.chaos.plans import Do
+from tests.chaos.faults import Do
 from tests.chaos.striking import Struck
 from tests.chaos.watching import Watch
 
@@ -19,20 +20,29 @@ STARTING_MS: Final = 1_000.0
 _MS: Final = 1_000
 
 
-def throughput_of(watch: Watch, struck: Sequence[Struck], slower: float) -> Throughput | None:
-    """Return what was decided before and in the storm of a run; None: it had none."""
-    for one in struck:
-        if one.fault.do is Do.STORM:
-            stretch_ms = min(slower * STRETCH_S * _MS, one.ended_ms - one.began_ms)
-            first_ms = watch.appended[0][0] + STARTING_MS
-            return Throughput(
-                before=_rate(watch.decided, first_ms, one.began_ms),
-                offered=_rate(_appended(watch), one.began_ms, one.ended_ms),
-                during=_rate(watch.decided, one.began_ms, one.ended_ms),
-                worst=_worst(watch.decided, one.began_ms, one.ended_ms, stretch_ms),
-                stretch_s=stretch_ms / _MS,
-            )
-    return None
+def throughput_of(
+    watch: Watch, struck: Sequence[Struck], changes: Sequence[float], slower: float
+) -> Throughput | None:
+    """Return what was decided before and in the storm of a run; None: it had none.
+
+    `changes` are the moments at which members of the group left it or joined it again.
+    """
+    storms = [one for one in struck if one.fault.do is Do.STORM]
+    if not storms:
+        return None
+    began_ms = min(one.began_ms for one in storms)
+    ended_ms = max(one.ended_ms for one in storms)
+    stretch_ms = min(slower * STRETCH_S * _MS, ended_ms - began_ms)
+    first_ms = watch.appended[0][0] + STARTING_MS
+    return Throughput(
+        before=_rate(watch.decided, first_ms, began_ms),
+        offered=_rate(_appended(watch), began_ms, ended_ms),
+        during=_rate(watch.decided, began_ms, ended_ms),
+        worst=_worst(watch.decided, began_ms, ended_ms, stretch_ms),
+        stretch_s=stretch_ms / _MS,
+        changes=len(changes),
+        change_s=(max(changes) - min(changes)) / (len(changes) - 1) if changes[1:] else math.inf,
+    )
 
 
 def _appended(watch: Watch) -> Callable[[float], int]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.chaos.checkers import Recovery
+from tests.chaos.faults import CHANGE_S, Do, Fault, Scenario
 from tests.chaos.operating import Operator
 from tests.chaos.particular import Slowed
-from tests.chaos.plans import SESSION_S, Do, Fault, Scenario
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.publishing import Intruder
 from tests.chaos.slowing import slow
@@ -23,8 +23,11 @@ from tidemill_common.feature_views import ViewSpec
 from tidemill_common.kafka import Record, TopicPartition, administering
 from tidemill_common.kafka.ranges import stretch
 
-STORM_S: Final = 2.0
-"""How long a worker stays in a storm."""
+JOIN_S: Final = 120.0
+"""Until a worker that was started must be a member, of whatever there is for it to own."""
+LOOK_S: Final = 0.1
+TOGETHER_S: Final = 0.5
+"""Faults that end within it followed nobody."""
 BURST: Final = 150
 """Garbage in a row, more than a partition takes before it stops."""
 STOPPED: Final = 0
@@ -43,23 +46,21 @@ class Struck:
     began_ms: float
     ended_ms: float
 
-    @property
-    def at_edge(self) -> bool:
-        """Tell whether publishers feel it too."""
-        return self.fault.target in {"broker", "ingestion", "publisher"}
-
     def recovery(self, slower: float) -> Recovery:
         """Return what must be well again, and when, on a machine that is so much slower."""
-        return Recovery(self.fault.name, self.ended_s, slower * self.fault.recovery_s)
+        limit_s = self.fault.noticed_s + slower * self.fault.recovery_s
+        return Recovery(self.fault.name, self.ended_s, limit_s)
 
 
 def alone(struck: Sequence[Struck], slower: float) -> list[Struck]:
-    """Return the faults that no other followed before they had to be over."""
+    """Return the faults that no other followed, in a way of theirs, before they had to be over."""
     return [
         one
         for one in struck
         if not any(
-            one.ended_s < other.ended_s and other.began_s < one.recovery(slower).due_s
+            one.ended_s + TOGETHER_S < other.ended_s
+            and other.began_s < one.recovery(slower).due_s
+            and one.fault.ways & other.fault.ways
             for other in struck
         )
     ]
@@ -70,13 +71,15 @@ class Striker:
     """Strikes one run; every fault is over when its call returns."""
 
     cast: Cast
-    publisher_edge: FaultProxy
+    proxies: Mapping[str, FaultProxy]
     intruder: Intruder
     views: tuple[ViewSpec, ...]
     operator: Operator
     seed: int
     struck: list[Struck] = field(default_factory=list)
     slowed: list[Slowed] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
+    """When a member of the group had left it or joined it again."""
 
     async def run(self, scenario: Scenario, began: float) -> None:
         """Strike each fault at its time, several at once if they overlap."""
@@ -132,19 +135,29 @@ class Striker:
         stack.start_process(name)
 
     async def _storm(self, fault: Fault) -> None:
-        """Leave and join again: asked to or killed, for a moment or until the group goes on alone."""
+        """Leave, asked to or killed, and join again, at every second change of a storm of two."""
         stack, name = self.cast.stage.stack, self.cast.process(fault.target)
-        dice, end = random.Random(self.seed), time.monotonic() + fault.for_s
-        while time.monotonic() < end:
+        dice, began = random.Random(f"{self.seed}/{fault.target}"), time.monotonic()
+        due = began
+        while due < began + fault.for_s:
             await asyncio.to_thread(dice.choice([stack.stop_process, stack.kill_and_hold]), name)
-            await asyncio.sleep(dice.choice([0.0, SESSION_S + 1.0]))
+            due = await self._changed(due)
+            told = self.cast.assignments(fault.target)
             stack.start_process(name)
-            await asyncio.to_thread(stack.wait_ready, name)
-            await asyncio.sleep(STORM_S)
+            async with asyncio.timeout(JOIN_S):
+                while self.cast.assignments(fault.target) == told:
+                    await asyncio.sleep(LOOK_S)
+            due = await self._changed(due)
+
+    async def _changed(self, due: float) -> float:
+        """Note a change and wait until the next of the same worker is due; return when that is."""
+        self.changes.append(time.monotonic())
+        due += 2 * CHANGE_S
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return due
 
     async def _network(self, fault: Fault) -> None:
-        proxies = self.cast.stage.proxies
-        proxy = self.publisher_edge if fault.target == "publisher" else proxies[fault.target]
+        proxy = self.proxies[fault.target]
         proxy.set(fault.mode)
         await asyncio.sleep(fault.for_s)
         proxy.set(Mode.OPEN)

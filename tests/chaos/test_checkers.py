@@ -21,6 +21,7 @@ from tests.chaos.checkers import (
     recovered_after,
     stateless,
 )
+from tests.chaos.faults import NOTICED_S, RECOVERY_S, Do, Fault
 from tests.chaos.ledger import Ledger, Outcome
 from tests.chaos.neighbours import Took, compared, p99
 from tests.chaos.oracle import Applied, Expected
@@ -39,7 +40,7 @@ from tests.chaos.particular import (
     stopped,
     vectors,
 )
-from tests.chaos.plans import Do, Fault
+from tests.chaos.proxy import Mode
 from tests.chaos.striking import Struck, alone
 
 ONE = ((1.0, 250.0, 250.0), (1.0, 250.0, 250.0))
@@ -220,6 +221,26 @@ def test_a_fault_that_another_follows_too_soon_is_not_judged_alone() -> None:
     first, second, third = a_struck(0.0, 1.0), a_struck(10.0, 11.0), a_struck(40.0, 41.0)
     assert alone([first, second, third], 1.0) == [second, third]
     assert alone([first, second, third], 2.0) == [third]
+
+
+def test_faults_that_hold_up_different_things_or_end_together_are_judged_apart() -> None:
+    def struck(target: str, began_s: float, ended_s: float) -> Struck:
+        return Struck(Fault(began_s, Do.NETWORK, target), began_s, ended_s, 0.0, 0.0)
+
+    publisher, registry = struck("publisher", 0.0, 3.0), struck("registry", 5.0, 8.0)
+    assert alone([publisher, registry], 1.0) == [publisher, registry]
+    together = [struck("worker-a", 0.0, 3.0), struck("server", 0.0, 3.1)]
+    assert alone(together, 1.0) == together
+    assert alone([*together, registry], 1.0) == [*together, registry]
+    reader = struck("reader", 5.0, 8.0)
+    assert alone([*together, reader], 1.0) == [reader]
+
+
+def test_nobody_can_know_at_once_of_a_connection_that_is_half_open() -> None:
+    fault = Fault(0.0, Do.NETWORK, "publisher", mode=Mode.HALF_OPEN)
+    struck = Struck(fault, 0.0, 0.0, 0.0, 0.0)
+    assert struck.recovery(2.0).limit_s == NOTICED_S + 2.0 * RECOVERY_S["publisher"]
+    assert replace(struck, fault=replace(fault, mode=Mode.RESET)).recovery(2.0).limit_s == 16.0
 
 
 def test_a_starved_machine_is_seen_over_ten_seconds_not_in_a_moment() -> None:

@@ -93,6 +93,27 @@ async def test_a_dropped_reply_was_asked_for_all_the_same_and_its_connection_end
         await line.ask(b"more")
 
 
+async def test_a_half_open_connection_takes_everything_and_never_answers_but_new_ones_do(
+    line: Line, free_port: int
+) -> None:
+    await line.ask(b"there")
+    line.proxy.set(Mode.HALF_OPEN)
+    for _ in range(2):  # the second goes out after the server's side has ended
+        with pytest.raises(TimeoutError):
+            await line.ask(b"gone", 0.2)
+    assert line.echo.got == b"there"
+    assert not line.reader.at_eof()
+    reader, writer = await asyncio.open_connection(HOST, free_port)
+    writer.write(b"again")
+    async with asyncio.timeout(5.0):
+        assert await reader.readexactly(5) == b"again"
+    writer.close()
+    line.writer.close()
+    async with asyncio.timeout(5.0):
+        while line.proxy.connections:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_reset_ends_every_connection_and_new_ones_work(line: Line, free_port: int) -> None:
     await line.ask(b"there")
     assert line.proxy.connections == 1

@@ -75,8 +75,11 @@ def add(servicer: Any, server: Any) -> None:
 class Running:
     """A server and a channel to it."""
 
-    def __init__(self, echo: Echo, channel: grpc.aio.Channel, stop: asyncio.Event) -> None:
+    def __init__(
+        self, echo: Echo, address: str, channel: grpc.aio.Channel, stop: asyncio.Event
+    ) -> None:
         self.echo = echo
+        self.address = address
         self.channel = channel
         self.stop = stop
 
@@ -111,8 +114,9 @@ async def running(
                 on_bound=port.set_result,
             )
         )
-        async with rpc.connected(f"127.0.0.1:{await port}", retry=[NAME]) as channel:
-            yield Running(echo, channel, stop)
+        address = f"127.0.0.1:{await port}"
+        async with rpc.connected(address, retry=[NAME]) as channel:
+            yield Running(echo, address, channel, stop)
             stop.set()
 
 
@@ -231,6 +235,25 @@ async def test_a_message_over_the_limit_is_refused_and_the_process_lives() -> No
         with pytest.raises(errors.Exhausted):
             await server.call(value="x" * 2000)
         assert await server.call() == "hi"
+
+
+async def test_a_client_may_ask_for_signs_of_life_in_a_long_call_and_not_too_often() -> None:
+    pinging = [
+        ("grpc.keepalive_time_ms", 100),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.enable_retries", 0),
+    ]
+
+    async def outcome(ping_ms: int) -> grpc.StatusCode:
+        async with running(limits=rpc.Limits(ping_ms=ping_ms)) as server:
+            server.echo.seconds = 4.5
+            async with grpc.aio.insecure_channel(server.address, options=pinging) as channel:
+                method: Any = channel.unary_unary(f"/{NAME}/Hot")
+                code: grpc.StatusCode = await method(b"", timeout=9.0).code()
+                return code
+
+    often, seldom = await asyncio.gather(outcome(500), outcome(60_000))
+    assert (often, seldom) == (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
 
 
 async def test_health_follows_what_is_set_and_says_not_serving_while_stopping() -> None:

@@ -20,6 +20,13 @@ Metadata = Sequence[tuple[str, str]]
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 TIMEOUT: Final = 10.0
 LONG_TIMEOUT: Final = 600.0
+KEEPALIVE_MS: Final = 5_000
+"""After so much silence in a call the other side is asked for a sign of life."""
+PING_TIMEOUT_MS: Final = 10_000
+"""Without one in so long a connection is given up, and the next attempt takes a new one.
+
+gRPC's own is a minute, whatever its `keepalive_timeout_ms` says.
+"""
 DOMAIN: Final = "tidemill"
 HINT: Final = "hint"
 TRACEPARENT: Final = "traceparent"
@@ -79,7 +86,12 @@ def channel(address: str) -> grpc.aio.Channel:
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", MAX_MESSAGE),
             ("grpc.service_config", json.dumps(_RETRY)),
-            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 3_000),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
         ],
     )
 

@@ -32,6 +32,11 @@ FETCH_BYTES: Final = 1
 HEARTBEAT_SECONDS: Final = 0.5
 """A member learns of a rebalance by its heartbeat, and everybody waits for the last to learn."""
 
+REQUEST_SECONDS: Final = 10.0
+"""Beyond a session: who joins waits for members until theirs has ended, and for no answer longer.
+
+Of a connection whose other side is gone without saying so faust would know after 90 seconds.
+"""
 LOOK_SECONDS: Final = 0.01
 
 
@@ -170,6 +175,7 @@ def feature_app(
         broker_commit_interval=NEVER_SECONDS,
         broker_commit_livelock_soft_timeout=NEVER_SECONDS,
         broker_session_timeout=settings.session_seconds,
+        broker_request_timeout=settings.session_seconds + REQUEST_SECONDS,
         broker_heartbeat_interval=HEARTBEAT_SECONDS,
         consumer_max_fetch_size=FETCH_BYTES,
         consumer_auto_offset_reset="earliest",

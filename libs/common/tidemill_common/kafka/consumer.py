@@ -39,7 +39,7 @@ from tidemill_common.kafka.broker import (
     to_records,
 )
 from tidemill_common.kafka.partition_state import PartitionState
-from tidemill_common.kafka.reading import settings, stop
+from tidemill_common.kafka.reading import GROUP_REQUEST_TIMEOUT_MS, settings, stop
 from tidemill_common.verdict import Backoff, Wait, verdict
 
 if TYPE_CHECKING:
@@ -377,7 +377,7 @@ async def consume(
     Rejected, TooManyDeadLetters, Misconfigured if a position no longer exists.
     """
     client = AIOKafkaConsumer(
-        **settings(broker, "read_committed"),
+        **settings(broker, "read_committed", GROUP_REQUEST_TIMEOUT_MS),
         group_id=group,
         group_instance_id=instance or None,
         session_timeout_ms=session_ms,

@@ -297,15 +297,24 @@ async def _started(config: dict[str, Any]) -> Any:
     return client
 
 
+async def abandon(client: Any) -> None:
+    """End a client's sender and its connections at once.
+
+    stop() flushes, and the sender waits for requests under way: over a connection whose other side
+    is gone either would outlast every bound and leave connections and their tasks behind.
+    """
+    client._closed = True  # noqa: SLF001 (no public way)
+    sender = client._sender  # noqa: SLF001 (as above)
+    sending = [] if sender is None else [sender.close()]
+    await asyncio.gather(*sending, client.client.close(), return_exceptions=True)
+
+
 async def _kill(client: Any) -> None:
-    """End a client within bounds: its sender first, else it would wait for its batches."""
+    """End a client within bounds: its batches fail, for it would wait for them."""
     with contextlib.suppress(TimeoutError, KafkaError, asyncio.InvalidStateError):
         async with asyncio.timeout(_CLOSE_SECONDS):
-            sender = client._sender  # noqa: SLF001 (stop() flushes, which a sick client cannot)
-            if sender is not None:
-                await sender.close()
+            await abandon(client)
             client._message_accumulator.fail_all(KafkaError("closed"))  # noqa: SLF001 (as above)
-            await client.stop()
 
 
 def _sender_ended(client: Any) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Unavailable
@@ -27,12 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 Isolation = Literal["read_committed", "read_uncommitted"]
+REQUEST_TIMEOUT_MS = 15_000
+"""So late at most a reader knows that a connection's other side is gone without saying so."""
+GROUP_REQUEST_TIMEOUT_MS = 40_000
+"""Who joins a group waits for its slowest member, longer than a reader waits for an answer."""
 _CLOSE_SECONDS = 5.0
 _POLL_MS = 200
 _OFFSETS_SECONDS = 20.0
 
 
-def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
+def settings(
+    broker: Broker, isolation: Isolation, request_timeout_ms: int = REQUEST_TIMEOUT_MS
+) -> dict[str, Any]:
     """Return the settings of every reader; a position that is gone is an error, never a skip."""
     return {
         "bootstrap_servers": broker.address,
@@ -44,6 +50,7 @@ def settings(broker: Broker, isolation: Isolation) -> dict[str, Any]:
         "fetch_max_bytes": TOTAL_FETCH_BYTES,
         "max_partition_fetch_bytes": PARTITION_FETCH_BYTES,
         "retry_backoff_ms": RETRY_BACKOFF_MS,
+        "request_timeout_ms": request_timeout_ms,
     }
 
 
@@ -70,27 +77,48 @@ async def stop(client: Any) -> None:
 
 async def starts(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Return the first offset that still exists in each partition."""
-    return await _offsets(client.beginning_offsets, partitions)
+    return await _offsets(client, client.beginning_offsets, partitions)
 
 
 async def ends(client: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Return the end of each partition, as the client's isolation sees it."""
-    return await _offsets(client.end_offsets, partitions)
+    return await _offsets(client, client.end_offsets, partitions)
 
 
-async def _offsets(ask: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """Ask for offsets in aiokafka's types and answer in ours."""
+async def _offsets(
+    client: Any, ask: Any, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Ask for offsets in aiokafka's types and answer in ours.
+
+    Who asks may have less time than it takes to know that a connection's other side is gone; so the
+    question goes on without him, and at its end the next one gets a new connection.
+    """
     wanted = [KafkaPartition(*tp) for tp in partitions]
     if not wanted:
         return {}
+    asking = asyncio.ensure_future(_asked(client, ask, wanted))
+    asking.add_done_callback(_look)
+    found = await asyncio.shield(asking)
+    return {TopicPartition(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+
+async def _asked(client: Any, ask: Any, wanted: list[KafkaPartition]) -> Any:
+    """Ask, and close the connections of a client that is not answered: aiokafka keeps them."""
     try:
         async with asyncio.timeout(_OFFSETS_SECONDS):
-            found = await ask(wanted)
-    except TimeoutError as error:
-        raise Unavailable(f"no offsets of {wanted[0].topic} in {_OFFSETS_SECONDS:g} s") from error
+            return await ask(wanted)
+    except (TimeoutError, KafkaTimeoutError) as error:
+        for connection in list(client._client._conns.values()):  # noqa: SLF001 (no public way)
+            connection.close()
+        raise Unavailable(f"no offsets of {wanted[0].topic}: the broker is silent") from error
     except KafkaError as error:
         raise to_error(error) from error
-    return {TopicPartition(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+
+def _look(asking: asyncio.Future[Any]) -> None:
+    """Count the failure of a question as seen, also if nobody waits for its answer any more."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 async def read_range(

@@ -25,7 +25,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Fenced, OutcomeUnknown, TidemillError, TooLarge, Unavailable
 from tidemill_common.kafka.broker import Broker, Sent, TopicPartition, to_error
-from tidemill_common.kafka.producer import Headers, settings
+from tidemill_common.kafka.producer import Headers, abandon, settings
 from tidemill_common.topics import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -132,10 +132,7 @@ class TransactionalProducer:
         """Close within bounds; what was not committed is aborted by the broker."""
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                background = self._client._sender  # noqa: SLF001 (stop() alone flushes)
-                if self.broken and background is not None:
-                    await background.close()
-                await self._client.stop()
+                await (abandon(self._client) if self.broken else self._client.stop())
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

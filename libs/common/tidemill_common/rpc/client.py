@@ -23,6 +23,13 @@ Reply = TypeVar("Reply")
 DEFAULT_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.02
 MESSAGE_BYTES: Final = 4 << 20
+KEEPALIVE_MS: Final = 5_000
+"""After so much silence in a call the other side is asked for a sign of life."""
+PING_TIMEOUT_MS: Final = 10_000
+"""Without one in so long a connection is given up, and the next attempt takes a new one.
+
+gRPC's own is a minute, whatever its `keepalive_timeout_ms` says.
+"""
 _RETRY: Final = {
     "maxAttempts": 4,
     "initialBackoff": "0.05s",
@@ -55,8 +62,9 @@ def _options(retry: Sequence[str], message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.enable_retries", 1),
         ("grpc.max_receive_message_length", message_bytes),
         ("grpc.max_send_message_length", message_bytes),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -42,6 +42,8 @@ class Limits:
     metadata_bytes: int = 16_384
     connection_age_ms: int = 300_000
     connection_grace_ms: int = 30_000
+    ping_ms: int = 2_000
+    """A client that asks for signs of life more often than this loses its connection."""
 
     def options(self) -> list[tuple[str, int]]:
         """Return the channel arguments of the server."""
@@ -55,7 +57,7 @@ class Limits:
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", self.ping_ms),
             ("grpc.so_reuseport", 0),
         ]
 
