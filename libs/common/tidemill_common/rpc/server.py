@@ -55,7 +55,7 @@ class Limits:
             ("grpc.max_connection_age_ms", self.connection_age_ms),
             ("grpc.max_connection_age_grace_ms", self.connection_grace_ms),
             ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", self.ping_ms),
             ("grpc.so_reuseport", 0),
