@@ -95,6 +95,13 @@ class _Found:
     headers: tuple[tuple[str, bytes], ...]
 
 
+class _Connections:
+    """What a producer talks to its broker over."""
+
+    async def close(self) -> None:
+        """Close: the broker is told nothing."""
+
+
 class _Sender:
     async def close(self) -> None:
         """There is no task to end."""
@@ -122,6 +129,7 @@ class MemoryProducer:
         self._id = transactional_id
         self._session: Session | None = None
         self._sender = _Sender()
+        self.client = _Connections()
         self._txn_manager = _Manager(transactional_id)
         self._message_accumulator = _Accumulator()
 
