@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 
@@ -11,10 +12,16 @@ from tidemill_common.kafka import Broker, administering
 from tidemill_common.kafka.reading import reading
 from tidemill_common.postgres import connected
 from tidemill_common.settings import Dsn
+from tidemill_tiles.codec import body_of
+
+LOGS: Final = "features."
 
 
 async def records_with(kafka: str, words: bytes) -> dict[str, int]:
-    """Count the records, of every topic, whose bytes hold the words; uncommitted ones too."""
+    """Count the records, of every topic, whose bytes hold the words; uncommitted ones too.
+
+    Records of feature logs are looked at as they are unpacked.
+    """
     broker, found = Broker(kafka, "eyes"), dict[str, int]()
     async with administering(broker) as admin, reading(broker, "read_uncommitted") as client:
         for topic in await admin.topics():
@@ -32,10 +39,11 @@ async def records_with(kafka: str, words: bytes) -> dict[str, int]:
     return found
 
 
-def _whole(record: object) -> bytes:
-    key, value = getattr(record, "key", None), getattr(record, "value", None)
-    headers = b"".join(value for _, value in getattr(record, "headers", ()))
-    return (key or b"") + (value or b"") + headers
+def _whole(record: Any) -> bytes:
+    value = record.value or b""
+    if record.topic.startswith(LOGS) and value:
+        value = bytes(body_of(value))
+    return (record.key or b"") + value + b"".join(one for _, one in record.headers)
 
 
 async def rows_with(dsn: str, words: str) -> dict[str, int]:
