@@ -108,6 +108,8 @@ def _container(where: str, container: dict[str, Any], targets: set[str]) -> Iter
         yield f"{where}: {image} is no target of the Dockerfile"
     if ours is not None and "grpc" not in container.get("readinessProbe", {}):
         yield f"{where}: is not asked for its health by gRPC"
+    if "grpc" in container.get("startupProbe", {}):
+        yield f"{where}: is killed at its start while it restores state or waits for a project"
 
 
 def _is_unpinned(image: str) -> bool:

@@ -11,6 +11,7 @@ from tests.integration.conftest import FirstVersion
 from tests.integration.driver import MODEL, Platform, Visitors, eventually
 from tests.integration.load import Load, recomputed, served
 from tidemill.training.v1 import training_service_pb2 as training_pb
+from tidemill_local.stack_file import ProcessState
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -54,6 +55,28 @@ def test_a_killed_part_loses_nothing_and_counts_nothing_twice(
             load.wait_for(100)
             platform.stack.kill(part)
             load.wait_for(100, 120.0)
+        first_version.visitors.at = crowd.at
+    assert_exact(platform, load)
+
+
+def test_an_edge_that_starts_while_the_registry_is_away_rejects_nothing(
+    first_version: FirstVersion,
+) -> None:
+    """It knows no stream yet, and says that this is for later: a rejection would be final."""
+    platform, crowd = first_version.platform, a_crowd(first_version)
+    with Load(platform, crowd) as load:
+        load.wait_for(100)
+        platform.stack.kill_and_hold("registry")
+        try:
+            platform.stack.kill_and_hold("ingestion")
+            platform.stack.start_process("ingestion")
+            platform.stack.wait_until("ingestion", {ProcessState.UP}, 60.0)
+            waiting = len(load.visits)
+            time.sleep(2.0)
+            assert len(load.visits) == waiting
+        finally:
+            platform.stack.start_process("registry")
+        load.wait_for(100, 120.0)
         first_version.visitors.at = crowd.at
     assert_exact(platform, load)
 

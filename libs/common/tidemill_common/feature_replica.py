@@ -77,7 +77,7 @@ class FeatureReplica:
         return {name: view.spec for name, view in self._views.items()}
 
     def spec(self, view: str, version: str = "") -> ViewSpec:
-        """Return one view; NotFound if there is none of that name, or not in that version."""
+        """Return one view; NotFound if there is none such, Unavailable before the first project."""
         return self.view(view, version).spec
 
     def view(self, name: str, version: str = "") -> FollowedView:
@@ -87,6 +87,8 @@ class FeatureReplica:
             return self._views[name]
         if version in found:
             return found[version]
+        if not found and not self.generation:
+            raise Unavailable("no project has been taken up yet", retry_after=0.5)
         if not found:
             hint = did_you_mean(name, self._views)
             raise NotFound(f"there is no feature view {name!r}", hint=hint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -35,7 +37,18 @@ class Log:
         return Placement(batch.partitions, offset, np.arange(size, dtype=np.int32))
 
 
-STREAMS = Streams({"clicks": compile_stream(a_stream())})
+class Registry:
+    """Says that the streams are those of the current project, or fails as told."""
+
+    def __init__(self, error: TidemillError | None = None) -> None:
+        self._error = error
+
+    async def confirm(self, known: Callable[[], str]) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+STREAMS = Streams(Registry(), schemas={"clicks": compile_stream(a_stream())})
 
 
 @pytest.fixture
@@ -79,6 +92,21 @@ async def test_a_broker_that_is_away_makes_events_unavailable_and_rejects_none(
     published = await publish(raw, STREAMS, log, SourceLimit(0), clock)
     assert [r.outcome for r in published.results] == [Outcome.UNAVAILABLE, Outcome.REJECTED]
     assert not published.token
+
+
+async def test_an_unknown_stream_is_not_rejected_before_the_current_project_is_known(
+    clock: FrozenClock,
+) -> None:
+    away = Unavailable("generation g2 of the project is being taken up")
+    behind = Streams(Registry(away), schemas=STREAMS.schemas)
+    raw = [("visits", an_event(1)), ("clicks", an_event(2))]
+    published = await publish(raw, behind, Log(), SourceLimit(0), clock)
+    assert [r.outcome for r in published.results] == [Outcome.UNAVAILABLE, Outcome.ACCEPTED]
+    assert published.results[0].reason == away.message
+    with pytest.raises(Unavailable, match="being taken up"):
+        await publish_columns(
+            "visits", "shop", an_id_column(3), behind, Log(), SourceLimit(0), clock
+        )
 
 
 async def test_an_event_without_an_acknowledgement_is_unknown_not_rejected(

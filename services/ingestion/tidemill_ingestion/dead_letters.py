@@ -67,9 +67,11 @@ class DeadLetters:
     ) -> pb.ReplayDeadLettersResponse:
         """Put the dead letters at `positions` (empty: all) back.
 
-        A dry run says what would become of each, and changes nothing.
+        A dry run says what would become of each, and changes nothing. Unavailable while the
+        current project, and with it the list of erased entities, is still to be taken up.
         """
         topic = _topic(stream)
+        await self.streams.confirm()
         reply = pb.ReplayDeadLettersResponse()
         done = await self.ledger.done(topic)
         for letter in await self._chosen(topic, positions):
@@ -120,12 +122,12 @@ class DeadLetters:
             value,
             key=letter.record.key if own else None,
             partition=partition,
-            headers=letter.record.headers if own else self._headers(topic),
+            headers=letter.record.headers if own else await self._headers(topic),
         )
         await self.ledger.confirm(topic, letter.position, sent.offset)
 
-    def _headers(self, topic: str) -> list[tuple[str, bytes]]:
-        schema = self.streams.get(topic.removeprefix("events."))
+    async def _headers(self, topic: str) -> list[tuple[str, bytes]]:
+        schema = await self.streams.find(topic.removeprefix("events."))
         return events.event_headers(schema.fingerprint)
 
     async def _chosen(self, topic: str, positions: Sequence[int]) -> list[letters.DeadLetter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -55,6 +55,13 @@ class Published:
     token: dict[tuple[str, int], int]
 
 
+class Registry(Protocol):
+    """Who says which generation of the project is the current one."""
+
+    async def confirm(self, known: Callable[[], str]) -> None:
+        """Return if the known generation is the current one, else raise Unavailable."""
+
+
 class Log(Protocol):
     """Where accepted events go."""
 
@@ -66,13 +73,24 @@ class Log(Protocol):
 class Streams:
     """The streams of the current project; replaced whole when a new generation is applied."""
 
+    registry: Registry
+    generation: str = ""
     schemas: dict[str, StreamSchema] = field(default_factory=dict)
     sources: dict[str, project_pb2.Stream] = field(default_factory=dict)
     """Those whose events come from a foreign topic as well."""
     refusing: Refusing = field(default_factory=Refusing)
 
-    def get(self, name: str) -> StreamSchema:
-        """Return a stream's schema; NotFound names those that exist."""
+    async def confirm(self) -> None:
+        """Return if this is the current project; Unavailable if it may not be."""
+        await self.registry.confirm(lambda: self.generation)
+
+    async def find(self, name: str) -> StreamSchema:
+        """Return a stream's schema; NotFound names those that exist.
+
+        NotFound is final, so it is said only of the current project, else Unavailable.
+        """
+        if name not in self.schemas:
+            await self.confirm()
         try:
             return self.schemas[name]
         except KeyError:
@@ -125,10 +143,13 @@ async def _publish_stream(
     clock: Clock,
 ) -> tuple[Sequence[int], Published]:
     try:
-        schema = streams.get(stream)
+        schema = await streams.find(stream)
     except NotFound as error:
         refused = Result(Outcome.REJECTED, error.message, "type")
         return positions, Published([refused] * len(raw), {})
+    except Unavailable as error:
+        away = Result(Outcome.UNAVAILABLE, error.message)
+        return positions, Published([away] * len(raw), {})
     checked = check_events(schema, raw, clock.now_us(), streams.refusing.now)
     return positions, await _append(schema, checked, len(raw), log)
 
@@ -143,7 +164,7 @@ async def publish_columns(
     clock: Clock,
 ) -> Published:
     """Publish rows that came as columns: `_id`, the stream's fields, optional other envelope."""
-    schema = streams.get(stream)
+    schema = await streams.find(stream)
     now_us = clock.now_us()
     if table.num_rows > MAX_BATCH:
         rule = f"{table.num_rows} rows in one call; at most {MAX_BATCH} are accepted"

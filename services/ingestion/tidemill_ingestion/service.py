@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from tidemill.errors import Unavailable
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import add_IngestionServiceServicer_to_server
 from tidemill_common import rpc, topics
+from tidemill_common.app import until
 from tidemill_common.clock import SystemClock
 from tidemill_common.collector import collect_seldom
 from tidemill_common.erasures import first_list, refuse
@@ -15,6 +17,7 @@ from tidemill_common.postgres import connected, migrate
 from tidemill_common.project_source import projects
 from tidemill_ingestion import cloudevents
 from tidemill_ingestion.appender import Appender
+from tidemill_ingestion.currency import RETRY_SECONDS, of_registry
 from tidemill_ingestion.dead_letters import DeadLetters
 from tidemill_ingestion.handlers import Streams
 from tidemill_ingestion.limits import SourceLimit
@@ -40,7 +43,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         producing(broker, linger_ms=0) as producer,
     ):
         await admin.ensure([topics.REGISTRY_EVENTS])
-        streams = Streams()
+        streams = Streams(of_registry(settings.registry))
         log = Appender(
             producer,
             linger=settings.linger_ms / 1_000,
@@ -53,6 +56,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         edge = Edge(streams, log, SourceLimit(settings.source_rate), clock, epoch)
         letters = DeadLetters(broker, producer, Ledger(pool), streams, clock)
         servicer = IngestionServicer(edge, letters)
+        health = rpc.Health(ready=False)
         rpc_service = rpc.Service(add_IngestionServiceServicer_to_server, servicer)
         closed = asyncio.Event()
         async with asyncio.TaskGroup() as appending:
@@ -63,12 +67,26 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     refuse(settings.registry, streams.refusing, stop), name="erasures"
                 )
                 edges.create_task(
-                    rpc.serve([rpc_service], METHODS, settings.listen, stop), name="rpc"
+                    rpc.serve([rpc_service], METHODS, settings.listen, stop, health=health),
+                    name="rpc",
                 )
+                edges.create_task(_readiness(streams, health, stop), name="readiness")
                 edges.create_task(
                     cloudevents.serve(edge, settings.ingestion_http, stop), name="http"
                 )
             closed.set()
+
+
+async def _readiness(streams: Streams, health: rpc.Health, stop: asyncio.Event) -> None:
+    """Serve once the current project is taken up, or once it is certain that there is none."""
+    while not stop.is_set():
+        try:
+            await streams.confirm()
+        except Unavailable:
+            await until(stop, RETRY_SECONDS)
+        else:
+            health.set(True)
+            return
 
 
 async def _follow(
@@ -78,6 +96,7 @@ async def _follow(
     streams.refusing.now = (await first_list(settings.registry, stop)).now
     async for applied in projects(settings.registry, broker, stop):
         await admin.ensure(event_topics(applied.project))
+        streams.generation = applied.generation
         streams.schemas = {
             stream.name: compile_stream(stream) for stream in applied.project.streams
         }

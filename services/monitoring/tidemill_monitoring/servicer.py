@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidemill.errors import Invalid, NotFound, Violation
+from tidemill.errors import Invalid, NotFound, Unavailable, Violation
 from tidemill.monitoring.v1 import monitoring_service_pb2 as pb
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import MonitoringServiceServicer
 from tidemill_common import rpc
@@ -90,6 +90,8 @@ class MonitoringServicer(MonitoringServiceServicer):
             return pb.GetReportResponse(path=await self._reports.of_alert(alert))
         if not request.model:
             raise Invalid(violations=[Violation("alert_id", "name an alert, or a model")])
+        if self._reports.watch is None:
+            raise Unavailable("no project has been taken up yet", retry_after=0.5)
         if request.model not in self._reports.models:
             raise NotFound(f"no model {request.model!r}")
         path = await self._reports.of_span(request.model, *_span(request))

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError, Message
 
-from tidemill.errors import FailedPrecondition, Invalid, NotFound
+from tidemill.errors import FailedPrecondition, Invalid, NotFound, Unavailable
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb2
 from tidemill.registry.v1 import events_pb2
 from tidemill.training.v1 import training_service_pb2 as pb
@@ -74,9 +74,10 @@ class Policies:
     opened: list[str] = field(default_factory=list)
 
     def in_force(self) -> Generation:
-        """Return the generation; FailedPrecondition while no project is applied."""
+        """Return the generation; Unavailable while none has been taken up."""
         if self.current is None:
-            raise FailedPrecondition("no project is applied yet", hint="run `tidemill apply`")
+            message = "no project has been taken up yet"
+            raise Unavailable(message, retry_after=0.5, hint="is one applied? `tidemill apply`")
         return self.current
 
     async def handle(self, records: Sequence[Record]) -> None:
