@@ -2,7 +2,8 @@
 
 The workers own their partitions before there is a backlog, and are stopped (SIGSTOP) while it is
 appended. The rate runs from a quarter of the backlog to its end: before, state grows from nothing.
-Where workers share few cores with the broker, look at the processor time.
+Where workers share few cores with the broker, look at the processor time, or give each worker the
+same part of a core (`--worker-cpus 0.4`), as a container's limit does.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
+from benchmarks.cpu_limits import limited
 from benchmarks.decided import watching
 from benchmarks.features_drain import LIMIT_S, PROJECT, RECORD, cpu, fill
 from benchmarks.harness import write
@@ -46,7 +49,7 @@ def paused(processes: Sequence[psutil.Process]) -> Iterator[None]:
 
 
 async def measure(
-    kafka: str, folder: Path, total: int, count: int, partitions: int
+    kafka: str, folder: Path, total: int, count: int, partitions: int, cpus: float | None
 ) -> dict[str, float]:
     """Start the workers, give them a backlog, watch."""
     text = PROJECT.replace("partitions: 2", f"partitions: {partitions}")
@@ -76,39 +79,51 @@ async def measure(
             async with watching(broker, spec, log, wanted, used, wanted // 4) as decided:
                 with paused(processes):
                     await fill(broker, spec, total)
-                return await decided.figures(RECORD, LIMIT_S)
+                if cpus is None:
+                    return await decided.figures(RECORD, LIMIT_S)
+                with limited([one.pid for one in processes], cpus):
+                    return await decided.figures(RECORD, LIMIT_S)
         finally:
             await workers.close()
 
 
+def median(rounds: Sequence[dict[str, float]], what: str) -> float:
+    """Return the middle one of what each round gave."""
+    return statistics.median(one[what] for one in rounds)
+
+
 def main() -> None:
-    """Measure one worker, then two, each on a broker of its own."""
+    """Measure one worker, then two, each on a broker of its own; again in each round."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=6_000_000)
     parser.add_argument("--partitions", type=int, default=8, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--worker-cpus", type=float, help="cores a worker has (default: all)")
     options = parser.parse_args()
-    found = []
-    for count in (1, 2):
+    cpus = options.worker_cpus
+    found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for count in (1, 2) * options.rounds:
         with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
             folder = Path(name)
             with LocalStack(folder / "stack", services=[], parts=["kafka"]) as stack:
                 kafka = stack.address("kafka")
-                found.append(
-                    asyncio.run(measure(kafka, folder, options.events, count, options.partitions))
+                figures = asyncio.run(
+                    measure(kafka, folder, options.events, count, options.partitions, cpus)
                 )
-    one, two = found
+        found[count].append(figures)
+    one, two = found[1], found[2]
+    rate, per_cpu = "events_per_second", "events_per_cpu_second"
     write(
-        "features_scaling",
+        "features_scaling" if cpus is None else "features_scaling_limited",
         {
-            "what": "one features worker and two on the same backlog",
+            "what": "one features worker and two on the same backlog; ratios of medians",
             "partitions": options.partitions,
+            "cores_a_worker": "all" if cpus is None else cpus,
             "reach": ">= 1.7 x with a second worker where cores allow",
             "one": one,
             "two": two,
-            "speed_up": round(two["events_per_second"] / one["events_per_second"], 2),
-            "cpu_for_an_event": round(
-                one["events_per_cpu_second"] / two["events_per_cpu_second"], 2
-            ),
+            "speed_up": round(median(two, rate) / median(one, rate), 2),
+            "cpu_for_an_event": round(median(one, per_cpu) / median(two, per_cpu), 2),
         },
     )
 
