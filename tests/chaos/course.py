@@ -86,12 +86,12 @@ class Course:
 
     @property
     def tasks_left(self) -> tuple[dict[str, int | None], dict[str, int | None]] | None:
-        """Return the tasks of services before the first fault and when it was quiet."""
+        """Return the usual tasks of services before the first fault, the fewest when it was quiet."""
         if self.tasks is None or self.publisher is None:
             return None
         loaded = self.publisher.began + LOADED_S
         first = min((one.began_s for one in self.struck), default=math.inf)
-        return self.tasks.fewest(loaded, first), self.tasks.fewest(self.quiet_s, math.inf)
+        return self.tasks.usual(loaded, first), self.tasks.fewest(self.quiet_s, math.inf)
 
     @property
     def neighbours(self) -> Neighbours | None:

@@ -94,7 +94,7 @@ def _over(call: Call) -> str:
 
 
 def tasks(before: Mapping[str, int | None], after: Mapping[str, int | None]) -> list[Finding]:
-    """C19: once it is quiet no service has more tasks than before the first fault.
+    """C19: once it is quiet no service has more tasks than it usually had before the first fault.
 
     None: nobody could say.
     """

@@ -28,6 +28,8 @@ FLUSH_BYTES: Final = 1 << 16
 BACKLOG: Final = 400
 """More than may wait at once in a worker whose flushes have FLUSH_BYTES."""
 STORM_S: Final = 60.0
+BEFORE_S: Final = 5.0
+"""So long it is looked how many tasks services usually have, before a network is struck."""
 SHORT_S: Final = (3.0, 2.0)
 TAKES_S: Final = {
     Mode.RESET: (0.0, 3.0),
@@ -117,7 +119,7 @@ def _workers_paused(dice: random.Random) -> Scenario:
 
 def network(seed: int = SEED) -> Scenario:
     """Strike every edge by every mode, but for one worker's: another seed strikes the other's."""
-    at_s, faults = 3.0, []
+    at_s, faults = BEFORE_S, []
     for mode, edges in _strikes(seed):
         for_s, calm_s = TAKES_S.get(mode, SHORT_S)
         faults += [Fault(at_s, Do.NETWORK, edge, for_s, mode) for edge in edges]

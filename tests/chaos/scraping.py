@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
+from statistics import median_low
 from typing import Final
 
 from tests.chaos.enduring import Counted
@@ -56,11 +57,16 @@ class TaskCount:
     def fewest(self, from_s: float, to_s: float) -> dict[str, int | None]:
         """Return the fewest tasks of each service between two moments; None: nobody could say."""
         return {
-            role: min(
-                (one.tasks for one in self.seen[role] if from_s <= one.at_s < to_s), default=None
-            )
-            for role in self.services
+            role: min(self._between(role, from_s, to_s), default=None) for role in self.services
         }
+
+    def usual(self, from_s: float, to_s: float) -> dict[str, int | None]:
+        """Return their median likewise: calls come and go, and a process opens what it needs late."""
+        found = {role: self._between(role, from_s, to_s) for role in self.services}
+        return {role: median_low(tasks) if tasks else None for role, tasks in found.items()}
+
+    def _between(self, role: str, from_s: float, to_s: float) -> list[int]:
+        return [one.tasks for one in self.seen[role] if from_s <= one.at_s < to_s]
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos import calling
 from tests.chaos.calling import BEAT_S, Inquirer, remembering
 from tests.chaos.checkers import Seen
-from tests.chaos.enduring import Call, Throughput, deadlines, tasks, throughput
+from tests.chaos.enduring import Call, Counted, Throughput, deadlines, tasks, throughput
 from tests.chaos.faults import Do, Fault
 from tests.chaos.scraping import TaskCount
 from tests.chaos.storming import throughput_of
@@ -167,6 +167,15 @@ async def test_tasks_are_those_of_the_loop_and_more_of_them_than_before_are_foun
     assert count.fewest(0.0, math.inf) == {"server": 7, "worker-a": None}
     later_s = count.seen["server"][1].at_s
     assert count.fewest(later_s, math.inf)["server"] == 9
+
+
+def test_what_a_service_usually_has_is_no_moment_at_which_it_had_less() -> None:
+    count = TaskCount({"server": "here", "worker-a": "there"})
+    for at_s, number in enumerate((5, 8, 9, 8, 3, 8)):
+        count.seen["server"].append(Counted(float(at_s), number))
+    assert count.usual(0.0, math.inf) == {"server": 8, "worker-a": None}
+    assert count.usual(2.0, 4.0)["server"] == 8
+    assert count.fewest(0.0, math.inf)["server"] == 3
 
 
 def test_tasks_that_are_left_over_or_that_nobody_could_count_are_found() -> None:
