@@ -14,7 +14,7 @@ from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.clock import SystemClock
 from tidemill_common.erased_entity import entity_of
-from tidemill_common.erasures import Erased, from_reply
+from tidemill_common.erasures import Erased, from_reply, key_table
 from tidemill_common.postgres import Pool, connected, migrate
 from tidemill_common.settings import Dsn
 from tidemill_registry import erasures
@@ -144,7 +144,7 @@ async def test_the_list_lets_services_recognise_the_entity_and_changes_its_revis
     reply = await erasures.keys(registry, nothing.revision)
     assert reply.revision > nothing.revision
     entity = entity_of((await registry.store.run(lambda tx: tx.project())).project, ADA)
-    (hit,) = from_reply(reply).of_key(("customer",), entity.key)
+    ((hit, _),) = from_reply(reply).found(key_table(["customer"], [entity.key.decode()]))
     assert hit.erasure_id == made.erasure_id
     assert not (await erasures.keys(registry, reply.revision)).keys
     await erasures.report(registry, made.erasure_id, said("features", done=False, clean=True))
@@ -223,7 +223,7 @@ async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked
     assert [one.action for one in found] == [
         f"erasure.{what}" for what in ("requested", "completed", "reopened", "completed")
     ]
-    assert "visits.buyer is customer" in found[2].details
+    assert "customer is buyer in visits" in found[2].details
 
 
 async def test_names_that_are_known_or_gone_open_nothing_and_are_told(registry: Registry) -> None:

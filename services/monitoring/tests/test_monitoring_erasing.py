@@ -18,7 +18,7 @@ from tidemill_common.kafka import Record, TopicPartition
 from tidemill_common.prediction_rows import OK
 from tidemill_monitoring.decoding import decode
 from tidemill_monitoring.definitions import watch_of
-from tidemill_monitoring.erasing import SAMPLES, Removed, kept_rows, of_spine_key
+from tidemill_monitoring.erasing import SAMPLES, Removed, kept_rows, of_spine_keys
 
 SECRET = b"m" * 32
 PROJECT = normalise(load("tests/integration/shop.yaml"))
@@ -111,7 +111,7 @@ def test_kept_rows_are_let_go_by_column_request_or_key() -> None:
     )
     erased, removed = a_list(ADA, Entity(("visit_id",), b"v3")), Removed()
     kept = kept_rows(
-        frame, erased, removed, SAMPLES, lambda key: of_spine_key(WATCH, "purchase", key, erased)
+        frame, erased, removed, SAMPLES, lambda keys: of_spine_keys(WATCH, "purchase", keys, erased)
     )
     assert kept["key"].to_list() == ["v4"]
     assert sum(removed.rows[SAMPLES].values()) == 3
@@ -143,9 +143,10 @@ def test_a_key_holds_an_entity_by_the_names_of_the_spine_or_of_the_label_once() 
     called = {"person": ("visit_id",)}
     for names in ({"visit": called}, {"outcome": called}, {"visit": called, "outcome": called}):
         erased = named(b"v1", names)
-        assert of_spine_key(WATCH, "purchase", "v1", erased) == list(erased.keys)
-        assert not of_spine_key(WATCH, "purchase", "v2", erased)
-    assert not of_spine_key(WATCH, "purchase", "v1", named(b"v1", {"clicks": called}))
+        held = of_spine_keys(WATCH, "purchase", ["v2", "v1"], erased)
+        assert held == [[], list(erased.keys)]
+    elsewhere = named(b"v1", {"clicks": called})
+    assert of_spine_keys(WATCH, "purchase", ["v1"], elsewhere) == [[]]
 
 
 def test_a_report_is_about_the_beginning_that_the_list_has() -> None:
