@@ -25,8 +25,14 @@ Names = Mapping[str, Mapping[str, tuple[Name, ...]]]
 """Stream -> key field -> what holds it in the stream besides the column of its own name."""
 NO_NAMES: Final[Names] = {}
 _TYPES: Final = {
-    kind: project_pb2.FieldType.Value(project_pb2.FieldType.Name(number))
-    for number, kind in FIELD_TYPES.items()
+    FIELD_TYPES[kind]: kind
+    for kind in (
+        project_pb2.FIELD_TYPE_BOOL,
+        project_pb2.FIELD_TYPE_INT64,
+        project_pb2.FIELD_TYPE_FLOAT64,
+        project_pb2.FIELD_TYPE_STRING,
+        project_pb2.FIELD_TYPE_TIMESTAMP,
+    )
 }
 
 
