@@ -47,9 +47,15 @@ def quick_platform(
 
 
 def applied(platform: Platform, project: project_pb2.Project) -> None:
-    """Apply a project and wait for its views."""
+    """Apply a project and wait until each of its views is served."""
     eventually(lambda: platform.client.apply(project), "apply")
-    platform.wait_for_views()
+    wanted = {view.name for view in project.views}
+
+    def served() -> bool:
+        views = platform.client.describe_views().views
+        return wanted <= {view.name for view in views if view.ready}
+
+    eventually(served, "views served")
 
 
 def found(plan: features_pb.PlanErasureResponse) -> dict[str, int]:

@@ -222,6 +222,9 @@ def request_table(requests: Sequence[str | None]) -> pa.Table:
 
 def key_table(names: Sequence[str], keys: Sequence[str | None]) -> pa.Table:
     """Return the parts, called `names`, of composite keys as columns of text, a row a key."""
+    if len(names) == 1:
+        whole = [None if key is None or SEPARATOR in key else key for key in keys]
+        return pa.table({names[0]: pa.array(whole, pa.string())})
     nothing = [None] * len(names)
     rows: list[Sequence[str | None]] = [
         nothing if key is None else key.split(SEPARATOR) for key in keys

@@ -154,9 +154,10 @@ def of_spine_keys(
         names |= {(stream, (column,)) for stream, column in erased.computed_from()}
     hits: list[dict[str, ErasedKey]] = [{} for _ in keys]
     for stream, parts in names:
-        for one, rows in erased.of_stream(stream).found(key_table(parts, keys)):
-            for at in np.flatnonzero(rows).tolist():
-                hits[at][one.erasure_id] = one
+        for one, columns, rows in erased.of_stream(stream).named(key_table(parts, keys)):
+            if columns or known is not None:  # a constant says nothing of a stream that is guessed
+                for at in np.flatnonzero(rows).tolist():
+                    hits[at][one.erasure_id] = one
     return [list(one.values()) for one in hits]
 
 

@@ -39,7 +39,8 @@ def look(artifacts: Artifacts, erased: Erased) -> Iterator[tuple[str, set[str]]]
         hits = {
             one.erasure_id
             for stream, names in forms
-            for one, _ in erased.of_stream(stream).found(key_table(names, words))
+            for one, columns, _ in erased.of_stream(stream).named(key_table(names, words))
+            if columns  # what is constant in a stream says nothing of a word
         }
         if hits:
             yield digest, hits
