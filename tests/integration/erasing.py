@@ -53,7 +53,7 @@ def applied(platform: Platform, project: project_pb2.Project) -> None:
 
     def served() -> bool:
         views = platform.client.describe_views().views
-        return wanted <= {view.name for view in views if view.ready}
+        return wanted <= {one.view for one in views if one.ready}
 
     eventually(served, "views served")
 

@@ -76,6 +76,12 @@ models:
     label: {stream: clicks, expression: CAST(customer IS NULL AS DOUBLE), max_delay: 1h, task: binary}
     trainer: {name: tabular, seed: 1}
 """
+MAILED = "lower(customer), way: \"'call'\""
+WITH_WAY = (
+    "      customer: {type: string}\n",
+    "      customer: {type: string}\n      way: {type: string}\n",
+)
+"""A view by user and way, which clicks say and calls all are."""
 SECRET = b"n" * 32
 AT_S = 1_000.0
 
@@ -289,6 +295,27 @@ def test_packages_and_profiles_name_her_by_the_words_that_the_stream_has_of_her(
     artifacts.put(b'{"customer": ["bob", "eve"]}')
     (key,) = ada.keys
     assert dict(naming.look(artifacts, ada)) == {named: {key.erasure_id}}
+
+
+def test_a_constant_names_the_whole_stream_and_no_word(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    by_way = PROJECT.replace("entity: [user]", "entity: [user, way]").replace("MAPPED", MAILED)
+    loaded = loads(by_way[: by_way.index("models:")].replace(*WITH_WAY))
+    assert not loaded.problems
+    shop = normalise(loaded.project)
+    entity = entity_of(shop, {"way": "call"})
+    key = ErasedKey(entity.fields, entity.digest(SECRET))
+    erased = Erased(SECRET, [key], names_of(shop))
+    for name, gone in (("calls", 3), ("clicks", 0)):
+        stream = work_of(shop, "00000001-test").streams[name]
+        archive = an_archive(tmp_path, stream, rows(("ada", "bob"), ("bob", "eve"), ("eve", "ada")))
+        looked = archived.look(archive, stream, erased.of_stream(name))
+        assert looked.rows[key.erasure_id] == gone
+        archived.remove(archive, looked.days, erased.of_stream(name))
+        assert sum(batch.num_rows for _, batch in archive.days(["_id"])) == 3 - gone
+    artifacts.put(b'{"customer": ["ada"]}')
+    assert not dict(naming.look(artifacts, erased))
 
 
 def test_vectors_are_hers_by_the_request_fields_of_the_spine(
