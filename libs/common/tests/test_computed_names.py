@@ -158,6 +158,13 @@ def test_numbers_count_as_integers_where_they_are_some() -> None:
     assert lower.values(pa.table({"email": [7.0]})).to_pylist() == [None]
 
 
+@pytest.mark.parametrize("column", [pa.array([[1]]), pa.array([b"\xff"]), pa.array([{"a": 1}])])
+def test_a_column_of_a_type_that_no_field_has_is_nobodys(column: pa.Array) -> None:
+    table = pa.table({"email": column})
+    assert not ADA.rows(table).any()
+    assert not a_list(a_project("email"), user="ada@x").rows(table).any()
+
+
 def test_the_list_tells_how_names_are_computed_and_what_began_again() -> None:
     key = pb.ErasedKey(fields=["user"], digest=ADA.keys[0].digest, true_beginning=3)
     reply = pb.ListErasedKeysResponse(secret=SECRET, keys=[key], names=to_proto(ADA.names))

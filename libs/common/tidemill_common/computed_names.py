@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import pyarrow as pa
+from polars.exceptions import PolarsError
 
 from tidemill_tiles.expressions import POLARS, compile_expression
 from tidemill_tiles.fieldtypes import FieldType
@@ -53,7 +54,7 @@ class Computed:
         read = {
             name: _typed(table.column(name), kind)
             if name in known
-            else pl.Series([None] * table.num_rows, dtype=POLARS[kind]).to_arrow()
+            else _nothing(table.num_rows, kind)
             for name, kind in self.types
         }
         return expression.evaluate_rows(pa.table(read))
@@ -66,13 +67,19 @@ def _typed(column: pa.Array | pa.ChunkedArray, kind: FieldType) -> pa.Array | pa
         return column
     if values.dtype == pl.String:
         return _read(values, kind).to_arrow()
-    if not values.dtype.is_float():
-        return values.cast(POLARS[kind], strict=False).to_arrow()
-    if kind is FieldType.INT64:  # as monitoring keeps numbers
-        whole = values == values.floor()
+    if values.dtype.is_float():
+        if kind is not FieldType.INT64:
+            return _nothing(len(values), kind)
+        whole = values == values.floor()  # as monitoring keeps numbers
         values = values.set(~whole.fill_null(value=False), None)
+    try:
         return values.cast(POLARS[kind], strict=False).to_arrow()
-    return pl.Series([None] * len(values), dtype=POLARS[kind]).to_arrow()
+    except PolarsError:
+        return _nothing(len(values), kind)
+
+
+def _nothing(rows: int, kind: FieldType) -> pa.Array:
+    return pl.Series([None] * rows, dtype=POLARS[kind]).to_arrow()
 
 
 def _read(texts: pl.Series, kind: FieldType) -> pl.Series:

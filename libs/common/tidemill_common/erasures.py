@@ -46,6 +46,16 @@ POLL_SECONDS: Final = 1.0
 """A key is refused everywhere so much later at most, while the registry answers."""
 REASON: Final = "ERASED: its entity was erased, and is refused since"
 """What a publisher is told; the word before the colon is for programs."""
+KEY_TYPES: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_integer,
+    pa.types.is_boolean,
+    pa.types.is_timestamp,
+    pa.types.is_dictionary,
+    pa.types.is_null,
+)
+"""Of columns with keys: texts of files may be dictionaries, a column of nothing has no type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +156,7 @@ class Erased:
         computed: dict[Computed, pa.Array] = {}
         for fields, choice, named_by in self._there(table.schema.names):
             columns = [_values(table, name, computed) for name in choice]
-            if any(map(_is_float, columns)):
+            if any(map(_is_no_key, columns)):
                 continue
             wanted, keys = self._wanted[fields], key_column(columns)
             _, firsts, inverse = np.unique(
@@ -256,8 +266,9 @@ def _text(value: object) -> str | None:
             return str(value)
 
 
-def _is_float(column: pa.Array | pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_floating(column.type))
+def _is_no_key(column: pa.Array | pa.ChunkedArray) -> bool:
+    """Say whether a column has no keys; any type may be in a record that was set aside."""
+    return not any(kind(column.type) for kind in KEY_TYPES)
 
 
 @dataclass(slots=True)
