@@ -26,7 +26,7 @@ from tidemill_common import events as wire
 from tidemill_common.feature_views import stream_spec
 from tidemill_common.kafka import Broker, producing
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(420)]
 
 STREAMS = """streams:
   call:
