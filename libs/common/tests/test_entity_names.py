@@ -69,6 +69,11 @@ def test_a_column_that_is_no_part_of_the_entity_is_no_name() -> None:
     assert names_of(counted) == {"refunded": {"shop": ("branch",)}}
 
 
+def test_a_field_that_is_mapped_from_itself_has_no_other_name() -> None:
+    same = a_project(PROJECT.replace("user: customer", "user: user"))
+    assert names_of(same) == {"refunded": {"shop": ("branch",)}}
+
+
 def test_a_composite_key_has_each_combination_of_names() -> None:
     called = names_of(a_project())["refunded"]
     assert namings(["shop", "user"], called) == (

@@ -315,7 +315,9 @@ def test_a_constant_names_the_whole_stream_and_no_word(
         archived.remove(archive, looked.days, erased.of_stream(name))
         assert sum(batch.num_rows for _, batch in archive.days(["_id"])) == 3 - gone
     artifacts.put(b'{"customer": ["ada"]}')
-    assert not dict(naming.look(artifacts, erased))
+    bob = entity_of(shop, {"user": "bob"})
+    keys = [key, ErasedKey(bob.fields, bob.digest(SECRET))]
+    assert not dict(naming.look(artifacts, Erased(SECRET, keys, names_of(shop))))
 
 
 def test_vectors_are_hers_by_the_request_fields_of_the_spine(

@@ -175,6 +175,17 @@ def test_keys_hold_whom_an_expression_makes_of_them_also_when_their_model_is_gon
         assert of_spine_keys(WATCH, model, ["v2", "v1"], erased) == [[], list(erased.keys)]
 
 
+def test_what_is_constant_in_a_stream_holds_the_keys_of_its_models_and_none_that_is_guessed() -> (
+    None
+):
+    lower = Computed("lower(visit_id)", (("visit_id", FieldType.STRING),))
+    names: Names = {"visit": {"way": (Computed("'web'"),), "person": (lower,)}}
+    web, eve = Entity(("way",), b"web"), Entity(("person",), b"eve")
+    erased = Erased(SECRET, a_list(web, eve).keys, names)
+    assert of_spine_keys(WATCH, "purchase", ["v1"], erased) == [[erased.keys[0]]]
+    assert of_spine_keys(WATCH, "gone", ["v1"], erased) == [[]]
+
+
 RAW_ROWS = pl.DataFrame(
     {"_row": [0, 1, 2], "user": ["ada", "bob", None], "amount": [7.0, 7.5, None]}
 )
