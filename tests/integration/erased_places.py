@@ -17,8 +17,8 @@ from tidemill_tiles.codec import body_of
 LOGS: Final = "features."
 
 
-async def records_with(kafka: str, words: bytes) -> dict[str, int]:
-    """Count the records, of every topic, whose bytes hold the words; uncommitted ones too.
+async def records_with(kafka: str, *words: bytes) -> dict[str, int]:
+    """Count the records, of every topic, whose bytes hold any of the words; uncommitted ones too.
 
     Records of feature logs are looked at as they are unpacked.
     """
@@ -28,12 +28,13 @@ async def records_with(kafka: str, words: bytes) -> dict[str, int]:
             tps = await admin.partitions(topic)
             ends = await admin.end_offsets(tps)
             starts = await admin.start_offsets(tps)
-            for tp in tps:
+            for tp in (one for one in tps if starts[one] < ends[one]):
                 client.assign([tp])
                 client.seek(tp, starts[tp])
                 while await client.position(tp) < ends[tp]:
                     for records in (await client.getmany(timeout_ms=200)).values():
-                        hits = sum(words in _whole(record) for record in records)
+                        whole = map(_whole, records)
+                        hits = sum(any(word in one for word in words) for one in whole)
                         if hits:
                             found[topic] = found.get(topic, 0) + hits
     return found

@@ -1,11 +1,18 @@
-"""What tests of erasures ask a platform: how far it is, who is refused, what is planned."""
+"""A platform for tests of erasures, and what they ask it: how far it is, who is refused, planned."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
-from tests.integration.driver import Platform, eventually
+import pytest
+
+from tests.integration.conftest import StartStack
+from tests.integration.driver import Platform, addresses, eventually
 from tidemill import Event
+from tidemill.client import connect
+from tidemill.definitions.v1 import project_pb2
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.registry.v1 import erasure_service_pb2 as pb
@@ -20,6 +27,35 @@ QUICK: Final = {
 }
 """Settings with which an erasure takes seconds."""
 COMPLETE_S: Final = 120.0
+
+
+@contextmanager
+def quick_platform(
+    start_stack: StartStack,
+    monkeypatch: pytest.MonkeyPatch,
+    project: project_pb2.Project,
+    services: Sequence[str] = SERVICES,
+) -> Iterator[Platform]:
+    """Run a project on a stack on which an erasure takes seconds."""
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
+    stack = start_stack(services)
+    with connect(addresses(stack), author="dpo") as client:
+        platform = Platform(stack, client)
+        applied(platform, project)
+        yield platform
+
+
+def applied(platform: Platform, project: project_pb2.Project) -> None:
+    """Apply a project and wait until each of its views is served."""
+    eventually(lambda: platform.client.apply(project), "apply")
+    wanted = {view.name for view in project.views}
+
+    def served() -> bool:
+        views = platform.client.describe_views().views
+        return wanted <= {one.view for one in views if one.ready}
+
+    eventually(served, "views served")
 
 
 def found(plan: features_pb.PlanErasureResponse) -> dict[str, int]:

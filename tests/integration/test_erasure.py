@@ -12,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.integration.conftest import StartStack
-from tests.integration.driver import MODEL, PROJECT, Platform, Visitors, addresses, eventually
+from tests.integration.driver import MODEL, PROJECT, Platform, Visitors, eventually
 from tests.integration.erased_places import files_with, records_with, rows_with
-from tests.integration.erasing import QUICK, SERVICES, completed, found, refused
+from tests.integration.erasing import completed, found, quick_platform, refused
 from tidemill import Event
-from tidemill.client import connect
 from tidemill.definitions.v1 import project_pb2
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.project import load
@@ -142,13 +141,8 @@ def assert_told(platform: Platform, done: pb.Erasure, digest: str) -> None:
 def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
     start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in QUICK.items():
-        monkeypatch.setenv(name, value)
-    stack = start_stack(SERVICES)
-    with connect(addresses(stack), author="dpo") as client:
-        platform = Platform(stack, client)
-        eventually(lambda: client.apply(shop()), "apply")
-        platform.wait_for_views()
+    with quick_platform(start_stack, monkeypatch, shop()) as platform:
+        stack, client = platform.stack, platform.client
         held = fill(platform)
         others = read(platform, OTHERS)
         assert_held(platform, held.digest)
@@ -176,13 +170,8 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
 def test_versions_that_learned_from_her_are_named_and_predictions_about_her_are_let_go(
     start_stack: StartStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in QUICK.items():
-        monkeypatch.setenv(name, value)
-    stack = start_stack(NAMES)
-    with connect(addresses(stack), author="dpo") as client:
-        platform = Platform(stack, client)
-        eventually(lambda: client.apply(shop()), "apply")
-        platform.wait_for_views()
+    with quick_platform(start_stack, monkeypatch, shop(), NAMES) as platform:
+        stack, client = platform.stack, platform.client
         visited, bought = Visitors(seed=5).come(2600)
         hers = [replace(one, data={**one.data, "user": GONE}) for one in visited[:20]]
         platform.publish([*hers, *visited[20:]])

@@ -14,7 +14,7 @@ from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common.artifacts import Artifacts
 from tidemill_common.clock import SystemClock
 from tidemill_common.erased_entity import entity_of
-from tidemill_common.erasures import Erased, from_reply
+from tidemill_common.erasures import Erased, from_reply, key_table
 from tidemill_common.postgres import Pool, connected, migrate
 from tidemill_common.settings import Dsn
 from tidemill_registry import erasures
@@ -68,6 +68,8 @@ views:
 """
 )
 """With a second stream, which calls a customer a buyer."""
+COMPUTED = NAMED.replace("customer: buyer}", "customer: lower(buyer)}")
+"""A customer is what an expression makes of a buyer."""
 
 
 def said(service: str, *, done: bool, clean: bool = False, beginning: int = 0) -> pb.ErasureReport:
@@ -144,7 +146,7 @@ async def test_the_list_lets_services_recognise_the_entity_and_changes_its_revis
     reply = await erasures.keys(registry, nothing.revision)
     assert reply.revision > nothing.revision
     entity = entity_of((await registry.store.run(lambda tx: tx.project())).project, ADA)
-    (hit,) = from_reply(reply).of_key(("customer",), entity.key)
+    ((hit, _),) = from_reply(reply).found(key_table(["customer"], [entity.key.decode()]))
     assert hit.erasure_id == made.erasure_id
     assert not (await erasures.keys(registry, reply.revision)).keys
     await erasures.report(registry, made.erasure_id, said("features", done=False, clean=True))
@@ -223,7 +225,7 @@ async def test_a_further_name_opens_what_is_complete_again_until_all_have_looked
     assert [one.action for one in found] == [
         f"erasure.{what}" for what in ("requested", "completed", "reopened", "completed")
     ]
-    assert "visits.buyer is customer" in found[2].details
+    assert "customer is buyer in visits" in found[2].details
 
 
 async def test_names_that_are_known_or_gone_open_nothing_and_are_told(registry: Registry) -> None:
@@ -242,6 +244,54 @@ async def test_names_that_are_known_or_gone_open_nothing_and_are_told(registry: 
     plain = await told(registry)
     assert named.names == {"visits": {"customer": ("buyer",)}}
     assert plain.names == {}
+
+
+async def test_services_that_know_no_computed_names_complete_nothing_that_has_some(
+    registry: Registry,
+) -> None:
+    await applied(registry, COMPUTED)
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    (key,) = (await erasures.keys(registry, -1)).keys
+    assert (key.beginning, key.true_beginning) == (0, 1)
+    older = await complete(registry, made.erasure_id, beginning=key.beginning)
+    assert older.state == pb.ERASURE_STATE_ERASING
+    now = await told(registry)
+    assert now.of_stream("visits").columns_in(["buyer"]) == ["buyer"]
+    assert [(one.beginning, one.state_clean) for one in now.keys] == [(1, False)]
+    done = await complete(registry, made.erasure_id, beginning=1)
+    assert done.state == pb.ERASURE_STATE_COMPLETE
+    await applied(registry, NAMED)
+    (key,) = (await erasures.keys(registry, -1)).keys
+    assert (key.beginning, key.true_beginning) == (2, 2)
+
+
+async def test_an_expression_that_changes_opens_erasures_again_and_one_that_goes_is_forgotten(
+    registry: Registry,
+) -> None:
+    made, _ = await erasures.request(registry, ADA, "dpo", "")
+    await complete(registry, made.erasure_id)
+    for beginning, text in enumerate([COMPUTED, COMPUTED.replace("lower(", "upper(")], start=1):
+        await applied(registry, text)
+        await applied(registry, text.replace("[1h]", "[2h]"))
+        await registry.store.run(follow_names)
+        (key,) = (await told(registry)).keys
+        assert (key.beginning, key.complete) == (beginning, False)
+        await complete(registry, made.erasure_id, beginning=beginning)
+        (key,) = (await told(registry)).keys
+        assert key.complete
+    await applied(registry, PROJECT)
+    now = await told(registry)
+    assert now.names == {}
+    assert [one.complete for one in now.keys] == [True]
+    await registry.store.run(lambda tx: tx.chain(100))
+    entries = await registry.store.run(lambda tx: tx.audit(0, 100, f"erasure/{made.erasure_id}"))
+    opened = [
+        one.entry.details
+        for one in entries
+        if one.entry is not None and one.entry.action == "erasure.reopened"
+    ]
+    assert ["customer is lower(buyer) in visits" in one for one in opened] == [True, False]
+    assert ["customer is upper(buyer) in visits" in one for one in opened] == [False, True]
 
 
 async def test_names_of_a_held_project_count_while_it_is_held(registry: Registry) -> None:

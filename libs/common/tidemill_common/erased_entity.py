@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition, Invalid, Violation
-from tidemill_common.entity_names import computed_keys, names_of, namings
+from tidemill.project.expressions import inspect
+from tidemill_common.computed_names import Computed
+from tidemill_common.entity_names import columns_among, names_of, namings
 from tidemill_tiles.canonical import canonical_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tidemill_common.entity_names import Name
 
 DIGEST_BYTES: Final = 16
 NAMES_END: Final = b"\x1e"
@@ -57,23 +61,22 @@ def entity_of(project: project_pb2.Project, values: Mapping[str, str]) -> Entity
     kinds: dict[str, set[int]] = {name: set() for name in fields}
     known = False
     for stream in project.streams:
-        types = {field.name: int(field.type) for field in stream.fields}
-        for columns in namings(fields, names.get(stream.name, {})):
-            if set(columns) <= set(types):
+        types = {field.name: field.type for field in stream.fields}
+        for choice in namings(fields, names.get(stream.name, {})):
+            if columns_among(choice, types) is not None:
                 known = True
-                for name, column in zip(fields, columns, strict=True):
-                    kinds[name].add(types[column])
+                for field, name in zip(fields, choice, strict=True):
+                    kinds[field].add(int(_kind(name, types)))
     if not known:
         raise Invalid(
             violations=[Violation("entity", f"no stream has the fields {', '.join(fields)}")]
         )
-    for one in computed_keys(project):
-        if one.field in fields:
-            raise FailedPrecondition(
-                f"{one.field} of view {one.view} is computed from {one.stream}:"
-                f" {one.expression!r} does not say which rows are an entity's"
-            )
     return Entity(fields, canonical_key([_value(n, kinds[n], values[n]) for n in fields]))
+
+
+def _kind(name: Name, types: Mapping[str, project_pb2.FieldType]) -> project_pb2.FieldType:
+    """Return the type of what a name holds."""
+    return inspect(str(name), types).type if isinstance(name, Computed) else types[name]
 
 
 def _value(name: str, kinds: set[int], text: str) -> str | int | bool:

@@ -22,7 +22,15 @@ from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill.registry.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from tidemill_common import rpc
 from tidemill_common.app import until
-from tidemill_common.entity_names import NO_NAMES, Names, from_proto, namings
+from tidemill_common.computed_names import Computed
+from tidemill_common.entity_names import (
+    NO_NAMES,
+    Name,
+    Names,
+    columns_among,
+    from_proto,
+    namings,
+)
 from tidemill_common.erased_entity import digest_of
 from tidemill_tiles.canonical import SEPARATOR
 from tidemill_tiles.keys import key_column
@@ -38,6 +46,16 @@ POLL_SECONDS: Final = 1.0
 """A key is refused everywhere so much later at most, while the registry answers."""
 REASON: Final = "ERASED: its entity was erased, and is refused since"
 """What a publisher is told; the word before the colon is for programs."""
+KEY_TYPES: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_integer,
+    pa.types.is_boolean,
+    pa.types.is_timestamp,
+    pa.types.is_dictionary,
+    pa.types.is_null,
+)
+"""Of columns with keys: texts of files may be dictionaries, a column of nothing has no type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +149,14 @@ class Erased:
     ) -> Iterator[tuple[ErasedKey, tuple[str, ...], npt.NDArray[np.bool_]]]:
         """Give each entity that has rows, with the columns that name it there, and these rows.
 
-        One that is named by other columns in other rows is given again.
+        One that is named otherwise in other rows is given again.
         """
         if not table.num_rows:
             return
-        for fields, names in self._there(table.schema.names):
-            columns = [table.column(name) for name in names]
-            if any(map(_is_float, columns)):
+        computed: dict[Computed, pa.Array] = {}
+        for fields, choice, named_by in self._there(table.schema.names):
+            columns = [_values(table, name, computed) for name in choice]
+            if any(map(_is_no_key, columns)):
                 continue
             wanted, keys = self._wanted[fields], key_column(columns)
             _, firsts, inverse = np.unique(
@@ -148,22 +167,7 @@ class Erased:
                     continue
                 hit = wanted.get(digest_of(self._secret, fields, keys.key(first)))
                 if hit is not None:
-                    yield hit, names, (inverse == place) & keys.valid
-
-    def of_key(self, names: Sequence[str], key: bytes) -> list[ErasedKey]:
-        """Return the entities that a composite key of parts `names` holds."""
-        hits: dict[bytes, ErasedKey] = {}
-        parts: list[bytes] | None = None
-        for fields, columns in self._there(names):
-            if parts is None:
-                parts = key.split(SEPARATOR.encode())
-                if len(parts) != len(names):
-                    return []
-            mine = SEPARATOR.encode().join(parts[names.index(name)] for name in columns)
-            hit = self._wanted[fields].get(digest_of(self._secret, fields, mine))
-            if hit is not None:
-                hits[hit.digest] = hit
-        return list(hits.values())
+                    yield hit, named_by, (inverse == place) & keys.valid
 
     def may_be_in(self, names: Sequence[str]) -> bool:
         """Say whether any entity's fields are among these names."""
@@ -171,16 +175,45 @@ class Erased:
 
     def columns_in(self, names: Sequence[str]) -> list[str]:
         """Return those of the names that say whose a row is."""
-        wanted = {column for _, columns in self._there(names) for column in columns}
+        wanted = {column for *_, columns in self._there(names) for column in columns}
         return [name for name in names if name in wanted]
 
-    def _there(self, names: Sequence[str]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Give fields with the columns that hold them, where these are among the names."""
+    def in_doubt(self, names: Sequence[str]) -> list[ErasedKey]:
+        """Return the entities of which rows with these columns alone do not say what is theirs.
+
+        A name of theirs is computed from these columns and from others.
+        """
+        known = set(names)
+        fields = {
+            fields
+            for fields, choice, _ in self._there(names)
+            for name in choice
+            if isinstance(name, Computed) and not known.issuperset(name.columns)
+        }
+        return [one for one in self.keys if one.fields in fields]
+
+    def computed_from(self) -> set[tuple[str, str]]:
+        """Return the streams with their columns of which names of entities are computed."""
+        fields = {field for one in self._wanted for field in one}
+        return {
+            (stream, column)
+            for stream, called in self.names.items()
+            for field in fields & called.keys()
+            for name in called[field]
+            if isinstance(name, Computed)
+            for column in name.columns
+        }
+
+    def _there(
+        self, names: Sequence[str]
+    ) -> Iterator[tuple[tuple[str, ...], tuple[Name, ...], tuple[str, ...]]]:
+        """Give fields, a choice of what holds them, and what of the names that reads, if it can."""
         known = set(names)
         for fields, choices in self._namings.items():
-            for columns in choices:
-                if known.issuperset(columns):
-                    yield fields, columns
+            for choice in choices:
+                columns = columns_among(choice, known)
+                if columns is not None:
+                    yield fields, choice, columns
 
 
 NOTHING_ERASED: Final = Erased(b"", ())
@@ -197,6 +230,32 @@ def request_table(requests: Sequence[str | None]) -> pa.Table:
     return table if names else pa.table({"": pa.nulls(len(rows), pa.string())})
 
 
+def key_table(names: Sequence[str], keys: Sequence[str | None]) -> pa.Table:
+    """Return the parts, called `names`, of composite keys as columns of text, a row a key."""
+    if len(names) == 1:
+        whole = [None if key is None or SEPARATOR in key else key for key in keys]
+        return pa.table({names[0]: pa.array(whole, pa.string())})
+    nothing = [None] * len(names)
+    rows: list[Sequence[str | None]] = [
+        nothing if key is None else key.split(SEPARATOR) for key in keys
+    ]
+    parts = [row if len(row) == len(names) else nothing for row in rows]
+    return pa.table(
+        {name: pa.array([row[at] for row in parts], pa.string()) for at, name in enumerate(names)}
+    )
+
+
+def _values(
+    table: pa.Table | pa.RecordBatch, name: Name, computed: dict[Computed, pa.Array]
+) -> pa.Array | pa.ChunkedArray:
+    """Return what a name holds; an expression is evaluated once for a table."""
+    if isinstance(name, str):
+        return table.column(name)
+    if name not in computed:
+        computed[name] = name.values(table)
+    return computed[name]
+
+
 def _text(value: object) -> str | None:
     match value:
         case None:
@@ -207,8 +266,9 @@ def _text(value: object) -> str | None:
             return str(value)
 
 
-def _is_float(column: pa.Array | pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_floating(column.type))
+def _is_no_key(column: pa.Array | pa.ChunkedArray) -> bool:
+    """Say whether a column has no keys; any type may be in a record that was set aside."""
+    return not any(kind(column.type) for kind in KEY_TYPES)
 
 
 @dataclass(slots=True)
@@ -260,7 +320,13 @@ async def first_list(registry: str, stop: asyncio.Event) -> Refusing:
 def from_reply(reply: pb.ListErasedKeysResponse) -> Erased:
     """Read the list as the registry sent it."""
     keys = [
-        ErasedKey(tuple(one.fields), one.digest, one.state_clean, one.complete, one.beginning)
+        ErasedKey(
+            tuple(one.fields),
+            one.digest,
+            state_clean=one.state_clean,
+            complete=one.complete,
+            beginning=one.true_beginning or one.beginning,
+        )
         for one in reply.keys
     ]
     return Erased(reply.secret, keys, from_proto(reply.names))

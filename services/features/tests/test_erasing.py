@@ -16,7 +16,7 @@ from tidemill_common.kafka import Record
 from tidemill_features.archive import Piece, rows_of
 from tidemill_features.decoding import decode
 from tidemill_features.definitions import StreamWork
-from tidemill_features.erasing import decide
+from tidemill_features.erasing import KEYS_AT_ONCE, decide, held
 from tidemill_features.flushing import Flush, PartitionState
 from tidemill_tiles.codec import Kind, decode_header
 from tidemill_tiles.dedupe import IdWindow
@@ -186,3 +186,13 @@ def test_an_erased_entity_leaves_what_is_held_beside_the_served_views_too(
     state.flush([make_record(1, rows(2, ["ada", "bob"]))])
     for view in (users, held):
         assert set(state.all_owners[view.key].table.entity_keys()) == {b"bob"}
+
+
+def test_every_key_of_a_view_is_looked_at_and_given_in_its_order(
+    visits: StreamWork, project: project_pb2.Project
+) -> None:
+    view = next(view for view in visits.views if view.entity == ("user",))
+    keys = [f"u{number}".encode() for number in range(2 * KEYS_AT_ONCE + 1)]
+    hers = ["u0", f"u{KEYS_AT_ONCE - 1}", f"u{KEYS_AT_ONCE}", f"u{2 * KEYS_AT_ONCE}"]
+    wanted = erased(project, *reversed(hers), "nobody")
+    assert held(view, iter(keys), wanted) == [one.encode() for one in hers]

@@ -1,4 +1,7 @@
-"""An entity that a stream calls otherwise is found in all that holds rows of this stream."""
+"""An entity that a stream calls otherwise is found in all that holds rows of this stream.
+
+By a column that a source of a view maps, and by an expression that it computes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from tidemill_features.backfill import archived as past
 from tidemill_features.decoding import decode
 from tidemill_features.definitions import StreamWork, Work, work_of
 from tidemill_features.erasing import news
-from tidemill_features.erasure import archived, sets, sightings
+from tidemill_features.erasure import archived, naming, sets, sightings
 from tidemill_features.erasure.account import Account
 from tidemill_features.erasure.audit import of_erased
 from tidemill_features.erasure.finding import set_form
@@ -56,7 +59,7 @@ views:
     entity: [user]
     sources:
       - stream: clicks
-      - {stream: calls, columns: {user: customer}}
+      - {stream: calls, columns: {user: MAPPED}}
     aggregations: [{function: count, windows: [1h, lifetime]}]
 models:
   buys:
@@ -73,15 +76,32 @@ models:
     label: {stream: clicks, expression: CAST(customer IS NULL AS DOUBLE), max_delay: 1h, task: binary}
     trainer: {name: tabular, seed: 1}
 """
+MAILED = "lower(customer), way: \"'call'\""
+WITH_WAY = (
+    "      customer: {type: string}\n",
+    "      customer: {type: string}\n      way: {type: string}\n",
+)
+"""A view by user and way, which clicks say and calls all are."""
 SECRET = b"n" * 32
 AT_S = 1_000.0
 
 
+@pytest.fixture(scope="module", params=["customer", "lower(customer)"])
+def mapped(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def shop() -> project_pb2.Project:
-    loaded = loads(PROJECT)
+def shop(mapped: str) -> project_pb2.Project:
+    loaded = loads(PROJECT.replace("MAPPED", mapped))
     assert not loaded.problems
     return normalise(loaded.project)
+
+
+@pytest.fixture
+def hers(mapped: str) -> str:
+    """What the customer of her calls is."""
+    return "ada" if mapped == "customer" else "ADA"
 
 
 @pytest.fixture(scope="module")
@@ -120,31 +140,35 @@ def keys_of(state: PartitionState) -> set[bytes]:
     return set(owner.table.entity_keys())
 
 
-CALLS = rows(("ada", "clerk"), ("bob", "ada"), ("eve", "clerk"))
-"""Two are hers: the customer is she, and the clerk is."""
+@pytest.fixture
+def calls_of(hers: str) -> list[dict[str, Any]]:
+    """Three calls, of which two are hers: the customer is she, and the clerk is."""
+    return rows((hers, "clerk"), ("bob", "ada"), ("eve", "clerk"))
 
 
 def test_an_owner_leaves_out_rows_under_the_streams_name_and_her_own(
-    work: Work, ada: Erased
+    work: Work, ada: Erased, hers: str, calls_of: list[dict[str, Any]]
 ) -> None:
     calls, clicks = a_state(work.streams["calls"]), a_state(work.streams["clicks"])
     calls.refuse(ada)
-    flush = calls.flush([a_record(calls.work, 0, CALLS)])
+    flush = calls.flush([a_record(calls.work, 0, calls_of)])
     assert (flush.counts.erased, flush.counts.applied) == (2, 1)
     assert keys_of(calls) == {b"eve"}
     clicks.refuse(ada)
-    others = rows(("ada", "bob"), (None, "eve"))
+    others = rows((hers, "bob"), (None, "eve"))
     assert clicks.flush([a_record(clicks.work, 0, others)]).counts.erased == 0
     assert keys_of(clicks) == {b"bob", b"eve"}
 
 
-def test_state_under_a_name_that_comes_later_is_looked_for_again(work: Work, ada: Erased) -> None:
+def test_state_under_a_name_that_comes_later_is_looked_for_again(
+    work: Work, ada: Erased, calls_of: list[dict[str, Any]]
+) -> None:
     (key,) = ada.keys
     before = Erased(SECRET, [ErasedKey(key.fields, key.digest, state_clean=True, complete=True)])
     again = ada.only([ErasedKey(key.fields, key.digest, beginning=1)])
     state = a_state(work.streams["calls"])
     assert state.erase(state.refuse(before).run()) == {}
-    state.flush([a_record(state.work, 0, CALLS)])
+    state.flush([a_record(state.work, 0, calls_of)])
     assert keys_of(state) == {b"ada", b"eve"}
     assert list(state.erase(state.refuse(again).run()).values()) == [1]
     assert keys_of(state) == {b"eve"}
@@ -160,11 +184,11 @@ def an_archive(root: Path, stream: StreamWork, of: Sequence[dict[str, Any]]) -> 
 
 
 def test_the_archive_of_the_stream_forgets_her_and_that_of_another_does_not(
-    work: Work, ada: Erased, tmp_path: Path
+    work: Work, ada: Erased, hers: str, calls_of: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    for name, kept in (("calls", ["eve"]), ("clicks", ["ada", "eve"])):
+    for name, kept in (("calls", ["eve"]), ("clicks", [hers, "eve"])):
         stream, here = work.streams[name], ada.of_stream(name)
-        archive = an_archive(tmp_path, stream, CALLS)
+        archive = an_archive(tmp_path, stream, calls_of)
         looked = archived.look(archive, stream, here, keep=["customer"])
         assert sum(looked.rows.values()) == 3 - len(kept)
         archived.remove(archive, looked.days, here)
@@ -174,10 +198,10 @@ def test_the_archive_of_the_stream_forgets_her_and_that_of_another_does_not(
 
 
 async def test_a_view_is_built_from_the_archive_without_her(
-    work: Work, ada: Erased, tmp_path: Path
+    work: Work, ada: Erased, calls_of: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     stream = work.streams["calls"]
-    an_archive(tmp_path, stream, CALLS)
+    an_archive(tmp_path, stream, calls_of)
     (view,) = stream.views
     owner = Owner(view.plan, "00000001")
     found = await past(str(tmp_path), stream, view, 0, ada)
@@ -186,18 +210,18 @@ async def test_a_view_is_built_from_the_archive_without_her(
     assert set(owner.table.entity_keys()) == {b"eve"}
 
 
-def test_topics_of_the_stream_hold_her_by_its_name(work: Work, ada: Erased) -> None:
+def test_topics_of_the_stream_hold_her_by_its_name(work: Work, ada: Erased, hers: str) -> None:
     calls, clicks = work.streams["calls"], work.streams["clicks"]
     raw = sightings.raw_topics(work)
     side = sightings.side_topics(work)
-    hers = a_record(calls, 0, rows(("ada", None))).value or b""
-    theirs = a_record(clicks, 0, rows(("ada", "bob"))).value or b""
+    of_her = a_record(calls, 0, rows((hers, None))).value or b""
+    theirs = a_record(clicks, 0, rows((hers, "bob"))).value or b""
     for topics_of, calls_topic, clicks_topic in (
         (raw, calls.topic, clicks.topic),
         (side, f"{calls.topic}.late", f"{clicks.topic}.late"),
         (side, f"{calls.topic}.dlq", f"{clicks.topic}.dlq"),
     ):
-        assert list(topics_of[calls_topic](ada, hers)) == list(ada.keys)
+        assert list(topics_of[calls_topic](ada, of_her)) == list(ada.keys)
         assert not list(topics_of[clicks_topic](ada, theirs))
 
 
@@ -216,19 +240,21 @@ def labelled(key: str) -> bytes:
 
 
 def test_predictions_and_labels_hold_her_by_the_names_of_the_streams_of_their_keys(
-    work: Work, ada: Erased
+    work: Work, ada: Erased, hers: str
 ) -> None:
     sights = sightings.side_topics(work)
 
     def found(topic: str, value: bytes) -> Iterator[ErasedKey]:
         return iter(list(sights[topic](ada, value)))
 
-    assert any(found("predictions.buys", predicted("ada")))
-    assert any(found("predictions.buys", predicted("eve", '{"customer":"ada"}')))
+    assert any(found("predictions.buys", predicted(hers)))
+    assert any(found("predictions.buys", predicted("eve", f'{{"customer":"{hers}"}}')))
     assert not any(found("predictions.buys", predicted("eve", '{"customer":"bob"}')))
-    assert not any(found("predictions.asks", predicted("ada", '{"customer":"ada","user":"bob"}')))
-    assert any(found("labels.buys", labelled("ada")))
-    assert not any(found("labels.asks", labelled("ada")))
+    assert not any(
+        found("predictions.asks", predicted(hers, f'{{"customer":"{hers}","user":"bob"}}'))
+    )
+    assert any(found("labels.buys", labelled(hers)))
+    assert not any(found("labels.asks", labelled(hers)))
 
 
 @pytest.fixture
@@ -247,25 +273,57 @@ def a_set(
 
 
 def test_training_sets_of_models_of_the_stream_hold_her_by_its_name_and_no_others(
-    shop: project_pb2.Project, ada: Erased, artifacts: Artifacts, tmp_path: Path
+    shop: project_pb2.Project, ada: Erased, hers: str, artifacts: Artifacts, tmp_path: Path
 ) -> None:
     forms = [set_form(shop, model) for model in shop.models]
     buys, asks = (
         [one.name for one in model_inputs(shop, model).inputs] for model in ("buys", "asks")
     )
-    by_key = a_set(artifacts, tmp_path, ["ada", "bob"], buys, ["x", "y"])
-    by_input = a_set(artifacts, tmp_path, ["eve", "bob"], buys, ["ada", "ada"])
+    by_key = a_set(artifacts, tmp_path, [hers, "bob"], buys, ["x", "y"])
+    by_input = a_set(artifacts, tmp_path, ["eve", "bob"], buys, [hers, hers])
     a_set(artifacts, tmp_path, ["eve", "bob"], buys, ["eve", "bob"])
-    a_set(artifacts, tmp_path, ["ada", "bob"], asks, ["x", "y"])
+    a_set(artifacts, tmp_path, [hers, "bob"], asks, ["x", "y"])
     (name,) = (one.erasure_id for one in ada.keys)
     found = {one.digest: one.rows for one in sets.look(artifacts, ada, forms, {})}
     assert found == {by_key: {name: 1}, by_input: {name: 2}}
 
 
-def test_vectors_are_hers_by_the_request_fields_of_the_spine(
-    shop: project_pb2.Project, ada: Erased
+def test_packages_and_profiles_name_her_by_the_words_that_the_stream_has_of_her(
+    ada: Erased, hers: str, artifacts: Artifacts
 ) -> None:
-    requests = ['{"customer":"ada","user":"bob"}', '{"customer":"bob","user":"eve"}']
+    named = artifacts.put(f'{{"customer": ["bob", "{hers}"]}}'.encode())
+    artifacts.put(b'{"customer": ["bob", "eve"]}')
+    (key,) = ada.keys
+    assert dict(naming.look(artifacts, ada)) == {named: {key.erasure_id}}
+
+
+def test_a_constant_names_the_whole_stream_and_no_word(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    by_way = PROJECT.replace("entity: [user]", "entity: [user, way]").replace("MAPPED", MAILED)
+    loaded = loads(by_way[: by_way.index("models:")].replace(*WITH_WAY))
+    assert not loaded.problems
+    shop = normalise(loaded.project)
+    entity = entity_of(shop, {"way": "call"})
+    key = ErasedKey(entity.fields, entity.digest(SECRET))
+    erased = Erased(SECRET, [key], names_of(shop))
+    for name, gone in (("calls", 3), ("clicks", 0)):
+        stream = work_of(shop, "00000001-test").streams[name]
+        archive = an_archive(tmp_path, stream, rows(("ada", "bob"), ("bob", "eve"), ("eve", "ada")))
+        looked = archived.look(archive, stream, erased.of_stream(name))
+        assert looked.rows[key.erasure_id] == gone
+        archived.remove(archive, looked.days, erased.of_stream(name))
+        assert sum(batch.num_rows for _, batch in archive.days(["_id"])) == 3 - gone
+    artifacts.put(b'{"customer": ["ada"]}')
+    bob = entity_of(shop, {"user": "bob"})
+    keys = [key, ErasedKey(bob.fields, bob.digest(SECRET))]
+    assert not dict(naming.look(artifacts, Erased(SECRET, keys, names_of(shop))))
+
+
+def test_vectors_are_hers_by_the_request_fields_of_the_spine(
+    shop: project_pb2.Project, ada: Erased, hers: str
+) -> None:
+    requests = [f'{{"customer":"{hers}","user":"bob"}}', '{"customer":"bob","user":"eve"}']
     buys, asks = model_inputs(shop, "buys"), model_inputs(shop, "asks")
     assert of_erased(buys, "calls", requests, ada).tolist() == [True, False]
     assert of_erased(asks, "clicks", requests, ada).tolist() == [False, False]

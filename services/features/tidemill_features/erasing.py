@@ -7,15 +7,18 @@ fate changes; they are applied nowhere, kept nowhere, and counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from tidemill_common import events as wire
+from tidemill_common.erasures import key_table
 from tidemill_tiles.verdict import PartitionVerdict, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
     from tidemill_common.erasures import Erased, ErasedKey
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from tidemill_features.decoding import Dead, Events
     from tidemill_tiles.owner import Owner
     from tidemill_tiles.table import EntityKeys
+
+KEYS_AT_ONCE: Final = 65_536
 
 
 def decide(verdict: PartitionVerdict, events: Events, erased: Erased) -> npt.NDArray[np.uint8]:
@@ -48,7 +53,11 @@ def held(view: ViewSpec, keys: Iterable[bytes], erased: Erased) -> list[bytes]:
     """Return the keys of a view's entities that hold an erased one, whole or as a part."""
     if not erased.may_be_in(view.entity):
         return []
-    return [key for key in keys if erased.of_key(view.entity, key)]
+    found, left = list[bytes](), iter(keys)
+    while some := list(islice(left, KEYS_AT_ONCE)):
+        table = key_table(view.entity, [key.decode() for key in some])
+        found += (some[at] for at in np.flatnonzero(erased.rows(table)).tolist())
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import FailedPrecondition
 from tidemill.project import loads, normalise
 from tidemill_common import events
+from tidemill_common.computed_names import Computed
 from tidemill_common.erased_entity import Entity, entity_of
 from tidemill_common.erasures import Erased, ErasedKey
 from tidemill_common.kafka import Record
@@ -16,6 +17,7 @@ from tidemill_ingestion.dead_letters import again
 from tidemill_ingestion.foreign.source import compile_source
 from tidemill_ingestion.schema import compile_stream
 from tidemill_ingestion.validation import RawEvent, check_columns, check_events
+from tidemill_tiles.fieldtypes import FieldType
 
 NOW_US = 1_700_000_000_000_000
 SECRET = b"k" * 32
@@ -45,8 +47,17 @@ NAMED = Erased(
     {"orders": {"person": ("customer",)}},
 )
 """Of a view of persons, which orders call customers."""
+LOUD = Entity(("person",), b"ADA")
+COMPUTED = Erased(
+    SECRET,
+    [ErasedKey(LOUD.fields, LOUD.digest(SECRET))],
+    {"orders": {"person": (Computed("upper(customer)", (("customer", FieldType.STRING),)),)}},
+)
+"""Of a view that computes its persons from customers."""
 SCHEMA = compile_stream(PROJECT.streams[0])
-LISTS = pytest.mark.parametrize("erased", [ERASED, NAMED], ids=["its own name", "another"])
+LISTS = pytest.mark.parametrize(
+    "erased", [ERASED, NAMED, COMPUTED], ids=["its own name", "another", "an expression"]
+)
 
 
 def an_order(number: int, customer: str) -> RawEvent:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tidemill.project import load, normalise
 from tidemill.registry.v1.erasure_service_pb2 import ErasureReport
 from tidemill_common import events, prediction_rows, topics
+from tidemill_common.computed_names import Computed
 from tidemill_common.entity_names import Names
 from tidemill_common.erased_entity import Entity
 from tidemill_common.erasures import Erased, ErasedKey
@@ -18,7 +19,8 @@ from tidemill_common.kafka import Record, TopicPartition
 from tidemill_common.prediction_rows import OK
 from tidemill_monitoring.decoding import decode
 from tidemill_monitoring.definitions import watch_of
-from tidemill_monitoring.erasing import SAMPLES, Removed, kept_rows, of_spine_key
+from tidemill_monitoring.erasing import FIELDS, REPORTS, SAMPLES, Removed, kept_rows, of_spine_keys
+from tidemill_tiles.fieldtypes import FieldType
 
 SECRET = b"m" * 32
 PROJECT = normalise(load("tests/integration/shop.yaml"))
@@ -111,7 +113,7 @@ def test_kept_rows_are_let_go_by_column_request_or_key() -> None:
     )
     erased, removed = a_list(ADA, Entity(("visit_id",), b"v3")), Removed()
     kept = kept_rows(
-        frame, erased, removed, SAMPLES, lambda key: of_spine_key(WATCH, "purchase", key, erased)
+        frame, erased, removed, SAMPLES, lambda keys: of_spine_keys(WATCH, "purchase", keys, erased)
     )
     assert kept["key"].to_list() == ["v4"]
     assert sum(removed.rows[SAMPLES].values()) == 3
@@ -143,9 +145,75 @@ def test_a_key_holds_an_entity_by_the_names_of_the_spine_or_of_the_label_once() 
     called = {"person": ("visit_id",)}
     for names in ({"visit": called}, {"outcome": called}, {"visit": called, "outcome": called}):
         erased = named(b"v1", names)
-        assert of_spine_key(WATCH, "purchase", "v1", erased) == list(erased.keys)
-        assert not of_spine_key(WATCH, "purchase", "v2", erased)
-    assert not of_spine_key(WATCH, "purchase", "v1", named(b"v1", {"clicks": called}))
+        held = of_spine_keys(WATCH, "purchase", ["v2", "v1"], erased)
+        assert held == [[], list(erased.keys)]
+    elsewhere = named(b"v1", {"clicks": called})
+    assert of_spine_keys(WATCH, "purchase", ["v1"], elsewhere) == [[]]
+
+
+def computed(key: str, expression: str, **types: FieldType) -> Erased:
+    """Of a view that computes its persons from visits."""
+    names: Names = {"visit": {"person": (Computed(expression, tuple(types.items())),)}}
+    return named(key.encode(), names)
+
+
+LOUD = computed("ADA", 'upper("user")', user=FieldType.STRING)
+
+
+def test_rows_and_predictions_are_left_out_by_what_is_computed_of_them() -> None:
+    decoded = decode(WATCH, [visits(), answers()], LOUD)
+    assert decoded.events["visit"].table["user"].to_pylist() == ["bob"]
+    assert decoded.predictions["purchase"].sampled["id"].to_list() == ["p-v2"]
+    by_key = computed("V1", "upper(visit_id)", visit_id=FieldType.STRING)
+    answered = decode(WATCH, [answers()], by_key).predictions["purchase"]
+    assert answered.rows["id"].to_list() == ["p-v2"]
+
+
+def test_keys_hold_whom_an_expression_makes_of_them_also_when_their_model_is_gone() -> None:
+    erased = computed("V1", "upper(visit_id)", visit_id=FieldType.STRING)
+    for model in ("purchase", "gone"):
+        assert of_spine_keys(WATCH, model, ["v2", "v1"], erased) == [[], list(erased.keys)]
+
+
+def test_what_is_constant_in_a_stream_holds_the_keys_of_its_models_and_none_that_is_guessed() -> (
+    None
+):
+    lower = Computed("lower(visit_id)", (("visit_id", FieldType.STRING),))
+    names: Names = {"visit": {"way": (Computed("'web'"),), "person": (lower,)}}
+    web, eve = Entity(("way",), b"web"), Entity(("person",), b"eve")
+    erased = Erased(SECRET, a_list(web, eve).keys, names)
+    assert of_spine_keys(WATCH, "purchase", ["v1"], erased) == [[erased.keys[0]]]
+    assert of_spine_keys(WATCH, "gone", ["v1"], erased) == [[]]
+
+
+RAW_ROWS = pl.DataFrame(
+    {"_row": [0, 1, 2], "user": ["ada", "bob", None], "amount": [7.0, 7.5, None]}
+)
+
+
+def test_raw_rows_are_let_go_by_texts_and_numbers_of_which_a_key_is_computed() -> None:
+    both = {"user": FieldType.STRING, "amount": FieldType.INT64}
+    hers = computed("ADA-7", "concat(upper(\"user\"), '-', CAST(amount AS VARCHAR))", **both)
+    for erased in (hers, LOUD):
+        removed = Removed()
+        kept = kept_rows(RAW_ROWS, erased.of_stream("visit"), removed, FIELDS)
+        assert kept["user"].to_list() == ["bob", None]
+        assert list(removed.rows[FIELDS].values()) == [1]
+
+
+def test_raw_rows_that_do_not_say_whose_they_are_are_all_let_go() -> None:
+    both = {"user": FieldType.STRING, "guest": FieldType.BOOL}
+    erased = computed("ADA", 'CASE WHEN guest THEN upper("user") END', **both)
+    for place in (FIELDS, REPORTS):
+        removed = Removed()
+        here = erased.of_stream("visit")
+        assert kept_rows(RAW_ROWS, here, removed, place).height == 0
+        assert list(removed.rows[place].values()) == [3]
+        again = Removed()
+        kept_rows(RAW_ROWS.clear(), here, again, place)
+        assert not any(again.rows.values())
+    assert kept_rows(RAW_ROWS, erased.of_stream("outcome"), Removed(), FIELDS).height == 3
+    assert kept_rows(RAW_ROWS, LOUD.of_stream("visit"), Removed(), FIELDS).height == 2
 
 
 def test_a_report_is_about_the_beginning_that_the_list_has() -> None:

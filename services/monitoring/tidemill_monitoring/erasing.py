@@ -5,7 +5,7 @@ Drift counts, cohorts and what was learnt of a field are numbers over many rows:
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 from tidemill_common import events
-from tidemill_common.erasures import request_table
+from tidemill_common.erasures import key_table, request_table
 from tidemill_common.postgres import queries
 from tidemill_monitoring import codec
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "monitoring"
 SQL: Final = queries("tidemill_monitoring.sql.queries")
 JOIN, FIELDS, SAMPLES, REPORTS, OUTBOX = "label join", "raw rows", "samples", "reports", "outbox"
+RAW: Final = {FIELDS, REPORTS}
 PLACES: Final = (JOIN, FIELDS, SAMPLES, REPORTS, OUTBOX)
 FRAMES: Final = {
     FIELDS: (
@@ -86,15 +87,11 @@ async def erase(connection: Connection, watch: Watch, erased: Erased) -> Removed
     removed = Removed()
     if not erased:
         return removed
-    for row in await connection.fetch(SQL["erasable_keys"]):
-        model, key = row["model"], row["spine_key"]
-        hits = of_spine_key(watch, model, key, erased)
-        if hits:
-            removed.note(JOIN, hits, await connection.fetchval(SQL["erase_key"], model, key))
+    await _label_join(connection, watch, erased, removed)
     for place, (load, save) in FRAMES.items():
         for row in await connection.fetch(load):
             frame = codec.frame_from_bytes(row["batch"])
-            spine = partial(of_spine_key, watch, row["model"], erased=erased)
+            spine = partial(of_spine_keys, watch, row["model"], erased=erased)
             here = erased.of_stream(row["stream"] or _spine_stream(watch, row["model"]))
             kept = kept_rows(frame, here, removed, place, spine)
             if kept.height < frame.height:
@@ -102,6 +99,18 @@ async def erase(connection: Connection, watch: Watch, erased: Erased) -> Removed
     await _reports(connection, erased, removed)
     await _outbox(connection, watch, erased, removed)
     return removed
+
+
+async def _label_join(
+    connection: Connection, watch: Watch, erased: Erased, removed: Removed
+) -> None:
+    keys = defaultdict[str, list[str]](list)
+    for row in await connection.fetch(SQL["erasable_keys"]):
+        keys[row["model"]].append(row["spine_key"])
+    for model, mine in keys.items():
+        for key, hits in zip(mine, of_spine_keys(watch, model, mine, erased), strict=True):
+            if hits:
+                removed.note(JOIN, hits, await connection.fetchval(SQL["erase_key"], model, key))
 
 
 async def _reports(connection: Connection, erased: Erased, removed: Removed) -> None:
@@ -125,28 +134,31 @@ async def _outbox(connection: Connection, watch: Watch, erased: Erased, removed:
     for row in await connection.fetch(query):
         model = row["topic"].removeprefix("labels.")
         keys = events.decode(row["value"]).column("_spine_key").unique().to_pylist()
-        hits = {
-            one.erasure_id: one for key in keys for one in of_spine_key(watch, model, key, erased)
-        }
+        held = of_spine_keys(watch, model, keys, erased)
+        hits = {one.erasure_id: one for mine in held for one in mine}
         if hits:
             removed.note(OUTBOX, hits.values())
             gone = "DELETE FROM outbox WHERE id = $1 AND published_at IS NOT NULL"
             await connection.execute(gone, row["id"])
 
 
-def of_spine_key(watch: Watch, model: str, key: str, erased: Erased) -> list[ErasedKey]:
-    """Return the entities that a spine key holds; of a model that is gone any that may be."""
+def of_spine_keys(
+    watch: Watch, model: str, keys: Sequence[str], erased: Erased
+) -> list[list[ErasedKey]]:
+    """Return the entities that each spine key holds; of a model that is gone any that may be."""
     known = watch.models.get(model)
     if known is not None:
         names = {(known.spine_stream, known.spine_key), (known.label_stream, known.label_key)}
     else:
         names = {("", one.fields) for one in erased.keys}
-    hits = {
-        one.erasure_id: one
-        for stream, parts in names
-        for one in erased.of_stream(stream).of_key(parts, key.encode())
-    }
-    return list(hits.values())
+        names |= {(stream, (column,)) for stream, column in erased.computed_from()}
+    hits: list[dict[str, ErasedKey]] = [{} for _ in keys]
+    for stream, parts in names:
+        for one, columns, rows in erased.of_stream(stream).named(key_table(parts, keys)):
+            if columns or known is not None:  # a constant says nothing of a stream that is guessed
+                for at in np.flatnonzero(rows).tolist():
+                    hits[at][one.erasure_id] = one
+    return [list(one.values()) for one in hits]
 
 
 def _spine_stream(watch: Watch, model: str) -> str:
@@ -160,29 +172,41 @@ def kept_rows(
     erased: Erased,
     removed: Removed,
     place: str,
-    of_key: Callable[[str], Sequence[ErasedKey]] | None = None,
+    of_keys: Callable[[Sequence[str]], Sequence[Sequence[ErasedKey]]] | None = None,
 ) -> pl.DataFrame:
-    """Return the rows that are of nobody erased, by text columns, request or key; count others."""
+    """Return the rows that are of nobody erased, by text columns, request or key; count others.
+
+    Raw rows are a part of a stream's columns, numbers as float64. Where that is too little to say
+    whose they are, all of them go.
+    """
     gone = np.zeros(frame.height, dtype=np.bool_)
-    tables = [_plain(frame.select(pl.col(pl.String)))]
+    kinds = [pl.String, pl.Float64] if place in RAW else [pl.String]
+    held = frame.select(pl.col(kinds))
+    tables = [_plain(held)]
     if "request" in frame.columns:
         tables.append(request_table(frame["request"].to_list()))
     for table in tables:
         for one, rows in erased.found(table):
             removed.note(place, [one], int((rows & ~gone).sum()))
             gone |= rows
-    if of_key is not None and "key" in frame.columns:
-        for index in np.flatnonzero(~gone).tolist():
-            hits = of_key(frame["key"][index])
+    if of_keys is not None and "key" in frame.columns:
+        left = np.flatnonzero(~gone)
+        for index, hits in zip(left.tolist(), of_keys(frame["key"][left].to_list()), strict=True):
             removed.note(place, hits)
             gone[index] = bool(hits)
+    if place in RAW and not gone.all():
+        anybody = erased.in_doubt(held.columns)
+        removed.note(place, anybody, int((~gone).sum()))
+        gone |= bool(anybody)
     return frame.filter(pl.Series(~gone)) if gone.any() else frame
 
 
 def _plain(frame: pl.DataFrame) -> pa.Table:
-    """Return text columns as Arrow has them elsewhere."""
-    table = frame.to_arrow()
-    return table.cast(pa.schema([pa.field(name, pa.large_string()) for name in table.schema.names]))
+    """Return columns as Arrow has them elsewhere."""
+    columns = {one.name: one.to_arrow() for one in frame}
+    texts = (one.name for one in frame if one.dtype == pl.String)
+    columns |= {name: columns[name].cast(pa.large_string()) for name in texts}
+    return pa.table(columns)
 
 
 def without(found: Predictions, key: Sequence[str], erased: Erased) -> Predictions:
@@ -195,7 +219,7 @@ def without(found: Predictions, key: Sequence[str], erased: Erased) -> Predictio
 def _unerased(frame: pl.DataFrame, key: Sequence[str], erased: Erased) -> pl.DataFrame:
     gone: npt.NDArray[np.bool_] = np.zeros(frame.height, dtype=np.bool_)
     if erased.may_be_in(key):
-        gone |= [bool(erased.of_key(key, one.encode())) for one in frame["key"].to_list()]
+        gone |= erased.rows(key_table(key, frame["key"].to_list()))
     if "request" in frame.columns:
         gone |= erased.rows(request_table(frame["request"].to_list()))
     return frame.filter(pl.Series(~gone)) if gone.any() else frame

@@ -116,10 +116,13 @@ def test_a_view_that_calls_its_entity_otherwise_says_so_when_that_is_new() -> No
     assert said in payments(PAYMENTS, same)
 
 
-def test_a_view_whose_entity_is_computed_says_that_it_cannot_be_erased() -> None:
+def test_a_view_that_computes_its_entity_says_so_when_that_is_new_or_changes() -> None:
     computed = PAYMENTS.replace("{user: customer}", "{user: lower(customer)}")
-    line = "user is lower(customer) in refunded: such an entity cannot be erased"
-    assert payments(computed) == (line,)
+    (said,) = payments(computed)
+    assert said.startswith("user is lower(customer) in refunded: who is erased is refused there")
+    assert said not in payments(computed.replace("[1h]", "[2h]"), computed)
+    changed = payments(computed.replace("lower(", "upper("), computed)
+    assert any(one.startswith("user is upper(customer) in refunded") for one in changed)
 
 
 def test_a_new_stream_says_from_where_its_events_come() -> None:

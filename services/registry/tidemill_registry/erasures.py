@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tidemill.errors import Invalid, NotFound, Violation
 from tidemill.registry.v1 import erasure_service_pb2 as pb
-from tidemill_common.entity_names import to_proto
+from tidemill_common.entity_names import computed_fields, to_proto
 from tidemill_common.erased_entity import Entity, entity_of
 from tidemill_registry.convert import to_timestamp
 from tidemill_registry.handlers import Registry
@@ -83,8 +83,9 @@ async def keys(registry: Registry, known_revision: int) -> pb.ListErasedKeysResp
         reply = pb.ListErasedKeysResponse(revision=head["revision"], secret=head["secret"])
         if head["revision"] != known_revision:
             rows = await tx.connection.fetch(QUERIES["erasure_keys"])
-            reply.keys.extend(pb.ErasedKey(**dict(row)) for row in rows)
-            reply.names.extend(to_proto(await known_names(tx)))
+            names = await known_names(tx)
+            reply.keys.extend(_told(row, computed_fields(names)) for row in rows)
+            reply.names.extend(to_proto(names))
         return reply
 
     return await registry.store.run(work)
@@ -147,6 +148,14 @@ async def _first_beginning(tx: Transaction, entity: Entity) -> int:
     """Return 1 if a stream has another name for a field: no service that knows none is done."""
     names = (await known_names(tx)).values()
     return int(any(field in called for called in names for field in entity.fields))
+
+
+def _told(row: Any, computed: set[str]) -> pb.ErasedKey:
+    """Return a key as services are told it: those that know no computed names complete nothing."""
+    key = pb.ErasedKey(**dict(row), true_beginning=row["beginning"])
+    if not computed.isdisjoint(key.fields):
+        key.beginning = 0
+    return key
 
 
 async def _id(tx: Transaction, entity: Entity) -> str:

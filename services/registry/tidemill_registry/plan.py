@@ -15,7 +15,7 @@ from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Violation
 from tidemill.project import durations
 from tidemill_common import feature_views
-from tidemill_common.entity_names import computed_keys, names_of, new_names
+from tidemill_common.entity_names import names_of, new_names
 from tidemill_tiles.definitions import view_version
 from tidemill_tiles.plan import cost
 
@@ -94,7 +94,7 @@ def _introduced(new: Any) -> Iterator[str]:
 
 
 def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
-    """Add what a view costs, and say when it is built anew and what cannot be erased from it."""
+    """Add what a view costs, and say when it is built anew and whom it names anew."""
     if change.type != "view" or change.kind is Kind.REMOVED:
         return change
     view = next(view for view in after.views if view.name == change.name)
@@ -106,7 +106,7 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
         old_version = view_version(feature_views.view_definition(before, old))
         if old_version != view_version(definition):
             details = (*details, "a new version of the view: its state is built anew")
-    details = (*details, *_erasable(before, after, view))
+    details = (*details, *_named_anew(before, after, view))
     return Change(
         change.kind,
         change.type,
@@ -117,16 +117,14 @@ def _costed(change: Change, before: pb.Project, after: pb.Project) -> Change:
     )
 
 
-def _erasable(before: pb.Project, after: pb.Project, view: pb.FeatureView) -> Iterator[str]:
-    """Say what a view's names of key fields mean for entities that are erased, or may ever be."""
+def _named_anew(before: pb.Project, after: pb.Project, view: pb.FeatureView) -> Iterator[str]:
+    """Say what a view's names of key fields mean for entities that are erased."""
     alone = pb.Project(streams=after.streams, views=[view])
-    for stream, field, column in new_names(names_of(before), names_of(alone)):
+    for stream, field, name in new_names(names_of(before), names_of(alone)):
         yield (
-            f"{field} is {column} in {stream}: who is erased is refused there too,"
+            f"{field} is {name} in {stream}: who is erased is refused there too,"
             " and searched for in what is stored"
         )
-    for one in computed_keys(alone):
-        yield f"{one.field} is {one.expression} in {one.stream}: such an entity cannot be erased"
 
 
 def incompatible(before: pb.Project, after: pb.Project) -> list[Violation]:

@@ -10,7 +10,13 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from tidemill.errors import NotFound
-from tidemill_common.entity_names import Names, names_of, new_names
+from tidemill_common.entity_names import (
+    Names,
+    from_document,
+    names_of,
+    new_names,
+    to_document,
+)
 from tidemill_registry.store import QUERIES, Transaction, text_of
 
 if TYPE_CHECKING:
@@ -30,10 +36,10 @@ async def follow_names(tx: Transaction) -> None:
     names = names_of(*await _projects(tx))
     if names == told:
         return
-    await tx.connection.execute(QUERIES["erasure_names"], names)
+    await tx.connection.execute(QUERIES["erasure_names"], to_document(names))
     if more := new_names(told, names):
         fields = sorted({field for _, field, _ in more})
-        details = {"names": [f"{stream}.{column} is {field}" for stream, field, column in more]}
+        details = {"names": [f"{field} is {name} in {stream}" for stream, field, name in more]}
         await tx.connection.fetch(QUERIES["erasure_reopen"], fields, AUTHOR, text_of(details))
 
 
@@ -46,11 +52,7 @@ async def secret(tx: Transaction) -> bytes:
 async def known_names(tx: Transaction) -> Names:
     """Return the names that the list goes by."""
     head = await tx.connection.fetchrow(QUERIES["erasure_list"])
-    told = head["names"] if head is not None else {}
-    return {
-        stream: {field: tuple(columns) for field, columns in fields.items()}
-        for stream, fields in told.items()
-    }
+    return from_document(head["names"]) if head is not None else {}
 
 
 async def _projects(tx: Transaction) -> list[project_pb2.Project]:

@@ -38,11 +38,10 @@ def look(
 
     The columns `keep` of what is found are returned too.
     """
-    fields = erased.columns_in(work.schema.names)
     found = ArchiveLook()
-    if not fields:
+    if not erased.may_be_in(work.schema.names):
         return found
-    columns = list(dict.fromkeys(["_time", *keep, *fields]))
+    columns = list(dict.fromkeys(["_time", *keep, *erased.columns_in(work.schema.names)]))
     for day, batch in archive.days(columns):
         for one, rows in erased.found(batch):
             mine = batch.filter(pa.array(rows))

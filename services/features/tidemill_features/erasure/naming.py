@@ -1,6 +1,7 @@
 """Find what names an entity in JSON: vocabularies and frequent texts of packages and profiles.
 
-Only an entity of one field can be named so: a category is one text.
+Only an entity of one field can be named so: a category is one text. It may be a value of a column
+from which a name of the entity is computed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+
+from tidemill_common.erasures import key_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +24,9 @@ BEGIN: Final = b"{"
 
 def look(artifacts: Artifacts, erased: Erased) -> Iterator[tuple[str, set[str]]]:
     """Give the JSON blobs that name any of the entities, with the ids of their erasures."""
-    fields = {one.fields for one in erased.keys if len(one.fields) == 1}
-    if not fields:
+    forms = {("", one.fields) for one in erased.keys if len(one.fields) == 1}
+    forms |= {(stream, (column,)) for stream, column in erased.computed_from()}
+    if not forms:
         return
     for digest in artifacts.digests():
         if artifacts.head(digest, 1) != BEGIN or artifacts.size(digest) > MAX_BYTES:
@@ -31,12 +35,12 @@ def look(artifacts: Artifacts, erased: Erased) -> Iterator[tuple[str, set[str]]]
             document = orjson.loads(artifacts.get(digest))
         except orjson.JSONDecodeError:
             continue
-        words = set(_words(document))
+        words = list(set(_words(document)))
         hits = {
             one.erasure_id
-            for names in fields
-            for word in words
-            for one in erased.of_key(names, word.encode())
+            for stream, names in forms
+            for one, columns, _ in erased.of_stream(stream).named(key_table(names, words))
+            if columns  # what is constant in a stream says nothing of a word
         }
         if hits:
             yield digest, hits

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tidemill_common.erasures import key_table
 from tidemill_tiles.keys import key_column
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def _held(
             held[one.erasure_id] |= mine
         for names in keys:
             if erased.may_be_in(names):
-                for key in rows[KEY].unique().drop_null().to_pylist():
-                    for one in erased.of_key(names, key.encode()):
-                        held[one.erasure_id] |= np.asarray(pc.equal(rows[KEY], key))
+                different = rows[KEY].unique()
+                for one, hers in erased.found(key_table(names, different.to_pylist())):
+                    mine = pc.is_in(rows[KEY], different.filter(pa.array(hers)))
+                    held[one.erasure_id] |= np.asarray(mine)
     return held

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from tidemill.errors import Invalid
 from tidemill_common import events, topics
-from tidemill_common.erasures import request_table
+from tidemill_common.erasures import key_table, request_table
 from tidemill_tiles import codec
 from tidemill_tiles.codec import Kind
 
@@ -41,10 +42,9 @@ def in_log(view: ViewSpec, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
         return
     _, columns = codec.decode_body(view.plan, value)
     named = dict(zip(codec.COLUMNS, columns, strict=True))
-    keys, start = named["keys"].tobytes(), 0
-    for size in named["lengths"].tolist():
-        yield from erased.of_key(view.entity, keys[start : start + size])
-        start += size
+    data, ends = named["keys"].tobytes(), named["lengths"].cumsum().tolist()
+    keys = [data[start:end].decode() for start, end in pairwise([0, *ends])]
+    yield from (one for one, _ in erased.found(key_table(view.entity, keys)))
 
 
 def in_predictions(spine: pb.Spine, erased: Erased, value: bytes) -> Iterator[ErasedKey]:
@@ -69,8 +69,7 @@ def in_keys(
 ) -> Iterator[ErasedKey]:
     """Give the entities that composite keys hold."""
     if erased.may_be_in(names):
-        for key in keys.unique().drop_null().to_pylist():
-            yield from erased.of_key(names, key.encode())
+        yield from (one for one, _ in erased.found(key_table(names, keys.unique().to_pylist())))
 
 
 def raw_topics(work: Work) -> dict[str, Sight]:

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tidemill.definitions.v1 import project_pb2 as tidemill_dot_definitions_dot_v1_dot_project__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tidemill/registry/v1/erasure_service.proto\x12\x14tidemill.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x01\n\x0c\x45rasurePlace\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\x03\x12\x0f\n\x07removed\x18\x04 \x01(\x03\x12\x0c\n\x04gone\x18\x05 \x01(\x08\x12\x0f\n\x07waiting\x18\x06 \x01(\t\x12,\n\x08\x64ue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boldest_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnewest_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x11\x45rasedTrainingSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x35\n\x08versions\x18\x03 \x03(\x0b\x32#.tidemill.registry.v1.ErasedVersion\".\n\rErasedVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xf4\x01\n\rErasureReport\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06places\x18\x02 \x03(\x0b\x32\".tidemill.registry.v1.ErasurePlace\x12>\n\rtraining_sets\x18\x03 \x03(\x0b\x32\'.tidemill.registry.v1.ErasedTrainingSet\x12\x13\n\x0bstate_clean\x18\x04 \x01(\x08\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tbeginning\x18\x07 \x01(\x05\"\xd1\x02\n\x07\x45rasure\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".tidemill.registry.v1.ErasureState\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x32\n\x0erequested_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63ompleted_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x07reports\x18\x08 \x03(\x0b\x32#.tidemill.registry.v1.ErasureReport\x12\x31\n\rreopened_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x15RequestErasureRequest\x12G\n\x06\x65ntity\x18\x01 \x03(\x0b\x32\x37.tidemill.registry.v1.RequestErasureRequest.EntityEntry\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x1a-\n\x0b\x45ntityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x16RequestErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x9b\x01\n\x11GetErasureRequest\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x43\n\x06\x65ntity\x18\x02 \x03(\x0b\x32\x33.tidemill.registry.v1.GetErasureRequest.EntityEntry\x1a-\n\x0b\x45ntityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x12GetErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure\"G\n\x13ListErasuresRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\"G\n\x14ListErasuresResponse\x12/\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x1d.tidemill.registry.v1.Erasure\"y\n\tErasedKey\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0bstate_clean\x18\x04 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\x12\x11\n\tbeginning\x18\x06 \x01(\x05\"<\n\nEntityName\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\"/\n\x15ListErasedKeysRequest\x12\x16\n\x0eknown_revision\x18\x01 \x01(\x03\"\x9a\x01\n\x16ListErasedKeysResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12-\n\x04keys\x18\x03 \x03(\x0b\x32\x1f.tidemill.registry.v1.ErasedKey\x12/\n\x05names\x18\x04 \x03(\x0b\x32 .tidemill.registry.v1.EntityName\"_\n\x14ReportErasureRequest\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x33\n\x06report\x18\x02 \x01(\x0b\x32#.tidemill.registry.v1.ErasureReport\"G\n\x15ReportErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45RASURE_STATE_ERASING\x10\x01\x12\x1a\n\x16\x45RASURE_STATE_COMPLETE\x10\x02\x32\x9c\x04\n\x0e\x45rasureService\x12k\n\x0eRequestErasure\x12+.tidemill.registry.v1.RequestErasureRequest\x1a,.tidemill.registry.v1.RequestErasureResponse\x12_\n\nGetErasure\x12\'.tidemill.registry.v1.GetErasureRequest\x1a(.tidemill.registry.v1.GetErasureResponse\x12\x65\n\x0cListErasures\x12).tidemill.registry.v1.ListErasuresRequest\x1a*.tidemill.registry.v1.ListErasuresResponse\x12k\n\x0eListErasedKeys\x12+.tidemill.registry.v1.ListErasedKeysRequest\x1a,.tidemill.registry.v1.ListErasedKeysResponse\x12h\n\rReportErasure\x12*.tidemill.registry.v1.ReportErasureRequest\x1a+.tidemill.registry.v1.ReportErasureResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tidemill/registry/v1/erasure_service.proto\x12\x14tidemill.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%tidemill/definitions/v1/project.proto\"\xf9\x01\n\x0c\x45rasurePlace\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\x03\x12\x0f\n\x07removed\x18\x04 \x01(\x03\x12\x0c\n\x04gone\x18\x05 \x01(\x08\x12\x0f\n\x07waiting\x18\x06 \x01(\t\x12,\n\x08\x64ue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boldest_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnewest_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x11\x45rasedTrainingSet\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x35\n\x08versions\x18\x03 \x03(\x0b\x32#.tidemill.registry.v1.ErasedVersion\".\n\rErasedVersion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xf4\x01\n\rErasureReport\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x32\n\x06places\x18\x02 \x03(\x0b\x32\".tidemill.registry.v1.ErasurePlace\x12>\n\rtraining_sets\x18\x03 \x03(\x0b\x32\'.tidemill.registry.v1.ErasedTrainingSet\x12\x13\n\x0bstate_clean\x18\x04 \x01(\x08\x12\x0c\n\x04\x64one\x18\x05 \x01(\x08\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tbeginning\x18\x07 \x01(\x05\"\xd1\x02\n\x07\x45rasure\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x31\n\x05state\x18\x03 \x01(\x0e\x32\".tidemill.registry.v1.ErasureState\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x32\n\x0erequested_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63ompleted_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x07reports\x18\x08 \x03(\x0b\x32#.tidemill.registry.v1.ErasureReport\x12\x31\n\rreopened_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x15RequestErasureRequest\x12G\n\x06\x65ntity\x18\x01 \x03(\x0b\x32\x37.tidemill.registry.v1.RequestErasureRequest.EntityEntry\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x1a-\n\x0b\x45ntityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x16RequestErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x9b\x01\n\x11GetErasureRequest\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x43\n\x06\x65ntity\x18\x02 \x03(\x0b\x32\x33.tidemill.registry.v1.GetErasureRequest.EntityEntry\x1a-\n\x0b\x45ntityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x12GetErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure\"G\n\x13ListErasuresRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\x11\n\topen_only\x18\x02 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\"G\n\x14ListErasuresResponse\x12/\n\x08\x65rasures\x18\x01 \x03(\x0b\x32\x1d.tidemill.registry.v1.Erasure\"\x91\x01\n\tErasedKey\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x13\n\x0bstate_clean\x18\x04 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\x12\x11\n\tbeginning\x18\x06 \x01(\x05\x12\x16\n\x0etrue_beginning\x18\x07 \x01(\x05\"r\n\nEntityName\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\x34\n\x08\x63omputed\x18\x04 \x03(\x0b\x32\".tidemill.registry.v1.ComputedName\"\xb8\x01\n\x0c\x43omputedName\x12\x12\n\nexpression\x18\x01 \x01(\t\x12@\n\x07\x63olumns\x18\x02 \x03(\x0b\x32/.tidemill.registry.v1.ComputedName.ColumnsEntry\x1aR\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0e\x32\".tidemill.definitions.v1.FieldType:\x02\x38\x01\"/\n\x15ListErasedKeysRequest\x12\x16\n\x0eknown_revision\x18\x01 \x01(\x03\"\x9a\x01\n\x16ListErasedKeysResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x12-\n\x04keys\x18\x03 \x03(\x0b\x32\x1f.tidemill.registry.v1.ErasedKey\x12/\n\x05names\x18\x04 \x03(\x0b\x32 .tidemill.registry.v1.EntityName\"_\n\x14ReportErasureRequest\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12\x33\n\x06report\x18\x02 \x01(\x0b\x32#.tidemill.registry.v1.ErasureReport\"G\n\x15ReportErasureResponse\x12.\n\x07\x65rasure\x18\x01 \x01(\x0b\x32\x1d.tidemill.registry.v1.Erasure*d\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45RASURE_STATE_ERASING\x10\x01\x12\x1a\n\x16\x45RASURE_STATE_COMPLETE\x10\x02\x32\x9c\x04\n\x0e\x45rasureService\x12k\n\x0eRequestErasure\x12+.tidemill.registry.v1.RequestErasureRequest\x1a,.tidemill.registry.v1.RequestErasureResponse\x12_\n\nGetErasure\x12\'.tidemill.registry.v1.GetErasureRequest\x1a(.tidemill.registry.v1.GetErasureResponse\x12\x65\n\x0cListErasures\x12).tidemill.registry.v1.ListErasuresRequest\x1a*.tidemill.registry.v1.ListErasuresResponse\x12k\n\x0eListErasedKeys\x12+.tidemill.registry.v1.ListErasedKeysRequest\x1a,.tidemill.registry.v1.ListErasedKeysResponse\x12h\n\rReportErasure\x12*.tidemill.registry.v1.ReportErasureRequest\x1a+.tidemill.registry.v1.ReportErasureResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,46 +37,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUESTERASUREREQUEST_ENTITYENTRY']._serialized_options = b'8\001'
   _globals['_GETERASUREREQUEST_ENTITYENTRY']._loaded_options = None
   _globals['_GETERASUREREQUEST_ENTITYENTRY']._serialized_options = b'8\001'
-  _globals['_ERASURESTATE']._serialized_start=2298
-  _globals['_ERASURESTATE']._serialized_end=2398
-  _globals['_ERASUREPLACE']._serialized_start=102
-  _globals['_ERASUREPLACE']._serialized_end=351
-  _globals['_ERASEDTRAININGSET']._serialized_start=353
-  _globals['_ERASEDTRAININGSET']._serialized_end=457
-  _globals['_ERASEDVERSION']._serialized_start=459
-  _globals['_ERASEDVERSION']._serialized_end=505
-  _globals['_ERASUREREPORT']._serialized_start=508
-  _globals['_ERASUREREPORT']._serialized_end=752
-  _globals['_ERASURE']._serialized_start=755
-  _globals['_ERASURE']._serialized_end=1092
-  _globals['_REQUESTERASUREREQUEST']._serialized_start=1095
-  _globals['_REQUESTERASUREREQUEST']._serialized_end=1270
-  _globals['_REQUESTERASUREREQUEST_ENTITYENTRY']._serialized_start=1225
-  _globals['_REQUESTERASUREREQUEST_ENTITYENTRY']._serialized_end=1270
-  _globals['_REQUESTERASURERESPONSE']._serialized_start=1272
-  _globals['_REQUESTERASURERESPONSE']._serialized_end=1361
-  _globals['_GETERASUREREQUEST']._serialized_start=1364
-  _globals['_GETERASUREREQUEST']._serialized_end=1519
-  _globals['_GETERASUREREQUEST_ENTITYENTRY']._serialized_start=1225
-  _globals['_GETERASUREREQUEST_ENTITYENTRY']._serialized_end=1270
-  _globals['_GETERASURERESPONSE']._serialized_start=1521
-  _globals['_GETERASURERESPONSE']._serialized_end=1589
-  _globals['_LISTERASURESREQUEST']._serialized_start=1591
-  _globals['_LISTERASURESREQUEST']._serialized_end=1662
-  _globals['_LISTERASURESRESPONSE']._serialized_start=1664
-  _globals['_LISTERASURESRESPONSE']._serialized_end=1735
-  _globals['_ERASEDKEY']._serialized_start=1737
-  _globals['_ERASEDKEY']._serialized_end=1858
-  _globals['_ENTITYNAME']._serialized_start=1860
-  _globals['_ENTITYNAME']._serialized_end=1920
-  _globals['_LISTERASEDKEYSREQUEST']._serialized_start=1922
-  _globals['_LISTERASEDKEYSREQUEST']._serialized_end=1969
-  _globals['_LISTERASEDKEYSRESPONSE']._serialized_start=1972
-  _globals['_LISTERASEDKEYSRESPONSE']._serialized_end=2126
-  _globals['_REPORTERASUREREQUEST']._serialized_start=2128
-  _globals['_REPORTERASUREREQUEST']._serialized_end=2223
-  _globals['_REPORTERASURERESPONSE']._serialized_start=2225
-  _globals['_REPORTERASURERESPONSE']._serialized_end=2296
-  _globals['_ERASURESERVICE']._serialized_start=2401
-  _globals['_ERASURESERVICE']._serialized_end=2941
+  _globals['_COMPUTEDNAME_COLUMNSENTRY']._loaded_options = None
+  _globals['_COMPUTEDNAME_COLUMNSENTRY']._serialized_options = b'8\001'
+  _globals['_ERASURESTATE']._serialized_start=2603
+  _globals['_ERASURESTATE']._serialized_end=2703
+  _globals['_ERASUREPLACE']._serialized_start=141
+  _globals['_ERASUREPLACE']._serialized_end=390
+  _globals['_ERASEDTRAININGSET']._serialized_start=392
+  _globals['_ERASEDTRAININGSET']._serialized_end=496
+  _globals['_ERASEDVERSION']._serialized_start=498
+  _globals['_ERASEDVERSION']._serialized_end=544
+  _globals['_ERASUREREPORT']._serialized_start=547
+  _globals['_ERASUREREPORT']._serialized_end=791
+  _globals['_ERASURE']._serialized_start=794
+  _globals['_ERASURE']._serialized_end=1131
+  _globals['_REQUESTERASUREREQUEST']._serialized_start=1134
+  _globals['_REQUESTERASUREREQUEST']._serialized_end=1309
+  _globals['_REQUESTERASUREREQUEST_ENTITYENTRY']._serialized_start=1264
+  _globals['_REQUESTERASUREREQUEST_ENTITYENTRY']._serialized_end=1309
+  _globals['_REQUESTERASURERESPONSE']._serialized_start=1311
+  _globals['_REQUESTERASURERESPONSE']._serialized_end=1400
+  _globals['_GETERASUREREQUEST']._serialized_start=1403
+  _globals['_GETERASUREREQUEST']._serialized_end=1558
+  _globals['_GETERASUREREQUEST_ENTITYENTRY']._serialized_start=1264
+  _globals['_GETERASUREREQUEST_ENTITYENTRY']._serialized_end=1309
+  _globals['_GETERASURERESPONSE']._serialized_start=1560
+  _globals['_GETERASURERESPONSE']._serialized_end=1628
+  _globals['_LISTERASURESREQUEST']._serialized_start=1630
+  _globals['_LISTERASURESREQUEST']._serialized_end=1701
+  _globals['_LISTERASURESRESPONSE']._serialized_start=1703
+  _globals['_LISTERASURESRESPONSE']._serialized_end=1774
+  _globals['_ERASEDKEY']._serialized_start=1777
+  _globals['_ERASEDKEY']._serialized_end=1922
+  _globals['_ENTITYNAME']._serialized_start=1924
+  _globals['_ENTITYNAME']._serialized_end=2038
+  _globals['_COMPUTEDNAME']._serialized_start=2041
+  _globals['_COMPUTEDNAME']._serialized_end=2225
+  _globals['_COMPUTEDNAME_COLUMNSENTRY']._serialized_start=2143
+  _globals['_COMPUTEDNAME_COLUMNSENTRY']._serialized_end=2225
+  _globals['_LISTERASEDKEYSREQUEST']._serialized_start=2227
+  _globals['_LISTERASEDKEYSREQUEST']._serialized_end=2274
+  _globals['_LISTERASEDKEYSRESPONSE']._serialized_start=2277
+  _globals['_LISTERASEDKEYSRESPONSE']._serialized_end=2431
+  _globals['_REPORTERASUREREQUEST']._serialized_start=2433
+  _globals['_REPORTERASUREREQUEST']._serialized_end=2528
+  _globals['_REPORTERASURERESPONSE']._serialized_start=2530
+  _globals['_REPORTERASURERESPONSE']._serialized_end=2601
+  _globals['_ERASURESERVICE']._serialized_start=2706
+  _globals['_ERASURESERVICE']._serialized_end=3246
 # @@protoc_insertion_point(module_scope)

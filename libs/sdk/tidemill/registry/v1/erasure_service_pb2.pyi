@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from tidemill.definitions.v1 import project_pb2 as _project_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -162,30 +163,49 @@ class ListErasuresResponse(_message.Message):
     def __init__(self, erasures: _Optional[_Iterable[_Union[Erasure, _Mapping]]] = ...) -> None: ...
 
 class ErasedKey(_message.Message):
-    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete", "beginning")
+    __slots__ = ("erasure_id", "fields", "digest", "state_clean", "complete", "beginning", "true_beginning")
     ERASURE_ID_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATE_CLEAN_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     BEGINNING_FIELD_NUMBER: _ClassVar[int]
+    TRUE_BEGINNING_FIELD_NUMBER: _ClassVar[int]
     erasure_id: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     digest: bytes
     state_clean: bool
     complete: bool
     beginning: int
-    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ..., beginning: _Optional[int] = ...) -> None: ...
+    true_beginning: int
+    def __init__(self, erasure_id: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., digest: _Optional[bytes] = ..., state_clean: _Optional[bool] = ..., complete: _Optional[bool] = ..., beginning: _Optional[int] = ..., true_beginning: _Optional[int] = ...) -> None: ...
 
 class EntityName(_message.Message):
-    __slots__ = ("stream", "field", "columns")
+    __slots__ = ("stream", "field", "columns", "computed")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTED_FIELD_NUMBER: _ClassVar[int]
     stream: str
     field: str
     columns: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, stream: _Optional[str] = ..., field: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ...) -> None: ...
+    computed: _containers.RepeatedCompositeFieldContainer[ComputedName]
+    def __init__(self, stream: _Optional[str] = ..., field: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., computed: _Optional[_Iterable[_Union[ComputedName, _Mapping]]] = ...) -> None: ...
+
+class ComputedName(_message.Message):
+    __slots__ = ("expression", "columns")
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _project_pb2.FieldType
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_project_pb2.FieldType, str]] = ...) -> None: ...
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    expression: str
+    columns: _containers.ScalarMap[str, _project_pb2.FieldType]
+    def __init__(self, expression: _Optional[str] = ..., columns: _Optional[_Mapping[str, _project_pb2.FieldType]] = ...) -> None: ...
 
 class ListErasedKeysRequest(_message.Message):
     __slots__ = ("known_revision",)
