@@ -71,7 +71,11 @@ class AsyncClient(Inspecting, Changing, ErasureCalls):
     async def publish_arrow(
         self, stream_name: str, batch: pa.RecordBatch, *, source: str, timeout: float = TIMEOUT
     ) -> ingestion_pb.PublishArrowResponse:
-        """Publish columns of one stream: at most 10,000 rows and 4 MiB."""
+        """Publish columns of one stream: at most 10,000 rows and 4 MiB.
+
+        They are named as the stream's fields. A stream without an id field wants `_id`, one without
+        a time field may have `_time`; `_source` and, for streams marked replay, `_available` too.
+        """
         import pyarrow as pa  # here: a third of the time that the import of this package takes
 
         sink = pa.BufferOutputStream()
