@@ -37,7 +37,7 @@ async def hold(registry: Registry, project: pb.Project, *, author: str, expected
                 "no project has been applied: there is nothing to hold one beside",
                 hint="tidemill apply",
             )
-        changes = changes_of(current, wanted, expected)
+        changes = await changes_of(tx, current, wanted, expected)
         held = await tx.held()
         if digest in {current.generation, held.generation if held is not None else ""}:
             return Held(digest, changes, held=False)

@@ -245,6 +245,11 @@ class Transaction:
         project = pb.Project.FromString(row["project"])
         return StoredProject(project, row["digest"], row["number"], row["applied_at"])
 
+    async def applied_projects(self) -> list[pb.Project]:
+        """Return every project that was ever current, oldest first; the current one is the last."""
+        rows = await self._rows("applied_projects")
+        return [pb.Project.FromString(row["project"]) for row in rows]
+
     async def apply(
         self, project: pb.Project, generation: str, author: str, expected: int
     ) -> StoredProject:
