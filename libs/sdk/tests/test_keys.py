@@ -16,9 +16,9 @@ def test_the_fields_of_an_entity_are_its_key() -> None:
 def test_a_field_that_is_no_text_is_named(value: object) -> None:
     entity: dict[str, object] = {"shop": "a", "card": value}
     with pytest.raises(Invalid, match=r"entity field 'card': .* expected a str"):
-        to_key(entity)  # type: ignore[arg-type] # that is the mistake
+        to_key(entity)
 
 
 def test_a_text_is_no_entity() -> None:
     with pytest.raises(Invalid, match="'card' is no entity"):
-        to_key("card")  # type: ignore[arg-type] # that is what one mapping instead of a list gives
+        to_key("card")  # what one mapping in place of a list gives

@@ -12,8 +12,9 @@ from tidemill.registry.v1 import events_pb2
 from tidemill_registry import engine
 from tidemill_registry.handlers import Registry
 from tidemill_registry.plan import Change, declares_more, incompatible, plan
+from tidemill_registry.projects import StoredProject
 from tidemill_registry.renaming import follow_names
-from tidemill_registry.store import StoredProject, Transaction
+from tidemill_registry.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
