@@ -604,3 +604,22 @@ async def test_a_broken_or_incompatible_project_is_refused_with_every_field(
     with pytest.raises(Invalid) as refused:
         await applied(registry, changed)
     assert "declare a new stream" in refused.value.violations[0].description
+
+
+async def test_a_field_that_was_taken_away_comes_back_only_as_what_it_was(
+    registry: Registry,
+) -> None:
+    def with_cloud(kind: project_pb2.FieldType | None) -> project_pb2.Project:
+        project = flights()
+        (weather,) = (each for each in project.streams if each.name == "weather_observed")
+        if kind is not None:
+            weather.fields.add(name="cloud", type=kind)
+        return project
+
+    await applied(registry, with_cloud(project_pb2.FIELD_TYPE_FLOAT64))
+    await applied(registry, with_cloud(None))
+    with pytest.raises(Invalid) as refused:
+        await applied(registry, with_cloud(project_pb2.FIELD_TYPE_STRING))
+    (violation,) = refused.value.violations
+    assert violation.field == "streams.weather_observed.fields.cloud"
+    await applied(registry, with_cloud(project_pb2.FIELD_TYPE_FLOAT64))

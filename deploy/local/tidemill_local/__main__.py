@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
         return _run(arguments)
     except LocalError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:  # a folder that cannot be made, a file that cannot be written
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

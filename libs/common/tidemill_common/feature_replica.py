@@ -93,10 +93,11 @@ class FeatureReplica:
             hint = did_you_mean(name, self._views)
             raise NotFound(f"there is no feature view {name!r}", hint=hint)
         if not version:
-            raise NotFound(
-                f"the feature view {name!r} is not served yet",
-                hint=f"version {', '.join(found)} is built beside: name it to read it",
-            )
+            hint = f"version {', '.join(found)} is built beside: name it to read it"
+            if self.next is not None and not self.next.held:  # applied: it comes by itself
+                message = f"the feature view {name!r} is being built"
+                raise Unavailable(message, hint=hint, retry_after=0.5)
+            raise NotFound(f"the feature view {name!r} is not served yet", hint=hint)
         raise NotFound(
             f"{name!r} has no version {version!r}", hint=f"there is {' and '.join(found)}"
         )

@@ -50,6 +50,7 @@ CounterName = Literal[
 ]
 GaugeName = Literal[
     "tidemill_bridge_stopped",
+    "tidemill_bridge_waiting",
     "tidemill_loop_tasks",
     "tidemill_partition_stopped",
     "tidemill_partition_held",
@@ -208,6 +209,7 @@ CATALOGUE: Final = (
     _m("tidemill_partition_stopped", "partition", "1 behind bad records", "stream partition"),
     _m("tidemill_partition_held", "partition", "1 while fetching is paused", "stream partition"),
     _m("tidemill_bridge_stopped", "source", "1 while a stream's source is stopped", "stream"),
+    _m("tidemill_bridge_waiting", "source", "1 while a source's topic is not there", "stream"),
     _m(
         "tidemill_consumer_lag_records", "record", "records between position and end", "topic group"
     ),

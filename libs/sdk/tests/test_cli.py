@@ -13,8 +13,16 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from tidemill.cli.app import app, code_of, main
-from tidemill.errors import Conflict, Exhausted, Invalid, Misconfigured, NotFound
+from tidemill.cli.app import app, code_of, main, text_of
+from tidemill.errors import (
+    Conflict,
+    Exhausted,
+    Invalid,
+    Misconfigured,
+    NotFound,
+    TidemillError,
+    Violation,
+)
 
 SERVICES = ("REGISTRY", "INGESTION", "FEATURES", "TRAINING", "SERVING", "MONITORING")
 
@@ -326,3 +334,26 @@ def test_no_command_waits_for_libraries_that_only_some_commands_need() -> None:
     code = f"import sys, tidemill.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+KEY, TYPE = Violation("streams.ride.key", "fixed for life"), Violation("fare", "is a float64")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (NotFound("no model"), "error: no model\n"),
+        (Invalid(violations=[KEY]), "error: streams.ride.key: fixed for life\n"),
+        (
+            Invalid(violations=[KEY, TYPE], hint="see there"),
+            "error:\n  streams.ride.key: fixed for life\n  fare: is a float64\nhint: see there\n",
+        ),
+        (Invalid("no", violations=[KEY]), "error: no\n  streams.ride.key: fixed for life\n"),
+        (
+            Invalid("no", violations=[KEY, TYPE]),
+            "error: no\n  streams.ride.key: fixed for life\n  fare: is a float64\n",
+        ),
+    ],
+)
+def test_an_error_names_every_rule_that_is_broken(error: TidemillError, text: str) -> None:
+    assert text_of(error) == text

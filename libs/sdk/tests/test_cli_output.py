@@ -69,6 +69,30 @@ def test_numbers_and_times_that_are_not_there_are_a_dash() -> None:
     assert when(Timestamp(seconds=86_400)) == "1970-01-02 00:00:00"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1_234_567.0, "1234567"),
+        (1_795_726_486_000_000.0, "1795726486000000"),
+        (-12_345_678.91, "-12345678.91"),
+        (123_456.789, "123456.79"),
+        (99_999.25, "99999.2"),
+        (2.3148148e-06, "2.31481e-06"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_large_numbers_keep_the_digits_that_count(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_what_came_with_events_can_neither_break_a_line_nor_command_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_table(["event", "message"], [("\x1b[2Jé", "no\n\tnumber")])
+    assert capsys.readouterr().out.splitlines()[1:] == ["\\x1b[2Jé  no\\n\\tnumber"]
+
+
 def test_json_has_every_field_and_numbers_are_numbers() -> None:
     letter = pb.DeadLetter(topic="t", offset=7, headers={"a": "1"}, value=b"x")
     found = to_dict(pb.ListDeadLettersResponse(dead_letters=[letter], total=3))

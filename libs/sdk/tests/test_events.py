@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -35,6 +36,16 @@ def test_events_without_an_id_get_one_each() -> None:
 def test_a_value_without_a_json_form_is_refused_by_the_events_name() -> None:
     with pytest.raises(Invalid, match="event 'e1' of s"):
         to_proto(Event("s", {"x": object()}, id="e1"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_hold_is_refused_instead_of_lost(value: float) -> None:
+    with pytest.raises(Invalid, match=f"event 'e1' of s: fare: {value}"):
+        to_proto(Event("s", {"city": None, "fare": value}, id="e1"))
+
+
+def test_an_unknown_value_travels_as_null() -> None:
+    assert to_proto(Event("s", {"fare": None})).data == b'{"fare":null}'
 
 
 def test_a_time_without_a_zone_is_refused_instead_of_guessed() -> None:

@@ -106,6 +106,19 @@ def test_a_bridge_shows_what_became_of_the_records_of_its_topic() -> None:
     assert flow.bridge_row(source, NOTHING, stopped)["state"] == "stopped"
 
 
+def test_a_bridge_whose_topic_is_not_there_does_not_look_as_if_it_ran() -> None:
+    (source,) = flow.sources(loads(PROJECT).project)
+    waiting = added(4.0, [BRIDGE + 'tidemill_bridge_waiting{stream="orders"} 1.0\n'])
+    assert flow.bridge_row(source, NOTHING, waiting)["state"] == "no such topic"
+
+
+def test_records_that_a_bridge_leaves_out_are_counted_in_whole_numbers() -> None:
+    (source,) = flow.sources(loads(PROJECT).project)
+    left = 'tidemill_bridge_records_total{outcome="left_out",stream="orders"} 2\n'
+    row = flow.shown(flow.bridge_row(source, NOTHING, added(4.0, [BRIDGE + left])))
+    assert row["left out"] == "2"
+
+
 def test_a_bridge_that_nobody_hears_of_is_unknown() -> None:
     (source,) = flow.sources(loads(PROJECT).project)
     row = flow.shown(flow.bridge_row(source, NOTHING, NOTHING))

@@ -182,6 +182,14 @@ MISTAKES = [
         "views.city_rides.aggregations[1].distinct_bound",
         "only distinct and top_k can have one",
     ),
+    ("entity: [city]", "entity: [city, city]", "views.city_rides.entity[1]", "stands here twice"),
+    ("key: [rider]\n    event", "key: [rider, rider]\n    event", "streams.ride.key[1]", "stands here twice"),
+    (
+        "- {function: count, windows: [lifetime]}",
+        "- {function: quantile, field: fare, quantiles: [0.5, 0.50], windows: [1h]}",
+        "views.city_rides.aggregations[1].quantiles",
+        "stands here twice",
+    ),
     # on-demand
     ("fare / city", "fair / city", "on_demand.fare_ratio.expression", "did you mean 'fare'"),
     ("type: float64, expr", "type: bool, expr", "on_demand.fare_ratio.expression", "expected a bool"),
@@ -252,6 +260,15 @@ MISTAKES = [
     ("[ride.fare]", "[ride.fair]", "models.tip.monitors.fields[0]", "did you mean 'fare'"),
     ("[ride.fare]", "[fare]", "models.tip.monitors.fields[0]", "not of the form stream.field"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["topic: t, format: xml", "topic: t", "format: avro, schema: x"])
+def test_a_source_that_cannot_be_read_is_a_mistake_and_no_crash_of_its_models(source: str) -> None:
+    found = problems(
+        "    event_id_field: id\n", f"    event_id_field: id\n    source: {{{source}}}\n"
+    )
+    assert found
+    assert all(problem.path.startswith("streams.ride.source") for problem in found)
 
 
 def test_a_good_project_has_no_problems() -> None:

@@ -22,6 +22,7 @@ from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
 from tidemill.ingestion.v1.ingestion_service_pb2_grpc import IngestionServiceStub
 from tidemill.inspecting import Inspecting
+from tidemill.keys import to_key
 from tidemill.monitoring.v1 import monitoring_service_pb2 as monitoring_pb
 from tidemill.monitoring.v1.monitoring_service_pb2_grpc import MonitoringServiceStub
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
@@ -70,7 +71,11 @@ class AsyncClient(Inspecting, Changing, ErasureCalls):
     async def publish_arrow(
         self, stream_name: str, batch: pa.RecordBatch, *, source: str, timeout: float = TIMEOUT
     ) -> ingestion_pb.PublishArrowResponse:
-        """Publish columns of one stream: at most 10,000 rows and 4 MiB."""
+        """Publish columns of one stream: at most 10,000 rows and 4 MiB.
+
+        They are named as the stream's fields. A stream without an id field wants `_id`, one without
+        a time field may have `_time`; `_source` and, for streams marked replay, `_available` too.
+        """
         import pyarrow as pa  # here: a third of the time that the import of this package takes
 
         sink = pa.BufferOutputStream()
@@ -122,7 +127,7 @@ class AsyncClient(Inspecting, Changing, ErasureCalls):
         """
         request = features_pb.GetFeaturesRequest(
             view=view,
-            entities=[features_pb.EntityKey(fields=dict(entity)) for entity in entities],
+            entities=[to_key(entity) for entity in entities],
             features=features,
             at=to_timestamp(at) if at else None,
             token=token,

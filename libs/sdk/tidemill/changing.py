@@ -12,6 +12,7 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.events import to_timestamp
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
+from tidemill.keys import to_key
 from tidemill.registry.v1 import registry_service_pb2 as registry_pb
 from tidemill.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from tidemill.transport import TIMEOUT, call
@@ -60,7 +61,7 @@ class Changing(ABC):
         """Say how the next version of a view differs on these entities, or on a sample of all."""
         request = features_pb.DiffFeaturesRequest(
             view=view,
-            entities=[features_pb.EntityKey(fields=dict(entity)) for entity in entities],
+            entities=[to_key(entity) for entity in entities],
             sample=sample,
             worst=worst,
             at=to_timestamp(at) if at else None,

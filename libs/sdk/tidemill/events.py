@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,17 +36,26 @@ class Event:
 
 
 def to_proto(event: Event) -> pb.Event:
-    """Encode; Invalid if a value has no JSON form or a time has no zone."""
+    """Encode; Invalid if a value has no JSON form (NaN and infinities have none) or no zone."""
     try:
         data = orjson.dumps(event.data, option=orjson.OPT_UTC_Z)
     except TypeError as error:
         raise Invalid(f"event {event.id!r} of {event.stream}: {error}") from error
+    if b"null" in data:  # orjson writes a number that JSON cannot hold so, too
+        _refuse_what_became_null(event)
     message = pb.Event(id=event.id, source=event.source, stream=event.stream, data=data)
     if event.time is not None:
         message.time.CopyFrom(to_timestamp(event.time))
     if event.available is not None:
         message.available_time.CopyFrom(to_timestamp(event.available))
     return message
+
+
+def _refuse_what_became_null(event: Event) -> None:
+    for name, value in event.data.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            text = f"event {event.id!r} of {event.stream}: {name}: {value} is no number of JSON"
+            raise Invalid(text, hint="None is a value that is not known")
 
 
 def to_timestamp(at: datetime) -> Timestamp:

@@ -12,6 +12,7 @@ from tidemill.events import to_timestamp
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.features.v1.feature_service_pb2_grpc import FeatureServiceStub
 from tidemill.ingestion.v1 import ingestion_service_pb2 as ingestion_pb
+from tidemill.keys import to_key
 from tidemill.transport import call
 
 TIMEOUT = 10.0
@@ -49,7 +50,7 @@ class Inspecting(ABC):
         """Show how features of one entity went, as reads would have answered; exact."""
         request = features_pb.GetHistoryRequest(
             view=view,
-            entity=features_pb.EntityKey(fields=dict(entity)),
+            entity=to_key(entity),
             features=features,
             since=to_timestamp(since) if since else None,
             until=to_timestamp(until) if until else None,
@@ -75,7 +76,7 @@ class Inspecting(ABC):
         """Say which tiles and events make the values of one entity, and whether they add up."""
         request = features_pb.ExplainFeaturesRequest(
             view=view,
-            entity=features_pb.EntityKey(fields=dict(entity)),
+            entity=to_key(entity),
             features=features,
             at=to_timestamp(at) if at else None,
             token=token,

@@ -119,6 +119,16 @@ def test_columns_that_are_missing_or_cannot_be_computed_are_invalid() -> None:
         compile_expression("CAST(s AS BIGINT)", FIELDS).evaluate(ROWS)
 
 
+@pytest.mark.parametrize(
+    "sql", ["CAST(s AS BIGINT)", "STRPTIME(s, '%Y-%m-%d')", "CAST(CAST(s AS DOUBLE) AS BIGINT)"]
+)
+def test_what_cannot_be_computed_is_told_in_one_line_without_the_values(sql: str) -> None:
+    with pytest.raises(Invalid, match="cannot be computed: conversion ") as caught:
+        compile_expression(sql, {"s": FieldType.STRING}).evaluate(pa.table({"s": ["ada@example"]}))
+    assert "ada@example" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_columns_come_as_batches_tables_or_mappings() -> None:
     expression = compile_expression("a + b", FIELDS)
     batch = ROWS.to_batches()[0]

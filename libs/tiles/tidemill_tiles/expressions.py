@@ -105,7 +105,12 @@ class Expression:
         try:
             return frame.select(self._expr.cast(POLARS[self.result]).alias("result"))["result"]
         except PolarsError as error:
-            raise Invalid(f"{self.sql!r} cannot be computed: {error}") from error
+            raise Invalid(f"{self.sql!r} cannot be computed: {_reason(error)}") from None
+
+
+def _reason(error: PolarsError) -> str:
+    """Return what was wrong in one line, without the values, which may be personal data."""
+    return str(error).partition("\n")[0].partition(": [")[0]
 
 
 def compile_expression(

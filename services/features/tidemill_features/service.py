@@ -12,6 +12,7 @@ from tidemill.features.v1.feature_service_pb2_grpc import add_FeatureServiceServ
 from tidemill_common import metrics, rpc
 from tidemill_common.app import until
 from tidemill_common.collector import collect_seldom
+from tidemill_common.currency import of_registry
 from tidemill_common.erasures import Refusing, first_list, refuse
 from tidemill_common.feature_replica import FeatureReplica, replicating
 from tidemill_common.kafka import Broker, administering
@@ -59,7 +60,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         eraser = Eraser(settings, broker, admin, archivers, builder, refusing)
         planner = Planner(settings, broker, admin, archivers, replica)
         pace = Pace()
-        servicer = FeatureServicer(replica, sets, inspector, planner, broker, admin, pace)
+        current = of_registry(settings.registry)
+        servicer = FeatureServicer(replica, sets, inspector, planner, broker, admin, pace, current)
         service = rpc.Service(add_FeatureServiceServicer_to_server, servicer)
         tasks.create_task(
             rpc.serve(

@@ -15,6 +15,7 @@ from tidemill_common.clock import SystemClock
 from tidemill_common.kafka import TopicPartition
 from tidemill_features.comparing import compare
 from tidemill_features.convert import from_log, from_reading, to_columns, to_entities
+from tidemill_features.finding import find
 from tidemill_features.lagging import stamps_ms
 from tidemill_features.progress import next_message
 from tidemill_tiles.fieldtypes import NO_TIME
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tidemill_common.feature_replica import FeatureReplica
     from tidemill_common.kafka import Admin, Broker
     from tidemill_features.erasure.plan import Planner
+    from tidemill_features.finding import Registry
     from tidemill_features.handlers import Sets
     from tidemill_features.inspecting import Inspector
     from tidemill_features.progress import Pace
@@ -59,8 +61,10 @@ class FeatureServicer(FeatureServiceServicer):
         broker: Broker,
         admin: Admin,
         pace: Pace,
+        registry: Registry,
     ) -> None:
         self._replica = replica
+        self._registry = registry
         self._pace = pace
         self._sets = sets
         self._inspector = inspector
@@ -72,7 +76,7 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.GetFeaturesRequest, _: object
     ) -> pb.GetFeaturesResponse:
         """Read entities of one view."""
-        view = self._replica.spec(request.view, request.version)
+        view = await find(self._replica, self._registry, request.view, request.version)
         entities = to_entities(view, request.entities)
         columns = to_columns(view, request.features)
         if request.token.positions:

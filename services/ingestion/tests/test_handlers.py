@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Exhausted, Invalid, TidemillError, Unavailable
 from tidemill_common.clock import from_us
 from tidemill_common.testing.clock import FrozenClock
@@ -147,6 +148,36 @@ async def test_columns_that_do_not_fit_are_all_named(clock: FrozenClock) -> None
     with pytest.raises(Invalid) as caught:
         await publish_columns("clicks", "shop", table, STREAMS, Log(), SourceLimit(0), clock)
     assert {violation.field for violation in caught.value.violations} == {"price", "prise"}
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (pa.array([NOW_US], pa.timestamp("us")), "have no time zone"),
+        (pa.array([NOW_US]), "a int64 is no time"),
+        (pa.array([20_000], pa.date32()), "is no time"),
+    ],
+)
+async def test_times_that_would_be_a_guess_are_refused_once(
+    times: pa.Array, said: str, clock: FrozenClock
+) -> None:
+    stream = a_stream(event_time_field="at")
+    stream.fields.add(name="at", type=project_pb2.FIELD_TYPE_TIMESTAMP, required=True)
+    streams = Streams(Registry(), schemas={"clicks": compile_stream(stream)})
+    table = an_id_column(1).append_column("at", times)
+    with pytest.raises(Invalid) as caught:
+        await publish_columns("clicks", "shop", table, streams, Log(), SourceLimit(0), clock)
+    (violation,) = caught.value.violations
+    assert violation.field == "at"
+    assert said in violation.description
+
+
+async def test_times_in_any_zone_and_unit_are_the_same_instant(clock: FrozenClock) -> None:
+    log, at = Log(), pa.array([NOW_US // 1000], pa.timestamp("ms", "Europe/Amsterdam"))
+    table = an_id_column(1).append_column("_time", at)
+    await publish_columns("clicks", "shop", table, STREAMS, log, SourceLimit(0), clock)
+    found = log.batches[0].rows.column("_time").cast(pa.int64()).to_pylist()
+    assert found == [NOW_US // 1000 * 1000]
 
 
 async def test_a_null_in_a_required_column_refuses_its_row_only(clock: FrozenClock) -> None:

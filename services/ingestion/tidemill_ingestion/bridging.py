@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.errors import Misconfigured
@@ -65,6 +66,32 @@ async def bridge(settings: Settings, stop: asyncio.Event) -> None:
         watching.cancel()
 
 
+class Topics(Protocol):
+    """Knows which topics there are."""
+
+    async def topics(self) -> Collection[str]:
+        """Return their names."""
+
+
+async def topic_is_there(
+    stream: str, topic: str, known: Topics, stop: asyncio.Event, *, every: float = TOPIC_SECONDS
+) -> bool:
+    """Wait for the topic of a stream's source: others make it. False when told to stop."""
+    waiting = metrics.gauge("tidemill_bridge_waiting", stream=stream)
+    told = False
+    try:
+        while topic not in await known.topics():
+            waiting.set(1)
+            if not told:
+                told = True
+                logger.warning("bridge.no_topic", extra={"stream": stream, "topic": topic})
+            if await until(stop, every):
+                return False
+    finally:
+        waiting.set(0)
+    return True
+
+
 @dataclass(slots=True)
 class _Running:
     """A stream whose source is consumed; `definition` is what it was started with."""
@@ -109,7 +136,7 @@ class _Bridges:
         stopped.set(0)
         try:
             source = compile_source(stream)
-            if await self._topic_is_there(source.topic, stop):
+            if await topic_is_there(stream.name, source.topic, self.admin, stop):
                 await self._consume(stream.name, source, stop)
         except (Misconfigured, TooManyDeadLetters) as error:
             stopped.set(1)
@@ -117,17 +144,6 @@ class _Bridges:
                 "bridge.stopped",
                 extra={"stream": stream.name, "error": error.message, "hint": error.hint},
             )
-
-    async def _topic_is_there(self, topic: str, stop: asyncio.Event) -> bool:
-        """Wait for the topic: others make it. False when told to stop."""
-        waiting = False
-        while topic not in await self.admin.topics():
-            if not waiting:
-                waiting = True
-                logger.warning("bridge.no_topic", extra={"topic": topic})
-            if await until(stop, TOPIC_SECONDS):
-                return False
-        return True
 
     async def _consume(self, name: str, source: ForeignSource, stop: asyncio.Event) -> None:
         group = f"tidemill-bridge.{name}"

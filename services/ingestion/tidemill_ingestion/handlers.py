@@ -182,9 +182,9 @@ async def publish_columns(
 def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> pa.RecordBatch:
     """Bring columns into the stream's Arrow schema; Invalid names all that do not fit."""
     known = {field.name for field in schema.arrow}
-    problems = [
-        Violation(name, "no such field") for name in table.column_names if name not in known
-    ]
+    problems = {
+        name: Violation(name, "no such field") for name in table.column_names if name not in known
+    }
     rows = table.num_rows
     now = pa.scalar(now_us, pa.int64()).cast(pa.timestamp("us", "UTC"))
     id_name = schema.id_field or "_id"
@@ -200,7 +200,7 @@ def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> 
         name = given.get(wanted.name, wanted.name)
         try:
             if name in table.column_names:
-                column = table.column(name).combine_chunks().cast(wanted.type)
+                column = _cast(table.column(name).combine_chunks(), wanted.type)
                 if wanted.name in {"_time", "_available"}:
                     column = column.fill_null(now)
             elif wanted.name in {"_time", "_available"}:
@@ -210,12 +210,23 @@ def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> 
             else:
                 column = pa.nulls(rows, wanted.type)
         except pa.ArrowException as error:
-            problems.append(Violation(name, f"is not {wanted.type}: {error}"))
+            problems[name] = Violation(name, f"is not {wanted.type}: {error}")
             continue
         columns.append(column)
     if problems:
-        raise Invalid(violations=problems)
+        raise Invalid(violations=problems.values())
     return pa.RecordBatch.from_arrays(columns, schema=schema.arrow)
+
+
+def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Cast a column; a time without a zone, and a number as a time, would be a guess."""
+    found = column.type
+    if pa.types.is_timestamp(wanted):
+        if pa.types.is_timestamp(found) and found.tz is None:
+            raise pa.ArrowInvalid("its times have no time zone")
+        if pa.types.is_integer(found) or pa.types.is_date(found):
+            raise pa.ArrowInvalid(f"a {found} is no time")
+    return column.cast(wanted)
 
 
 async def _append(schema: StreamSchema, checked: Checked, total: int, log: Log) -> Published:

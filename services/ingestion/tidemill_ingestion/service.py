@@ -11,13 +11,13 @@ from tidemill_common import rpc, topics
 from tidemill_common.app import until
 from tidemill_common.clock import SystemClock
 from tidemill_common.collector import collect_seldom
+from tidemill_common.currency import RETRY_SECONDS, of_registry
 from tidemill_common.erasures import first_list, refuse
 from tidemill_common.kafka import Admin, Broker, administering, producing
 from tidemill_common.postgres import connected, migrate
 from tidemill_common.project_source import projects
 from tidemill_ingestion import cloudevents
 from tidemill_ingestion.appender import Appender
-from tidemill_ingestion.currency import RETRY_SECONDS, of_registry
 from tidemill_ingestion.dead_letters import DeadLetters
 from tidemill_ingestion.handlers import Streams
 from tidemill_ingestion.limits import SourceLimit

@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from tidemill.definitions.v1 import project_pb2 as pb
 from tidemill.project import feature_names, load, loads, normalise
-from tidemill_registry.plan import Kind, incompatible, plan
+from tidemill_registry.plan import Kind, declares_more, incompatible, plan
 
 
 def edited() -> pb.Project:
@@ -187,7 +187,7 @@ def test_what_the_log_already_holds_cannot_change_its_form() -> None:
     stream.key[:] = ["carrier"]
     next(field for field in stream.fields if field.name == "arr_delay").type = pb.FIELD_TYPE_STRING
     stream.fields.add(name="gate", type=pb.FIELD_TYPE_STRING, required=True)
-    found = {one.field: one.description for one in incompatible(FLIGHTS, normalise(project))}
+    found = {one.field: one.description for one in incompatible([FLIGHTS], normalise(project))}
     assert set(found) == {
         "streams.flight_arrived.partitions",
         "streams.flight_arrived.key",
@@ -201,4 +201,54 @@ def test_a_new_optional_field_and_a_removed_field_are_compatible() -> None:
     project = edited()
     stream = next(stream for stream in project.streams if stream.name == "weather_observed")
     stream.fields.add(name="cloud", type=pb.FIELD_TYPE_FLOAT64)
-    assert incompatible(FLIGHTS, normalise(project)) == []
+    assert incompatible([FLIGHTS], normalise(project)) == []
+
+
+def a_copy() -> pb.Project:
+    copied = pb.Project()
+    copied.CopyFrom(FLIGHTS)
+    return copied
+
+
+def without(*fields: str, stream: str = "weather_observed") -> pb.Project:
+    """Return the flights without some fields of a stream; without any names, without the stream."""
+    project = a_copy()
+    of = next(each for each in project.streams if each.name == stream)
+    kept = [field for field in of.fields if field.name not in fields]
+    del of.fields[:]
+    if fields:
+        of.fields.extend(kept)
+    else:
+        project.streams.remove(of)
+    return project
+
+
+def with_type(kind: pb.FieldType, field: str, stream: str = "weather_observed") -> pb.Project:
+    project = a_copy()
+    of = next(each for each in project.streams if each.name == stream)
+    next(each for each in of.fields if each.name == field).type = kind
+    return project
+
+
+def test_a_field_that_comes_back_has_the_type_of_the_events_that_it_left_behind() -> None:
+    history = [FLIGHTS, without("precip"), without("precip", "wind_speed")]
+    assert incompatible(history, FLIGHTS) == []
+    (found,) = incompatible(history, with_type(pb.FIELD_TYPE_STRING, "precip"))
+    assert found.field == "streams.weather_observed.fields.precip"
+    assert "float64 cannot become string" in found.description
+
+
+def test_a_stream_that_comes_back_finds_its_log_as_it_was() -> None:
+    again = a_copy()
+    stream = next(each for each in again.streams if each.name == "weather_observed")
+    stream.partitions += 1
+    assert incompatible([FLIGHTS, without()], FLIGHTS) == []
+    (found,) = incompatible([FLIGHTS, without()], again)
+    assert found.field == "streams.weather_observed.partitions"
+
+
+def test_only_a_project_that_declares_more_needs_to_know_what_was_before() -> None:
+    assert declares_more(without("precip"), FLIGHTS)
+    assert declares_more(without(), FLIGHTS)
+    assert not declares_more(FLIGHTS, without("precip"))
+    assert not declares_more(FLIGHTS, FLIGHTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidemill.definitions.v1 import project_pb2 as pb
@@ -10,9 +11,10 @@ from tidemill.project import Problem, check, generation, normalise
 from tidemill.registry.v1 import events_pb2
 from tidemill_registry import engine
 from tidemill_registry.handlers import Registry
-from tidemill_registry.plan import Change, incompatible, plan
+from tidemill_registry.plan import Change, declares_more, incompatible, plan
+from tidemill_registry.projects import StoredProject
 from tidemill_registry.renaming import follow_names
-from tidemill_registry.store import StoredProject, Transaction
+from tidemill_registry.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ async def apply(
 
     async def work(tx: Transaction) -> Applied:
         current = await current_project(tx)
-        changes = changes_of(current, wanted, expected)
+        changes = await changes_of(tx, current, wanted, expected)
         if plan_only or current.generation == digest:
             return Applied(digest, current.number, changes, applied=False)
         held, number = await tx.held(), current.number
@@ -69,7 +71,9 @@ def checked(project: pb.Project) -> tuple[pb.Project, str]:
     return wanted, generation(wanted)
 
 
-def changes_of(current: StoredProject, wanted: pb.Project, expected: str) -> list[Change]:
+async def changes_of(
+    tx: Transaction, current: StoredProject, wanted: pb.Project, expected: str
+) -> list[Change]:
     """Return what a project would change.
 
     Conflict if the current generation is not the expected one, FailedPrecondition or Invalid if it
@@ -77,7 +81,10 @@ def changes_of(current: StoredProject, wanted: pb.Project, expected: str) -> lis
     """
     if expected and expected != current.generation:
         raise Conflict(f"the current generation is {current.generation or 'none'}, not {expected}")
-    _check_compatible(current.project, wanted)
+    history = [current.project]
+    if declares_more(current.project, wanted):
+        history = await tx.applied_projects()
+    _check_compatible(current.project, history, wanted)
     return plan(current.project, wanted)
 
 
@@ -85,13 +92,13 @@ def _said(problem: Problem) -> str:
     return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
 
 
-def _check_compatible(before: pb.Project, after: pb.Project) -> None:
+def _check_compatible(before: pb.Project, history: Sequence[pb.Project], after: pb.Project) -> None:
     if before.name and before.name != after.name:
         raise FailedPrecondition(
             f"this stack holds project {before.name!r}, not {after.name!r}",
             hint="one stack holds one project: start another, or keep the name",
         )
-    if violations := incompatible(before, after):
+    if violations := incompatible(history, after):
         raise Invalid("streams cannot change like this", violations=violations)
 
 

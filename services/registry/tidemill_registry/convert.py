@@ -11,8 +11,8 @@ from tidemill.registry.v1 import events_pb2
 from tidemill.registry.v1 import registry_service_pb2 as pb
 from tidemill_registry.audit import Chained
 from tidemill_registry.plan import Change, Kind
+from tidemill_registry.projects import HeldProject
 from tidemill_registry.rollouts import Rollout
-from tidemill_registry.store import HeldProject
 from tidemill_registry.versions import Artifact, GateResult, Stage, Verdict, Version
 
 STAGES = {

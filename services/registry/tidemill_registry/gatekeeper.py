@@ -43,8 +43,8 @@ from tidemill_common.preprocessing import from_json
 from tidemill_registry import gates, handlers, manifest
 from tidemill_registry.gates import Champion, Inputs, Measured, Rows
 from tidemill_registry.handlers import GATEKEEPER, Registry
+from tidemill_registry.projects import StoredProject
 from tidemill_registry.scores import Column
-from tidemill_registry.store import StoredProject
 from tidemill_registry.versions import GateResult, Stage, Verdict, Version
 
 logger = logging.getLogger(__name__)

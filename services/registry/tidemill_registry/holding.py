@@ -10,8 +10,9 @@ from tidemill.registry.v1 import events_pb2
 from tidemill_registry.apply import changes_of, checked, current_project
 from tidemill_registry.handlers import Registry
 from tidemill_registry.plan import Change
+from tidemill_registry.projects import HeldProject, StoredProject
 from tidemill_registry.renaming import follow_names
-from tidemill_registry.store import HeldProject, StoredProject, Transaction
+from tidemill_registry.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ async def hold(registry: Registry, project: pb.Project, *, author: str, expected
                 "no project has been applied: there is nothing to hold one beside",
                 hint="tidemill apply",
             )
-        changes = changes_of(current, wanted, expected)
+        changes = await changes_of(tx, current, wanted, expected)
         held = await tx.held()
         if digest in {current.generation, held.generation if held is not None else ""}:
             return Held(digest, changes, held=False)

@@ -127,18 +127,36 @@ def _named_anew(before: pb.Project, after: pb.Project, view: pb.FeatureView) -> 
         )
 
 
-def incompatible(before: pb.Project, after: pb.Project) -> list[Violation]:
-    """Name the changes that the events already in the log forbid."""
-    old = {stream.name: stream for stream in before.streams}
+def declares_more(before: pb.Project, after: pb.Project) -> bool:
+    """Tell whether a project has a stream, or a field of one, that its predecessor has not."""
+    known = {(stream.name, field.name) for stream in before.streams for field in stream.fields}
+    wanted = {(stream.name, field.name) for stream in after.streams for field in stream.fields}
+    return not wanted <= known
+
+
+def incompatible(history: Sequence[pb.Project], after: pb.Project) -> list[Violation]:
+    """Name the changes that the events already in the log forbid; `history` is oldest first.
+
+    A stream or a field that was taken away and comes back finds the events that it left behind.
+    """
+    last = {stream.name: stream for project in history for stream in project.streams}
+    types = {
+        (stream.name, field.name): field.type
+        for project in history
+        for stream in project.streams
+        for field in stream.fields
+    }
     return [
         violation
         for stream in after.streams
-        if stream.name in old
-        for violation in _stream(old[stream.name], stream)
+        if stream.name in last
+        for violation in _stream(last[stream.name], stream, types)
     ]
 
 
-def _stream(old: pb.Stream, new: pb.Stream) -> Iterator[Violation]:
+def _stream(
+    old: pb.Stream, new: pb.Stream, types: Mapping[tuple[str, str], pb.FieldType]
+) -> Iterator[Violation]:
     path = f"streams.{new.name}"
     if old.partitions != new.partitions:
         text = f"{old.partitions} partitions cannot become {new.partitions}"
@@ -146,12 +164,13 @@ def _stream(old: pb.Stream, new: pb.Stream) -> Iterator[Violation]:
     if list(old.key) != list(new.key):
         text = f"the key [{', '.join(old.key)}] cannot become [{', '.join(new.key)}]"
         yield Violation(f"{path}.key", f"{text}: {NEW_STREAM}")
-    known = {field.name: field for field in old.fields}
+    known = {field.name for field in old.fields}
     for field in new.fields:
         where = f"{path}.fields.{field.name}"
-        if field.name in known and known[field.name].type != field.type:
-            names = (_type(known[field.name].type), _type(field.type))
-            yield Violation(where, f"{names[0]} cannot become {names[1]}: {NEW_STREAM}")
+        before = types.get((new.name, field.name), field.type)
+        if before != field.type:
+            text = f"{_type(before)} cannot become {_type(field.type)}"
+            yield Violation(where, f"{text}: {NEW_STREAM}")
         elif field.name not in known and field.required:
             yield Violation(where, "a new field cannot be required: older events do not have it")
 

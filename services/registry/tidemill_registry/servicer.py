@@ -15,8 +15,9 @@ from tidemill_registry import convert, handlers, holding, rollouts
 from tidemill_registry.apply import apply
 from tidemill_registry.chaining import Anchors, verify_audit
 from tidemill_registry.handlers import Registry
+from tidemill_registry.projects import HeldProject, StoredProject
 from tidemill_registry.rollouts import Moved, Rollout
-from tidemill_registry.store import HeldProject, StoredProject, Transaction
+from tidemill_registry.store import Transaction
 from tidemill_registry.versions import Version
 
 Context = grpc.aio.ServicerContext[object, object]

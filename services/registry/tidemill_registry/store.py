@@ -15,6 +15,7 @@ from tidemill_common import topics
 from tidemill_common.ids import canonical_json
 from tidemill_common.postgres import Connection, Pool, announce, queries
 from tidemill_registry import audit
+from tidemill_registry.projects import HeldProject, StoredProject
 from tidemill_registry.rollouts import Rollout
 from tidemill_registry.versions import (
     CHALLENGER,
@@ -30,26 +31,6 @@ from tidemill_registry.versions import (
 QUERIES: Final = queries("tidemill_registry.sql.queries")
 TRACEPARENT: Final = "traceparent"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredProject:
-    """One generation as it was applied last; with number 0 it never was."""
-
-    project: pb.Project
-    generation: str
-    number: int
-    applied: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class HeldProject:
-    """The generation that is built beside the current one."""
-
-    project: pb.Project
-    generation: str
-    author: str
-    held: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +225,11 @@ class Transaction:
             raise NotFound(which, hint="tidemill apply")
         project = pb.Project.FromString(row["project"])
         return StoredProject(project, row["digest"], row["number"], row["applied_at"])
+
+    async def applied_projects(self) -> list[pb.Project]:
+        """Return every project that was ever current, oldest first; the current one is the last."""
+        rows = await self._rows("applied_projects")
+        return [pb.Project.FromString(row["project"]) for row in rows]
 
     async def apply(
         self, project: pb.Project, generation: str, author: str, expected: int

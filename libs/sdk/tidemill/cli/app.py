@@ -54,7 +54,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except TidemillError as error:
-        _say(error)
+        sys.stderr.write(text_of(error))
         sys.exit(code_of(error))
     except OSError as error:  # a file of the user's that cannot be read or written
         sys.stderr.write(f"error: {error.filename or ''}: {error.strerror or error}\n")
@@ -72,12 +72,15 @@ def code_of(error: TidemillError) -> int:
             return REFUSED
 
 
-def _say(error: TidemillError) -> None:
+def text_of(error: TidemillError) -> str:
+    """Say what is wrong, every rule that is broken, and a way out."""
     lines = [f"error: {error.message}"]
-    if isinstance(error, Invalid) and len(error.violations) > 1:
-        lines = ["error:", *(f"  {violation}" for violation in error.violations)]
+    violations = list(map(str, error.violations)) if isinstance(error, Invalid) else []
+    if violations != [error.message]:  # else the message is the only one
+        told = error.message == "; ".join(violations)
+        lines = ["error:" if told else lines[0], *(f"  {violation}" for violation in violations)]
     if error.hint:
         lines.append(f"hint: {error.hint}")
     if isinstance(error, Transient) and error.retry_after is not None:
         lines.append(f"try again in {error.retry_after:.0f} s")
-    sys.stderr.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

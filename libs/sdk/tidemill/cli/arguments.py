@@ -28,12 +28,14 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the audit.")]
 
 
 def pairs(words: Iterable[str]) -> dict[str, str]:
-    """Read `name=value` words."""
+    """Read `name=value` words; each name once, so that no value is dropped unseen."""
     found: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise Invalid(f"{word!r} is not name=value")
+        if name in found:
+            raise Invalid(f"{name!r} is given twice: {found[name]!r} and {value!r}")
         found[name] = value
     return found
 

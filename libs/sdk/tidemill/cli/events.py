@@ -109,7 +109,8 @@ def get(
     """Read all features of one entity: value, status, event time, freshness.
 
     A status says why there is no value: null (the window holds none), not_found (no such entity in
-    the longest window), expired; stale warns that the value's log is silent. Times are UTC.
+    the longest window), expired; stale warns that the value's log is silent. Times are UTC. A read
+    of an earlier time counts whole hops of its windows; `features history` is exact.
     """
     with connect(author="cli") as client:
         reply = client.get_features(

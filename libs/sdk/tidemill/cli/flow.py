@@ -128,7 +128,9 @@ def bridge_row(source: dict[str, Any], before: Samples, after: Samples) -> dict[
     """Return what the bridge says of one foreign topic."""
     stream, counter = source["stream"], "tidemill_bridge_records_total"
     stopped = after.total("tidemill_bridge_stopped", stream=stream)
-    state = "unknown" if stopped is None else "stopped" if stopped else "running"
+    waiting = after.total("tidemill_bridge_waiting", stream=stream)
+    working = "no such topic" if waiting else "running"
+    state = "unknown" if stopped is None else "stopped" if stopped else working
     known = {
         outcome: after.total(counter, stream=stream, outcome=outcome)
         for outcome in ("appended", "dead", "left_out", "repeated")
@@ -190,12 +192,14 @@ def _snapshot(rows: Rows) -> str:
 
 def shown(bridge: dict[str, Any]) -> dict[str, Any]:
     """Show a bridge as people read it."""
-    counts = {name: bridge.get(name) for name in ("appended", "dead", "lag")}
+    counts = {name: bridge.get(name) for name in ("appended", "dead", "left_out", "lag")}
     return {
         **bridge,
-        **{name: NOTHING if value is None else f"{value:.0f}" for name, value in counts.items()},
+        **{
+            name.replace("_", " "): NOTHING if value is None else f"{value:.0f}"
+            for name, value in counts.items()
+        },
         "events/s": _number(bridge.get("events_per_second")),
-        "left out": _number(bridge.get("left_out")),
     }
 
 

@@ -23,6 +23,10 @@ GAP: Final = "  "
 INDENT: Final = "    "
 NOTHING: Final = "-"
 _UNBOUNDED: Final = 10_000
+WHOLE_FROM: Final = 1e5
+"""From here on six digits lose something of a sum of money, and soon of a count."""
+WHOLE_TO: Final = 1e16
+"""Beyond it a float64 does not hold every whole number."""
 _INT64: Final = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 
 
@@ -73,7 +77,7 @@ def print_table(
 
     Without rows it prints `none`. Piped output has one line per row, for grep and awk.
     """
-    texts = [[str(cell) for cell in row] for row in rows]
+    texts = [[_one_line(str(cell)) for cell in row] for row in rows]
     if not texts:
         typer.echo(none)
         return
@@ -88,6 +92,13 @@ def print_table(
         for name, cell in zip(columns[shown:], cells[shown:], strict=True):
             if cell and cell != NOTHING:
                 typer.echo(indented(cell if name == columns[-1] else f"{name} {cell}", width))
+
+
+def _one_line(text: str) -> str:
+    """Escape what would break the line or command the terminal: texts come from events."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -135,8 +146,15 @@ def when(stamp: Timestamp) -> str:
 
 
 def number(value: float) -> str:
-    """Show a number with the digits that matter; a dash where there is none."""
-    return NOTHING if math.isnan(value) else f"{value:.6g}"
+    """Show a number with the digits that matter; a dash where there is none.
+
+    Whole numbers keep every digit, others six, or two places where six digits do not reach those.
+    """
+    if math.isnan(value):
+        return NOTHING
+    if WHOLE_FROM <= abs(value) < WHOLE_TO:
+        return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
+    return f"{value:.6g}"
 
 
 def short(enum_name: str, prefix: str) -> str:

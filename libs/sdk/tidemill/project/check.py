@@ -73,6 +73,8 @@ def _stream(context: Context, stream: pb.Stream) -> None:
             report.add(where, f"{name!r} is a {context.typed(found)}, which cannot be a key")
         elif not found.required:
             report.add(where, f"{name!r} is a key and must be required", "add required: true")
+        if name in stream.key[:index]:
+            report.add(where, f"{name!r} stands here twice")
     _attribute(context, f"{path}.event_time_field", stream, stream.event_time_field, "timestamp")
     _attribute(context, f"{path}.event_id_field", stream, stream.event_id_field, "string")
     _spans(context, path, stream)

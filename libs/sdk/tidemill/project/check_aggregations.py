@@ -13,6 +13,7 @@ from tidemill.project.naming import (
     features_of,
     function_name,
     prefix_of,
+    quantile_name,
 )
 from tidemill.project.normalise import BOUNDED, DEFAULT_ERROR, MAX_TILES, default_hop
 from tidemill.project.problems import did_you_mean
@@ -145,6 +146,7 @@ def _parameters(context: Context, path: str, aggregation: pb.Aggregation) -> Non
             report.add(f"{path}.quantiles", "needs at least one share", "quantiles: [0.5, 0.99]")
         for index, quantile in enumerate(aggregation.quantiles):
             in_range(report, f"{path}.quantiles[{index}]", quantile, 0, 1)
+        _different(context, f"{path}.quantiles", list(map(quantile_name, aggregation.quantiles)))
         in_range(report, f"{path}.error", aggregation.error or DEFAULT_ERROR, MIN_ERROR, 0.5)
 
 

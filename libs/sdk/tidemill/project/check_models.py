@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tidemill.definitions.v1 import project_pb2 as pb
@@ -33,6 +34,8 @@ METRICS: Final = {
 MAX_HASH: Final = 1 << 20
 MAX_PROCESSES: Final = 64
 RESAMPLES: Final = (100, 100_000)
+UNRESOLVED: Final = re.compile(r"(on_demand|views)\.|streams\.[^.]*\.source")
+"""Mistakes with which the inputs of a model cannot be told."""
 
 
 def check_model(context: Context, model: pb.Model) -> None:
@@ -231,9 +234,7 @@ def _categorical(context: Context, path: str, item: pb.Input) -> None:
 
 def _resolves(context: Context, path: str, model: pb.Model) -> None:
     """Every column of the model's expressions must exist for this model's spine and aliases."""
-    if any(
-        problem.path.startswith(("on_demand.", "views.")) for problem in context.report.problems
-    ):
+    if any(UNRESOLVED.match(problem.path) for problem in context.report.problems):
         return
     try:
         resolved = model_inputs(context.project, model)

@@ -40,14 +40,22 @@ def check_view(context: Context, view: pb.FeatureView) -> None:
     check_operands(context, path, view)
     if stream is None or scope is None:
         return
-    for index, name in enumerate(view.entity):
-        where = f"{path}.entity[{index}]"
-        found = context.field(where, stream, name)
-        if found is not None and found.type in {pb.FIELD_TYPE_FLOAT64, pb.FIELD_TYPE_TIMESTAMP}:
-            report.add(where, f"{name!r} is a {context.typed(found)}, which cannot be a key")
+    _entity(context, f"{path}.entity", view, stream)
     if view.filter:
         where, columns = f"{path}.filter", columns_of(scope)
         context.expression(where, view.filter, columns, what="the filter", gives="bool")
+
+
+def _entity(context: Context, path: str, view: pb.FeatureView, stream: pb.Stream) -> None:
+    for index, name in enumerate(view.entity):
+        where = f"{path}[{index}]"
+        found = context.field(where, stream, name)
+        if found is not None and found.type in {pb.FIELD_TYPE_FLOAT64, pb.FIELD_TYPE_TIMESTAMP}:
+            context.report.add(
+                where, f"{name!r} is a {context.typed(found)}, which cannot be a key"
+            )
+        if name in view.entity[:index]:
+            context.report.add(where, f"{name!r} stands here twice")
 
 
 def _scope(context: Context, path: str, view: pb.FeatureView, stream: pb.Stream) -> pb.Stream:

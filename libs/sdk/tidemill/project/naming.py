@@ -90,6 +90,11 @@ def feature_names(view: pb.FeatureView) -> list[str]:
     return [feature.name for feature in features(view)]
 
 
+def quantile_name(quantile: float) -> str:
+    """Return how the name of a feature says its quantile: p99_9 of 0.999."""
+    return "p" + f"{100 * quantile:g}".replace(".", "_")
+
+
 def longest_window_us(view: pb.FeatureView) -> int:
     """Return the length of the longest window; 0 if all are lifetimes."""
     own = (one for one in view.aggregations if one.function not in PAIRS)
@@ -103,8 +108,7 @@ def _parts(aggregation: pb.Aggregation) -> Iterator[_Part]:
                 yield _Part(f"_{number}", place=number)
         case pb.FUNCTION_QUANTILE:
             for quantile in aggregation.quantiles:
-                text = f"{100 * quantile:g}".replace(".", "_")
-                yield _Part(f"_p{text}", quantile=quantile)
+                yield _Part(f"_{quantile_name(quantile)}", quantile=quantile)
         case pb.FUNCTION_LAST_K:
             for place in range(1, aggregation.k + 1):
                 yield _Part(f"_{place}", place=place)

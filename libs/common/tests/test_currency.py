@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tidemill.errors import Invalid, TidemillError, Unavailable
-from tidemill_ingestion.currency import Currency
+from tidemill_common.currency import Currency
 
 
 class Current:

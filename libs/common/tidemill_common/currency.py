@@ -1,7 +1,7 @@
 """Whether a generation of the project is the registry's current one: asked before a final no.
 
-An edge that has just started, or that is about to take up a project applied this moment, does not
-know every stream there is. What it does not know it may reject only when the registry says so.
+A service that has just started, or that is about to take up a project applied this moment, does not
+know every stream or view there is. What it does not know it denies only when the registry says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tidemill.errors import NotFound, Transient, Unavailable
 from tidemill_common.project_source import load_project
 
 GAP_SECONDS: Final = 0.2
-"""The registry is asked no more often, however many unknown streams are published to."""
+"""The registry is asked no more often, however much is asked for that is not known."""
 RETRY_SECONDS: Final = 0.2
 
 
@@ -37,7 +37,7 @@ class Currency:
             self._coming = asyncio.create_task(self._ask(), name="current-generation")
         current = await asyncio.shield(self._coming)
         if current is None:
-            message = "the registry does not answer, so it is not known which streams there are"
+            message = "the registry does not answer, so it is not known what there is"
             raise Unavailable(message, retry_after=RETRY_SECONDS)
         if current != known():
             message = f"generation {current} of the project is being taken up"
