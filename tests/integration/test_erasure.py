@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from tests.integration.erased_places import files_with, records_with, rows_with
 from tests.integration.erasing import completed, found, quick_platform, refused
 from tidemill import Event
 from tidemill.definitions.v1 import project_pb2
+from tidemill.errors import FailedPrecondition, NotFound
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.project import load
 from tidemill.registry.v1 import erasure_service_pb2 as pb
@@ -84,6 +86,18 @@ def statuses(platform: Platform, user: str) -> set[int]:
     return set(reply.entities[0].statuses)
 
 
+def untold(platform: Platform) -> bool:
+    """Whether neither her history nor an explanation of her features is told."""
+    reasons = []
+    for ask in (platform.client.feature_history, platform.client.explain_features):
+        with contextlib.suppress(NotFound):
+            try:
+                ask("user_visits", {"user": GONE})
+            except FailedPrecondition as error:
+                reasons.append(error.message)
+    return len(reasons) == 2 and all(one.startswith("ERASED") for one in reasons)
+
+
 def fill(platform: Platform) -> features_pb.TrainingSet:
     """Publish hers and theirs, one of hers too late for every window; build a set of them."""
     hers, theirs = visits(0, [GONE], rounds=5), visits(1_000, OTHERS)
@@ -146,6 +160,7 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
         held = fill(platform)
         others = read(platform, OTHERS)
         assert_held(platform, held.digest)
+        assert not untold(platform)
 
         erasure = client.erase({"user": GONE}, reason="asked by letter")
         assert client.erase({"user": GONE}).erasure_id == erasure.erasure_id
@@ -155,6 +170,7 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
         reason = eventually(lambda: refused(platform, another), "refused", 20.0)
         assert time.monotonic() - asked < REFUSED_SECONDS
         assert reason.startswith("ERASED")
+        eventually(lambda: untold(platform), "untold", 20.0)
         stack.kill("features-server")
 
         done = completed(platform, erasure.erasure_id)
@@ -162,6 +178,7 @@ def test_an_erased_user_is_gone_from_everywhere_and_stays_away(
         assert_told(platform, done, held.digest)
         assert read(platform, OTHERS) == others
         assert refused(platform, another)
+        assert untold(platform)
         assert client.erase({"user": GONE}) == done
         assert not refused(platform, visits(6_000, ["user-3"], rounds=1)[0])
         assert client.build_training_set(request()).rows == 60

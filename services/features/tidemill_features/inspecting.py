@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemill.errors import Invalid, Violation
+from tidemill.errors import FailedPrecondition, Invalid, Violation
 from tidemill.features.v1 import feature_service_pb2 as pb
 from tidemill_common import rpc
+from tidemill_common.erasures import REASON
 from tidemill_common.project_source import load_project
 from tidemill_features.archiving import archived_here
 from tidemill_features.convert import from_reading, to_columns, to_entities
 from tidemill_features.describing import add_next, describe
+from tidemill_features.erasing import held
 from tidemill_features.inquiries import Inquiry
+from tidemill_tiles.canonical import canonical_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,11 +95,16 @@ class Inspector:
     async def _asked(
         self, request: pb.ExplainFeaturesRequest | pb.GetHistoryRequest
     ) -> tuple[ViewSpec, Key]:
-        """Return what is asked about, when the replica has applied what the token names."""
+        """Return what is asked about, when the replica has applied what the token names.
+
+        FailedPrecondition if it was erased: the archive holds its events until it is written anew.
+        """
         view = self.replica.spec(request.view)
         not_negative(request)
         to_columns(view, request.features)
         entity = to_entities(view, [request.entity])[0]
+        if held(view, [canonical_key(entity)], self.archivers.refusing.now):
+            raise FailedPrecondition(REASON)
         if request.token.positions:
             await self.replica.wait_for(
                 request.token.positions, views=(view.name,), timeout=rpc.remaining()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,6 +20,7 @@ from tidemill.cli.output import (
     when,
 )
 from tidemill.client import Client, connect
+from tidemill.errors import Invalid
 from tidemill.features.v1 import feature_service_pb2 as features_pb
 from tidemill.registry.v1 import erasure_service_pb2 as pb
 
@@ -53,7 +54,7 @@ def erase(
     Its events are refused from then on, for ever; nothing of it comes back. Ask again for the same
     entity to see how far it is. Exit code 3 if it is not complete when the waiting ends.
     """
-    entity = pairs(key)
+    entity = to_be_erased(key)
     with connect(author="cli") as client:
         if plan:
             _print_plan(client.plan_erasure(entity), as_json=as_json)
@@ -62,6 +63,15 @@ def erase(
     _print(erasure, as_json=as_json)
     if wait and erasure.state != pb.ERASURE_STATE_COMPLETE:
         raise typer.Exit(NOT_YET)
+
+
+def to_be_erased(words: Iterable[str]) -> dict[str, str]:
+    """Read the entity; an empty value is more likely a mistake than a key, and this is for ever."""
+    entity = pairs(words)
+    if empty := [name for name, value in entity.items() if not value]:
+        message = f"{', '.join(empty)} has no value, and an erasure is for ever"
+        raise Invalid(message, hint="is a variable of the shell empty?")
+    return entity
 
 
 def list_erasures(
