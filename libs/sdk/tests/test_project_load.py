@@ -34,6 +34,8 @@ def test_load_raises_one_error_that_names_file_line_and_field(tmp_path: Path) ->
         ("- a\n- b\n", "expected a mapping, got a list"),
         ("project: [a\n", "expected"),
         ("a: &x 1\nb: *x\n", "aliases are not supported"),
+        ("a: &x 1\n", "anchors and aliases are not supported"),
+        ("a: &x [1]\n", "anchors and aliases are not supported"),
         ("project: !!python/object:os.system x\n", "is not allowed"),
         ("a: " + "[" * 60 + "]" * 60 + "\n", "nested too deeply"),
         ("project: a\n" + "#" * (1 << 20), "larger than"),

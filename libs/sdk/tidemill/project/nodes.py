@@ -127,14 +127,14 @@ def _said(error: yaml.MarkedYAMLError) -> str:
 
 
 def _too_much(text: str, reader: _Reader) -> bool:
-    """Walk the events first: depth and size are known before a tree exists; no aliases."""
+    """Walk the events first: depth and size are known before a tree exists; no anchors."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent):
-            reader.fail("aliases are not supported", line, "write the value out")
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            reader.fail("anchors and aliases are not supported", line, "write the value out")
         if depth > MAX_DEPTH or count > MAX_NODES:
             reader.fail("the file is nested too deeply or too large", line)
         if reader.problems and depth > MAX_DEPTH:
