@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from tidemill.errors import NotFound, Transient, Unavailable
 from tidemill_common.project_source import load_project
@@ -17,6 +17,13 @@ from tidemill_common.project_source import load_project
 GAP_SECONDS: Final = 0.2
 """The registry is asked no more often, however much is asked for that is not known."""
 RETRY_SECONDS: Final = 0.2
+
+
+class Registry(Protocol):
+    """Who says which generation of the project is the current one."""
+
+    async def confirm(self, known: Callable[[], str]) -> None:
+        """Return if the known generation is the current one, else raise Unavailable."""
 
 
 class Currency:

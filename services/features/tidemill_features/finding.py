@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from tidemill.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from tidemill_common.currency import Registry
     from tidemill_common.feature_views import ViewSpec
 
 
@@ -19,13 +18,6 @@ class Views(Protocol):
 
     def spec(self, view: str, version: str = "") -> ViewSpec:
         """Return one view; NotFound if there is none such."""
-
-
-class Registry(Protocol):
-    """Knows the current generation."""
-
-    async def confirm(self, known: Callable[[], str]) -> None:
-        """Return if it is the known one; Unavailable if it may not be."""
 
 
 async def find(views: Views, registry: Registry, view: str, version: str = "") -> ViewSpec:

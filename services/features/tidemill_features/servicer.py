@@ -24,11 +24,11 @@ from tidemill_tiles.reads import Status
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from tidemill_common.currency import Registry
     from tidemill_common.feature_reads import ReadResult
     from tidemill_common.feature_replica import FeatureReplica
     from tidemill_common.kafka import Admin, Broker
     from tidemill_features.erasure.plan import Planner
-    from tidemill_features.finding import Registry
     from tidemill_features.handlers import Sets
     from tidemill_features.inspecting import Inspector
     from tidemill_features.progress import Pace

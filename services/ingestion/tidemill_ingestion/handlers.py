@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Exhausted, Invalid, NotFound, Unavailable, Violation
 from tidemill_common import metrics
 from tidemill_common.clock import Clock
+from tidemill_common.currency import Registry
 from tidemill_common.erasures import Refusing
 from tidemill_ingestion.batching import Placement
 from tidemill_ingestion.limits import SourceLimit
@@ -53,13 +54,6 @@ class Published:
 
     results: Sequence[Result]
     token: dict[tuple[str, int], int]
-
-
-class Registry(Protocol):
-    """Who says which generation of the project is the current one."""
-
-    async def confirm(self, known: Callable[[], str]) -> None:
-        """Return if the known generation is the current one, else raise Unavailable."""
 
 
 class Log(Protocol):
