@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow.parquet as pq
 
-from tidemill_common.kafka import Broker, administering
-from tidemill_common.kafka.reading import reading
+from tidemill_common.kafka import Broker, TopicPartition, administering
+from tidemill_common.kafka.broker import Record
+from tidemill_common.kafka.reading import existing, reading
 from tidemill_common.postgres import connected
 from tidemill_common.settings import Dsn
 from tidemill_tiles.codec import body_of
 
 LOGS: Final = "features."
+_PIECE: Final = 500
 
 
 async def records_with(kafka: str, *words: bytes) -> dict[str, int]:
@@ -24,23 +26,17 @@ async def records_with(kafka: str, *words: bytes) -> dict[str, int]:
     """
     broker, found = Broker(kafka, "eyes"), dict[str, int]()
     async with administering(broker) as admin, reading(broker, "read_uncommitted") as client:
-        for topic in await admin.topics():
-            tps = await admin.partitions(topic)
-            ends = await admin.end_offsets(tps)
-            starts = await admin.start_offsets(tps)
-            for tp in (one for one in tps if starts[one] < ends[one]):
-                client.assign([tp])
-                client.seek(tp, starts[tp])
-                while await client.position(tp) < ends[tp]:
-                    for records in (await client.getmany(timeout_ms=200)).values():
-                        whole = map(_whole, records)
-                        hits = sum(any(word in one for word in words) for one in whole)
-                        if hits:
-                            found[topic] = found.get(topic, 0) + hits
+        for topic, count in (await admin.topics()).items():
+            ends = await admin.end_offsets(TopicPartition(topic, one) for one in range(count))
+            for tp, end in ends.items():
+                async for records in existing(client, tp, 0, end, piece=_PIECE):
+                    hits = sum(any(word in one for word in words) for one in map(_whole, records))
+                    if hits:
+                        found[topic] = found.get(topic, 0) + hits
     return found
 
 
-def _whole(record: Any) -> bytes:
+def _whole(record: Record) -> bytes:
     value = record.value or b""
     if record.topic.startswith(LOGS) and value:
         value = bytes(body_of(value))

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition as KafkaPartition
 
 from tidemill.errors import Unavailable
@@ -24,7 +24,7 @@ from tidemill_common.kafka.broker import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 REQUEST_TIMEOUT_MS = 15_000
@@ -121,19 +121,37 @@ def _look(asking: asyncio.Future[Any]) -> None:
         asking.exception()
 
 
+async def existing(
+    client: Any, tp: TopicPartition, start: int, end: int, *, piece: int
+) -> AsyncGenerator[list[Record]]:
+    """Give what exists of [start, end) in log order, up to `piece` at a time, by a client alone.
+
+    Records that are trimmed while it is read are passed over: who asks wants what is there. Who may
+    miss nothing reads with `ranges`.
+    """
+    partition = KafkaPartition(*tp)
+    client.assign([partition])
+    client.seek(partition, max(start, (await starts(client, [tp]))[tp]))
+    while await client.position(partition) < end:
+        try:
+            found = await client.getmany(timeout_ms=_POLL_MS, max_records=piece)
+        except OffsetOutOfRangeError:
+            client.seek(partition, (await starts(client, [tp]))[tp])
+            continue
+        except KafkaError as error:
+            raise to_error(error) from error
+        yield to_records(one for one in found.get(partition, ()) if one.offset < end)
+
+
 async def read_range(
     broker: Broker, tp: TopicPartition, start: int | None, limit: int
 ) -> list[Record]:
     """Return up to `limit` records from `start` (None: the first there is) to the present end."""
+    records: list[Record] = []
     async with reading(broker) as client:
-        first = (await starts(client, [tp]))[tp]
         end = (await ends(client, [tp]))[tp]
-        position = first if start is None else max(first, start)
-        partition = KafkaPartition(*tp)
-        client.assign([partition])
-        client.seek(partition, position)
-        records: list[Record] = []
-        while len(records) < limit and await client.position(partition) < end:
-            found = await client.getmany(timeout_ms=_POLL_MS, max_records=limit - len(records))
-            records.extend(to_records(found.get(partition, ())))
-        return records
+        async for some in existing(client, tp, start or 0, end, piece=limit):
+            records.extend(some)
+            if len(records) >= limit:
+                break
+    return records[:limit]
