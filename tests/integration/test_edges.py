@@ -144,11 +144,20 @@ def test_a_structured_cloud_event_is_taken(edge: Edge) -> None:
 
 
 def test_a_batch_of_cloud_events_is_answered_per_event(edge: Edge) -> None:
-    body = [a_cloud_event("h2"), a_cloud_event("h3", data={"sensor": 7}), a_cloud_event("h4")]
+    body = [
+        a_cloud_event("h2"),
+        a_cloud_event("h3", data={"sensor": 7}),
+        {"id": "h3"},
+        a_cloud_event("h3", specversion="0.3"),
+        a_cloud_event("h4"),
+    ]
     status, reply = edge.post(json.dumps(body).encode(), f"{BATCHED}; charset=utf-8")
     assert status == 400
-    assert [one["outcome"] for one in reply["results"]] == ["accepted", "rejected", "accepted"]
+    outcomes = [one["outcome"] for one in reply["results"]]
+    assert outcomes == ["accepted", "rejected", "rejected", "rejected", "accepted"]
     assert reply["results"][1]["field"] == "sensor"
+    assert "source" in reply["results"][2]["reason"]
+    assert reply["results"][3]["field"] == "specversion"
     found = edge.ids()
     assert (found["h2"], found["h3"], found["h4"]) == (1, 0, 1)
 

@@ -154,8 +154,8 @@ async def test_columns_that_do_not_fit_are_all_named(clock: FrozenClock) -> None
     ("times", "said"),
     [
         (pa.array([NOW_US], pa.timestamp("us")), "have no time zone"),
-        (pa.array([NOW_US]), "a int64 is no time"),
-        (pa.array([20_000], pa.date32()), "is no time"),
+        (pa.array([NOW_US]), "a int64 is no timestamp"),
+        (pa.array([20_000], pa.date32()), "is no timestamp"),
     ],
 )
 async def test_times_that_would_be_a_guess_are_refused_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -13,9 +13,10 @@ from starlette.routing import Route
 
 from tidemill.errors import Exhausted, Invalid, TooLarge
 from tidemill_ingestion import handlers
-from tidemill_ingestion.convert import from_cloudevents
-from tidemill_ingestion.handlers import Outcome, Published
+from tidemill_ingestion.convert import from_cloudevent, from_cloudevents
+from tidemill_ingestion.handlers import Outcome, Result
 from tidemill_ingestion.servicer import Edge
+from tidemill_ingestion.validation import Refusal
 
 MAX_BODY = 4 * 1024 * 1024
 STRUCTURED = "application/cloudevents+json"
@@ -43,9 +44,17 @@ async def _publish(edge: Edge, request: Request) -> JSONResponse:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {STRUCTURED, BATCHED}:
         return _problem(415, f"content-type {kind!r}; use {STRUCTURED} or {BATCHED}")
-    raw = from_cloudevents(await _body(request), batched=kind == BATCHED)
-    published = await handlers.publish(raw, edge.streams, edge.log, edge.limit, edge.clock)
-    return JSONResponse(_reply(published), status_code=_status(published))
+    body = await _body(request)
+    found = from_cloudevents(body) if kind == BATCHED else [from_cloudevent(body)]
+    events = [one for one in found if not isinstance(one, Refusal)]
+    published = await handlers.publish(events, edge.streams, edge.log, edge.limit, edge.clock)
+    decided = iter(published.results)
+    results = [_refused(one) if isinstance(one, Refusal) else next(decided) for one in found]
+    return JSONResponse(_reply(results), status_code=_status(results))
+
+
+def _refused(refusal: Refusal) -> Result:
+    return Result(Outcome.REJECTED, refusal.reason, refusal.field)
 
 
 async def _body(request: Request) -> bytes:
@@ -59,21 +68,21 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _status(published: Published) -> int:
+def _status(results: Sequence[Result]) -> int:
     """202 if every event was accepted, else the gravest: 503 retry, 400 repair."""
-    outcomes = {result.outcome for result in published.results}
+    outcomes = {result.outcome for result in results}
     if outcomes <= {Outcome.ACCEPTED}:
         return 202
     return 503 if outcomes & {Outcome.UNKNOWN, Outcome.UNAVAILABLE} else 400
 
 
-def _reply(published: Published) -> dict[str, object]:
+def _reply(results: Sequence[Result]) -> dict[str, object]:
     return {
         "results": [
             {"outcome": "accepted", "partition": r.partition, "offset": r.offset, "row": r.row}
             if r.outcome is Outcome.ACCEPTED
             else {"outcome": r.outcome.value, "reason": r.reason, "field": r.field}
-            for r in published.results
+            for r in results
         ]
     }
 

@@ -12,8 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tidemill.errors import Invalid, Violation
 from tidemill.ingestion.v1 import ingestion_service_pb2 as pb
 from tidemill_common.clock import to_us
-from tidemill_ingestion.handlers import Outcome, Result
-from tidemill_ingestion.validation import RawEvent
+from tidemill_ingestion.handlers import Outcome, Result, check_size
+from tidemill_ingestion.validation import RawEvent, Refusal
 
 _OUTCOMES: Final = {
     Outcome.REJECTED: pb.OUTCOME_REJECTED,
@@ -80,32 +80,71 @@ class CloudEvent(msgspec.Struct, frozen=True):
 
 _ONE: Final = msgspec.json.Decoder(CloudEvent)
 _MANY: Final = msgspec.json.Decoder(list[CloudEvent])
+_PARTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_NO_JSON: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+_VERSION: Final = "1.0"
 
 
-def from_cloudevents(body: bytes, *, batched: bool) -> list[tuple[str, RawEvent]]:
-    """Read structured (one) or batched (a list) CloudEvents JSON; Invalid says what is wrong."""
+def from_cloudevent(body: bytes) -> tuple[str, RawEvent]:
+    """Read CloudEvents JSON in structured mode; Invalid says what is wrong."""
     try:
-        events = _MANY.decode(body) if batched else [_ONE.decode(body)]
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        text = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Invalid(f"not CloudEvents JSON: {text}") from error
-    problems = [
-        Violation(f"[{position}].specversion", f"{event.specversion!r}; only 1.0 is known")
-        for position, event in enumerate(events)
-        if event.specversion != "1.0"
-    ]
-    if problems:
-        raise Invalid(violations=problems)
+        event = _ONE.decode(body)
+    except _NO_JSON as error:
+        raise Invalid(f"not CloudEvents JSON: {_reason(error)}") from error
+    if event.specversion != _VERSION:
+        raise Invalid(violations=[Violation("specversion", _only(event.specversion))])
+    return _pair(event)
+
+
+def from_cloudevents(body: bytes) -> list[tuple[str, RawEvent] | Refusal]:
+    """Read a batch of CloudEvents; Invalid if it is no list of JSON values, or one too long.
+
+    The batch is decoded in one call; only if that fails is each part looked at alone, so that the
+    good ones are not held up by bad neighbours.
+    """
+    try:
+        events = _MANY.decode(body)
+    except _NO_JSON:
+        return [_part(part) for part in _parts(body)]
+    check_size(len(events))
     return [
-        (
-            event.type,
-            RawEvent(
-                event.id,
-                event.source,
-                bytes(event.data),
-                to_us(event.time) if event.time else None,
-                to_us(event.availabletime) if event.availabletime else None,
-            ),
-        )
+        _pair(event)
+        if event.specversion == _VERSION
+        else Refusal(_only(event.specversion), "specversion")
         for event in events
     ]
+
+
+def _parts(body: bytes) -> list[msgspec.Raw]:
+    try:
+        parts = _PARTS.decode(body)
+    except _NO_JSON as error:
+        raise Invalid(f"not CloudEvents JSON: {_reason(error)}") from error
+    check_size(len(parts))
+    return parts
+
+
+def _part(part: msgspec.Raw) -> tuple[str, RawEvent] | Refusal:
+    try:
+        return from_cloudevent(bytes(part))
+    except Invalid as error:
+        field = error.violations[0].field if error.violations else ""
+        return Refusal(error.message, field)
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _only(version: str) -> str:
+    return f"{version!r}; only {_VERSION} is known"
+
+
+def _pair(event: CloudEvent) -> tuple[str, RawEvent]:
+    return event.type, RawEvent(
+        event.id,
+        event.source,
+        bytes(event.data),
+        to_us(event.time) if event.time else None,
+        to_us(event.availabletime) if event.availabletime else None,
+    )

@@ -17,6 +17,7 @@ from tidemill_common.clock import Clock
 from tidemill_common.currency import Registry
 from tidemill_common.erasures import Refusing
 from tidemill_ingestion.batching import Placement
+from tidemill_ingestion.casting import cast
 from tidemill_ingestion.limits import SourceLimit
 from tidemill_ingestion.schema import StreamSchema
 from tidemill_ingestion.validation import Batch, Checked, RawEvent, check_columns, check_events
@@ -92,6 +93,13 @@ class Streams:
             raise NotFound(f"no stream {name!r}; streams: {known}") from None
 
 
+def check_size(events: int) -> None:
+    """Return if so many events may come in one call; else Invalid."""
+    if events > MAX_BATCH:
+        rule = f"{events} events in one call; at most {MAX_BATCH} are accepted"
+        raise Invalid(violations=[Violation("events", rule)])
+
+
 async def publish(
     raw: Sequence[tuple[str, RawEvent]],
     streams: Streams,
@@ -103,9 +111,7 @@ async def publish(
 
     Exhausted if a source is over its rate: then nothing was taken.
     """
-    if len(raw) > MAX_BATCH:
-        rule = f"{len(raw)} events in one call; at most {MAX_BATCH} are accepted"
-        raise Invalid(violations=[Violation("events", rule)])
+    check_size(len(raw))
     _charge([event for _, event in raw], limit, clock)
     by_stream: dict[str, list[int]] = {}
     for position, (stream, _) in enumerate(raw):
@@ -194,7 +200,7 @@ def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> 
         name = given.get(wanted.name, wanted.name)
         try:
             if name in table.column_names:
-                column = _cast(table.column(name).combine_chunks(), wanted.type)
+                column = cast(table.column(name).combine_chunks(), wanted.type)
                 if wanted.name in {"_time", "_available"}:
                     column = column.fill_null(now)
             elif wanted.name in {"_time", "_available"}:
@@ -210,17 +216,6 @@ def conform(schema: StreamSchema, table: pa.Table, source: str, now_us: int) -> 
     if problems:
         raise Invalid(violations=problems.values())
     return pa.RecordBatch.from_arrays(columns, schema=schema.arrow)
-
-
-def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """Cast a column; a time without a zone, and a number as a time, would be a guess."""
-    found = column.type
-    if pa.types.is_timestamp(wanted):
-        if pa.types.is_timestamp(found) and found.tz is None:
-            raise pa.ArrowInvalid("its times have no time zone")
-        if pa.types.is_integer(found) or pa.types.is_date(found):
-            raise pa.ArrowInvalid(f"a {found} is no time")
-    return column.cast(wanted)
 
 
 async def _append(schema: StreamSchema, checked: Checked, total: int, log: Log) -> Published:
