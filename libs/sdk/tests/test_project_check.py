@@ -95,6 +95,9 @@ MISTAKES = [
     ("city: string", "city: {type: string, minimum: 1}", "streams.ride.fields.city.minimum", "only"),
     ("unit: USD", 'unit: " "', "streams.ride.fields.fare.unit", "is not a unit"),
     ("unit: USD", "resolution: -1", "streams.ride.fields.fare.resolution", "not positive"),
+    ("unit: USD", "resolution: 1e-300", "streams.ride.fields.fare.resolution", "from 1e-30 to"),
+    ("minimum: 0", "minimum: -3e8", "streams.ride.fields.fare.minimum", "within ±2.68435e+08"),
+    ("maximum: 1000", "maximum: 3e8", "streams.ride.fields.fare.maximum", "is never reached"),
     ("city: string", "city: {}", "streams.ride.fields.city.type", "needs a type"),
     (
         "    event_time_field: at",

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from tidemill.project import check_models, check_sources, check_views
 from tidemill.project.durations import text_of
-from tidemill.project.normalise import lateness_us
+from tidemill.project.normalise import DEFAULT_RESOLUTION, LARGEST_FIXED, lateness_us
 from tidemill.project.problems import Location, Problem, Report
-from tidemill.project.rules import Context, check_name, in_range, positive
+from tidemill.project.rules import Context, check_name, in_range, is_resolution, positive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 from tidemill.definitions.v1 import project_pb2 as pb
 
@@ -109,6 +109,17 @@ def _spans(context: Context, path: str, stream: pb.Stream) -> None:
     in_range(report, f"{path}.partitions", stream.partitions, 0, MAX_PARTITIONS)
 
 
+def _reachable(report: Report, path: str, field: pb.Field, bounded: Sequence[str]) -> None:
+    """Check that what may be a value can be held in steps of the field's resolution."""
+    step = field.resolution or DEFAULT_RESOLUTION[field.type]
+    largest = LARGEST_FIXED * step
+    for name in bounded:
+        bound = getattr(field, name)
+        if abs(bound) >= largest:
+            held = f"{bound:g} is never reached: values lie within ±{largest:g}"
+            report.add(f"{path}.{name}", held, "2^48 times the resolution; declare a coarser one")
+
+
 def _field(report: Report, path: str, field: pb.Field) -> None:
     check_name(report, path, field.name)
     if field.type == pb.FIELD_TYPE_UNSPECIFIED:
@@ -120,10 +131,10 @@ def _field(report: Report, path: str, field: pb.Field) -> None:
             report.add(f"{path}.{name}", "only int64 and float64 fields have bounds")
     if len(bounded) == 2 and field.minimum > field.maximum:
         report.add(f"{path}.minimum", f"{field.minimum:g} is above the maximum {field.maximum:g}")
-    if field.resolution < 0:
-        report.add(f"{path}.resolution", f"{field.resolution:g} is not positive")
-    elif field.resolution and field.type in {pb.FIELD_TYPE_STRING, pb.FIELD_TYPE_BOOL}:
+    if field.resolution and field.type in {pb.FIELD_TYPE_STRING, pb.FIELD_TYPE_BOOL}:
         report.add(f"{path}.resolution", "only numbers and timestamps have a resolution")
+    elif is_resolution(report, path, field.resolution) and field.type in NUMBERS:
+        _reachable(report, path, field, bounded)
     if field.unit and field.type not in NUMBERS:
         report.add(f"{path}.unit", "only int64 and float64 fields have a unit")
     elif len(field.unit) > MAX_UNIT or field.unit.strip() != field.unit:

@@ -10,7 +10,14 @@ from tidemill.project.check_aggregations import check_aggregation, check_operand
 from tidemill.project.check_view_sources import check_sources
 from tidemill.project.naming import PAIRS, SEPARATOR, feature_names, longest_window_us
 from tidemill.project.normalise import default_hop
-from tidemill.project.rules import Context, check_name, columns_of, positive, type_name
+from tidemill.project.rules import (
+    Context,
+    check_name,
+    columns_of,
+    is_resolution,
+    positive,
+    type_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,8 +85,7 @@ def _scope(context: Context, path: str, view: pb.FeatureView, stream: pb.Stream)
             context.expression(
                 f"{where}.expression", column.expression, columns, what=what, gives=gives
             )
-        if column.resolution < 0:
-            context.report.add(f"{where}.resolution", f"{column.resolution:g} is not positive")
+        is_resolution(context.report, where, column.resolution)
         scope.fields.add(name=column.name, type=column.type)
     return scope
 

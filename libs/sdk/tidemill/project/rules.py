@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+FINEST: Final = 1e-30
+COARSEST: Final = 1e30
 PROJECT_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -118,3 +120,12 @@ def in_range(
     if not low <= value <= high or (open_low and value == low):
         bracket = "above" if open_low else "from"
         report.add(path, f"{value:g} is out of range: {bracket} {low:g} to {high:g}")
+
+
+def is_resolution(report: Report, path: str, value: float) -> bool:
+    """Report a resolution that no value could have; 0 stands for the default."""
+    if value and not FINEST <= value <= COARSEST:
+        rule = "it is not positive" if value < 0 else f"from {FINEST:g} to {COARSEST:g}"
+        report.add(f"{path}.resolution", f"{value:g} is out of range: {rule}")
+        return False
+    return True
