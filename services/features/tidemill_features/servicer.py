@@ -125,6 +125,7 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.DescribeViewRequest, _: object
     ) -> pb.DescribeViewResponse:
         """Say what one view is."""
+        await find(self._replica, self._registry, request.view)
         states, coming = await self._states()
         return await self._inspector.describe(request, states, coming)
 
@@ -132,16 +133,19 @@ class FeatureServicer(FeatureServiceServicer):
         self, request: pb.DiffFeaturesRequest, _: object
     ) -> pb.DiffFeaturesResponse:
         """Compare the version that is built beside with the served one."""
+        await find(self._replica, self._registry, request.view)
         return await compare(self._replica, SystemClock(), request)
 
     async def GetHistory(self, request: pb.GetHistoryRequest, _: object) -> pb.GetHistoryResponse:
         """Say how features went."""
+        await find(self._replica, self._registry, request.view)
         return await self._inspector.history(request)
 
     async def ExplainFeatures(
         self, request: pb.ExplainFeaturesRequest, _: object
     ) -> pb.ExplainFeaturesResponse:
         """Say what makes values."""
+        await find(self._replica, self._registry, request.view)
         return await self._inspector.explain(request)
 
     async def _states(self) -> tuple[list[pb.ViewState], pb.NextGeneration | None]:
