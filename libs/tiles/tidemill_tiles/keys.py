@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+_FEW: Final = 8
 MAX_KEY_BYTES: Final = layout.KEY_ROOM
 
 
@@ -49,7 +50,9 @@ def flat(column: Any) -> pa.Array:
 def validity(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Return True where a column is not null."""
     if column.null_count == 0:
-        return np.ones(len(column), dtype=np.bool_)
+        every = np.empty(len(column), dtype=np.bool_)
+        every[:] = True
+        return every
     if column.null_count == len(column):
         return np.zeros(len(column), dtype=np.bool_)
     mask: npt.NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
@@ -141,8 +144,17 @@ def partition_of(key: bytes, partitions: int) -> int:
 def partitions_of(keys: KeyColumn, partitions: int) -> npt.NDArray[np.int32]:
     """Return the partition of every row; -1 where the key is not valid.
 
-    xxh3_64 is called once for each different key, so the cost follows keys and not rows.
+    xxh3_64 is called once for each different key, so the cost follows keys and not rows; among a
+    few rows finding the different ones would cost more.
     """
+    if len(keys) <= _FEW:
+        return np.array(
+            [
+                partition_of(keys.key(row), partitions) if valid else -1
+                for row, valid in enumerate(keys.valid.tolist())
+            ],
+            dtype=np.int32,
+        )
     _, firsts, inverse = np.unique(keys.hashes[:, 0], return_index=True, return_inverse=True)
     raw = keys.data.tobytes()
     spans = zip(keys.offsets[firsts].tolist(), keys.offsets[firsts + 1].tolist(), strict=True)

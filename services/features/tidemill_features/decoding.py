@@ -75,7 +75,9 @@ def decode(stream: StreamSpec, schema: pa.Schema, records: Sequence[Record]) -> 
             dead.append(Dead(record, None, record.value, error))
         else:
             kept.append(record)
-    table = pa.Table.from_batches(batches, schema=schema).combine_chunks()
+    table = pa.Table.from_batches(batches, schema=schema)
+    if len(batches) > 1:
+        table = table.combine_chunks()
     sizes = np.array([batch.num_rows for batch in batches], dtype=np.int64)
     found = _columns(table, kept, sizes)
     good = _good_rows(stream, found)

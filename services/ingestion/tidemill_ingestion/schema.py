@@ -50,6 +50,8 @@ class StreamSchema:
     time_field: str
     columns: tuple[events.Column, ...]
     arrow: pa.Schema
+    types: dict[str, pa.DataType]
+    """Of the columns of `arrow`, in their order."""
     fingerprint: str
     bounds: dict[str, Bounds]
     row: msgspec.json.Decoder[Any]
@@ -58,6 +60,7 @@ class StreamSchema:
 def compile_stream(stream: project_pb2.Stream) -> StreamSchema:
     """Compile a normalised stream; Misconfigured if a type is unknown."""
     columns = tuple(_column(field) for field in stream.fields)
+    arrow = events.event_schema(columns)
     return StreamSchema(
         name=stream.name,
         topic=f"events.{stream.name}",
@@ -67,7 +70,8 @@ def compile_stream(stream: project_pb2.Stream) -> StreamSchema:
         id_field=stream.event_id_field,
         time_field=stream.event_time_field,
         columns=columns,
-        arrow=events.event_schema(columns),
+        arrow=arrow,
+        types={field.name: field.type for field in arrow},
         fingerprint=events.fingerprint(columns),
         bounds={f.name: _bounds(f) for f in stream.fields if f.type in _NUMERIC},
         row=msgspec.json.Decoder(_row_type(stream)),
