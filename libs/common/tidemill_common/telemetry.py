@@ -45,6 +45,8 @@ _DELAY_MS: Final = 500
 _EXPORT_SECONDS: Final = 2
 _CLOSE_SECONDS: Final = 2.0
 _TRACE_HEX, _SPAN_HEX, _FLAGS_HEX = 32, 16, 2
+_UNSAMPLED: Final = frozenset(b"%x" % flags for flags in range(0, 16, 2))
+"""The last digit of a context whose span is not sampled: most records need no more than a look."""
 _SCOPE: Final = "tidemill"
 _current: Final[list[trace.Tracer]] = [trace.NoOpTracer()]  # OpenTelemetry's own is set once only
 
@@ -180,8 +182,12 @@ def from_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> Context
 
 def link_to(headers: Iterable[tuple[str, bytes]]) -> Link | None:
     """Return a link to the sampled span whose context `headers` carry, None if there is none."""
-    context = from_headers(headers)
-    return None if context is None else link_of(context)
+    for name, value in headers:
+        if name == TRACEPARENT:
+            unsampled = value[-1:] in _UNSAMPLED
+            context = None if unsampled else _context(value.decode("ascii", "replace"))
+            return None if context is None else link_of(context)
+    return None
 
 
 def link_of(context: Context) -> Link | None:
