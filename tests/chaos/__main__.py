@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,7 @@ MUTANT_PATIENCE_S: Final = 15.0
 
 def main(names: Sequence[str]) -> int:
     """Run what is named and say how it went."""
+    began = time.monotonic()
     logging.disable()  # what clients say while their broker is away
     with tempfile.TemporaryDirectory(prefix="tidemill-chaos-") as folder:
         reports = asyncio.run(_all(names, Path(folder)))
@@ -38,7 +40,8 @@ def main(names: Sequence[str]) -> int:
     write(shown, document)
     page = DOCS / "chaos.md"
     head, _, _ = page.read_text().partition(LAST_RUN)
-    page.write_text(f"{head}{LAST_RUN}\n\n{facts(shown)}\n\n{table(shown)}")
+    said = facts(shown, None if names else time.monotonic() - began)
+    page.write_text(f"{head}{LAST_RUN}\n\n{said}\n\n{table(shown)}")
     return 0 if all(_well(one) for one in reports) else 1
 
 

@@ -241,15 +241,16 @@ def merged(old: Sequence[Report], new: Sequence[Report]) -> list[Report]:
     return [*kept, *fresh.values()]
 
 
-def facts(reports: Sequence[Report]) -> str:
-    """Say when and on what it ran, and how long all of it took."""
+def facts(reports: Sequence[Report], took_s: float | None = None) -> str:
+    """Say when and on what it ran, and how long all of it took: `took_s` if it ran as one."""
     days = sorted({one.when[:10] for one in reports})
     seeds = ", ".join(sorted({str(one.seed) for one in reports}))
     found = sum(not one.passed for one in reports if not one.mutant)
     result = f"findings in {found} scenarios" if found else "no finding"
     return (
-        f"{days[0]} to {days[-1]}, `CHAOS_SEED` {seeds}, {reports[0].hardware}: {result};"
-        f" {sum(one.wall_s for one in reports) / 60:.0f} minutes in all."
+        f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, `CHAOS_SEED` {seeds}, {reports[0].hardware}: {result};"
+        f" {sum(one.wall_s for one in reports) / 60:.0f} minutes of scenarios, some of them beside"
+        f" others{'' if took_s is None else f'; {took_s / 60:.1f} by the clock'}."
         " Every figure is in [chaos-report.json](chaos-report.json)."
     )
 

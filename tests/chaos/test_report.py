@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.chaos.checkers import Finding, Seen
 from tests.chaos.mutants import MUTANTS, caught
-from tests.chaos.report import HEADS, Report, merged, read, table, write
+from tests.chaos.report import HEADS, Report, facts, merged, read, table, write
 from tests.chaos.traffic import PROJECT
 from tests.chaos.watching import Watch
 from tidemill.project import loads, normalise
@@ -52,6 +52,15 @@ def test_a_failure_names_the_seed_and_every_finding() -> None:
     text = a_report(C3).text()
     assert "CHAOS_SEED=7: FAILED" in text
     assert C3.text in text
+
+
+def test_the_clock_of_a_whole_run_is_not_the_sum_of_its_scenarios() -> None:
+    both = [a_report(), a_report(C3)]
+    assert "2 minutes of scenarios, some of them beside others; 1.5 by the clock." in facts(
+        both, 90.0
+    )
+    assert "2 minutes of scenarios, some of them beside others. " in facts(both)
+    assert "findings in 1 scenarios" in facts(both)
 
 
 def test_every_line_of_the_table_has_a_cell_for_every_head() -> None:
