@@ -11,12 +11,11 @@ import pyarrow as pa
 
 from tidemill.definitions.v1 import project_pb2
 from tidemill.errors import Misconfigured
+from tidemill.project.normalise import LARGEST_FIXED
 from tidemill_common import events
 
 ColumnType = Literal["bool", "int64", "float64", "string", "timestamp"]
 
-LARGEST_FIXED: Final = 2**48
-"""Values are kept as integers of the field's resolution below this magnitude."""
 MAX_STRING: Final = 65_536
 DEFAULT_RESOLUTION: Final = 2.0**-20
 

@@ -26,7 +26,7 @@ DEFAULT_LATENESS_US: Final = HOUR_US
 DEFAULT_PARTITIONS: Final = 2
 DEFAULT_RESOLUTION: Final = {pb.FIELD_TYPE_FLOAT64: 2.0**-20, pb.FIELD_TYPE_INT64: 1.0}
 LARGEST_FIXED: Final = 2**48
-"""Steps of its resolution that a value lies below."""
+"""Values are kept as integers of their field's resolution, below this magnitude."""
 DEFAULT_DISTINCT: Final = 256
 DEFAULT_ERROR: Final = 0.02
 DEFAULT_VOCABULARY: Final = 1000
